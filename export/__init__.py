@@ -1,0 +1,75 @@
+"""Keras models as ONNX files that were compared with the model before they were written.
+
+Importing this package loads neither Keras nor a backend nor onnx: `export.device` lives here too.
+"""
+
+from export.errors import (
+    ConversionError,
+    ExportError,
+    ParityError,
+    RefusedInputError,
+    UnsupportedOperationError,
+    UsageError,
+)
+from export.report import ExportReport
+
+
+def export_onnx(
+    model,
+    path,
+    *,
+    opset: int = 17,
+    labels: "list[str] | None" = None,
+    data: "dict | None" = None,
+    input_range: "tuple[float, float]" = (0.0, 1.0),
+    force: bool = False,
+) -> ExportReport:
+    """Converts a Keras model to ONNX, compares the two, and writes the file if they agree.
+
+    The file is the same, byte for byte, whichever backend asks for it: the conversion runs under
+    TensorFlow in a process of its own, the comparison on the backend that is active here. The
+    batch axis stays open and is called `batch`; weights are inside the file.
+
+    Args:
+        model: `keras.Model`, functional or sequential and in float32, or the path of a `.keras`
+            file.
+        path: Path of the ONNX file to write. Its folder must exist.
+        opset: Integer from 13 to 18. Defaults to `17`, which every onnxruntime since 1.13 runs.
+        labels: Names of the classes, one for each column of the output `scores`, or of the first
+            where none has that name. They are stored in the file, for the device.
+        data: Real inputs to compare on as well, arrays by input name, or `None`.
+        input_range: Pair of floats: the inputs that a black and a white pixel become. Stored in
+            the file, for the device. Defaults to `(0.0, 1.0)`.
+        force: Boolean. Whether to replace an existing file. Defaults to `False`.
+
+    Returns:
+        An `ExportReport`.
+
+    Raises:
+        ParityError: If the file computes something else than the model; it carries the `report`.
+        ConversionError: If the model cannot be converted.
+        UnsupportedOperationError: If it needs an operation that the file may not hold.
+        RefusedInputError: If the model file is damaged, or brings code along.
+        UsageError: If a path or an option is wrong.
+
+    Example:
+
+    >>> model = keras_capsules.create_model("capsnet", filters=16, primary_capsules=2)
+    >>> export.export_onnx(model, "digits.onnx", labels=list("0123456789")).passed
+    True
+    """
+    from export.pipeline import run
+
+    return run(model, path, opset, labels, data, input_range, force)
+
+
+__all__ = [
+    "ConversionError",
+    "ExportError",
+    "ExportReport",
+    "ParityError",
+    "RefusedInputError",
+    "UnsupportedOperationError",
+    "UsageError",
+    "export_onnx",
+]

@@ -1,0 +1,216 @@
+"""Runs an exported model with onnxruntime and numpy, and Pillow for image files.
+
+`python -m export.device model.onnx photo.png`
+
+This file needs nothing else of the project: copying it to a device is a way to install it, and
+`python device.py model.onnx photo.png` runs it there.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnxruntime
+
+_CHUNK = 32
+
+
+class Prediction(NamedTuple):
+    """What the model says of one image.
+
+    Attributes:
+        label: Name of the class with the largest score, its number where the file has no names.
+        score: That score.
+        scores: Array `(num_classes,)`.
+    """
+
+    label: str
+    score: float
+    scores: np.ndarray
+
+
+class Predictor:
+    """A model ready to run.
+
+    Args:
+        path: Path of an ONNX file that `export.to_onnx` wrote.
+        threads: Integer. Threads for one inference. Defaults to `0`, all cores.
+
+    Attributes:
+        labels: List of class names, or `None`.
+        input_range: Pair of floats: the inputs that a black and a white pixel become.
+        shapes: Shape of one sample of each input, by name.
+
+    Raises:
+        ValueError: If there is no such file, or onnxruntime cannot load it.
+
+    Example:
+
+    >>> predictor = Predictor("digits.onnx")
+    >>> predictor.predict(np.zeros((1, 28, 28, 1), "uint8"))[0].label
+    '1'
+    """
+
+    def __init__(self, path, threads: int = 0):
+        if not Path(path).is_file():
+            raise ValueError(f"There is no file {path}. Pass the path of an ONNX file.")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        try:
+            self.session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's errors have no common class but this.
+            raise ValueError(
+                f"{path} cannot be loaded. Export the model again with export.to_onnx, or bring "
+                f"onnxruntime {onnxruntime.__version__} up to date. onnxruntime says: {error}"
+            ) from error
+        properties = self.session.get_modelmeta().custom_metadata_map
+        self.labels = json.loads(properties.get("class_names") or "null")
+        self.input_range = tuple(json.loads(properties.get("input_range") or "[0.0, 1.0]"))
+        self.shapes = {value.name: tuple(value.shape[1:]) for value in self.session.get_inputs()}
+
+    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Runs the model once.
+
+        Args:
+            inputs: Arrays `(batch, ...)` by input name, as the model was trained on them.
+
+        Returns:
+            Arrays `(batch, ...)` by output name.
+        """
+        names = [value.name for value in self.session.get_outputs()]
+        return dict(zip(names, self.session.run(names, inputs), strict=True))
+
+    def predict(self, images: np.ndarray) -> list[Prediction]:
+        """Classifies images.
+
+        Args:
+            images: Array `(batch, ...)` or one sample without the batch axis. Whole numbers from 0
+                to 255 (uint8) are pixels and are brought to the model's range; floats are taken as
+                they are.
+
+        Returns:
+            A `Prediction` for each.
+
+        Raises:
+            ValueError: If the images do not have the model's shape, or it has several inputs.
+        """
+        name, shape = self._only_input()
+        images = np.asarray(images)
+        if images.shape == shape:
+            images = images[None]
+        if images.shape[1:] != shape:
+            raise ValueError(
+                f"The model expects images of shape (batch, {', '.join(map(str, shape))}). "
+                f"Received: {images.shape}"
+            )
+        if images.dtype == np.uint8:
+            low, high = self.input_range
+            images = low + images * ((high - low) / 255)
+        predictions = []
+        for start in range(0, len(images), _CHUNK):
+            outputs = self.run({name: images[start : start + _CHUNK].astype("float32")})
+            scores = outputs.get("scores", next(iter(outputs.values())))
+            predictions.extend(self._prediction(row) for row in scores)
+        return predictions
+
+    def latency(self, runs: int = 300) -> dict[str, float]:
+        """Times single images of zeros.
+
+        Args:
+            runs: Integer. Runs that count, after a tenth as many that do not.
+
+        Returns:
+            Milliseconds: `p50`, which half of the runs kept to, and `p99`.
+        """
+        name, shape = self._only_input()
+        image = {name: np.zeros((1, *shape), "float32")}
+        milliseconds = []
+        for _ in range(runs // 10 + runs):
+            start = time.perf_counter()
+            self.session.run(None, image)
+            milliseconds.append(1e3 * (time.perf_counter() - start))
+        p50, p99 = np.percentile(milliseconds[-runs:], (50, 99))
+        return {"p50": float(p50), "p99": float(p99)}
+
+    def read_image(self, path) -> np.ndarray:
+        """Reads a `.npy` file as it is, and an image file as pixels of the model's size.
+
+        Raises:
+            ValueError: If the file cannot be read.
+        """
+        shape = self._only_input()[1]
+        try:
+            if Path(path).suffix == ".npy":
+                return np.load(path, allow_pickle=False)
+            if len(shape) != 3 or shape[2] not in (1, 3):
+                raise ValueError(f"The model takes arrays of shape {shape}, pass them as .npy.")
+            from PIL import Image
+
+            with Image.open(path) as image:
+                image = image.convert("L" if shape[2] == 1 else "RGB")
+                image = image.resize((shape[1], shape[0]), Image.Resampling.BILINEAR)
+                return np.asarray(image, "uint8").reshape(shape)
+        except ImportError as error:
+            raise ValueError(
+                f"{path} is an image file. Install pillow to read it, or pass an array as .npy."
+            ) from error
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{path} cannot be read: {error}") from error
+
+    def _only_input(self):
+        if len(self.shapes) != 1:
+            raise ValueError(
+                f"The model has several inputs, {', '.join(self.shapes)}. Pass them to `run`."
+            )
+        return next(iter(self.shapes.items()))
+
+    def _prediction(self, scores):
+        best = int(np.argmax(scores))
+        label = self.labels[best] if self.labels else str(best)
+        return Prediction(label, float(scores[best]), scores)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line, and returns its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m export.device", description="Classifies images with an exported model."
+    )
+    parser.add_argument("model", help="an ONNX file that export.to_onnx wrote")
+    parser.add_argument("images", nargs="+", help="image files, or .npy arrays of one or many")
+    parser.add_argument("--threads", type=int, default=0, help="for one inference (default: all)")
+    parser.add_argument("--latency", action="store_true", help="time single images as well")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead")
+    options = parser.parse_args(arguments)
+    try:
+        predictor = Predictor(options.model, options.threads)
+        rows = []
+        for path in options.images:
+            found = predictor.predict(predictor.read_image(path))
+            names = [path] if len(found) == 1 else [f"{path}[{i}]" for i in range(len(found))]
+            rows += [
+                {"image": name, "label": prediction.label, "score": prediction.score}
+                for name, prediction in zip(names, found, strict=True)
+            ]
+        latency = predictor.latency() if options.latency else None
+    except ValueError as error:
+        print(f"device: {error}", file=sys.stderr)
+        return 4
+    if options.json:
+        print(json.dumps({"predictions": rows, "latency_ms": latency}))
+        return 0
+    for row in rows:
+        print(f"{row['image']}  {row['label']}  {row['score']:.4f}")
+    if latency:
+        print(f"latency at batch 1: p50 {latency['p50']:.2f} ms, p99 {latency['p99']:.2f} ms")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""The steps of an export in their order: read, convert, tidy, verify, write."""
+
+import hashlib
+import json
+import tempfile
+from collections import Counter
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import keras_capsules
+from export import convert, source, tidy, verify
+from export.errors import ParityError, UsageError
+from export.report import ExportReport
+from export.write import check_target, write_atomically
+
+
+def run(model, path, opset, labels, data, input_range, force) -> ExportReport:
+    """Does what `export.export_onnx` says."""
+    target = Path(path)
+    check_target(target, force)
+    if opset not in convert.OPSETS:
+        raise UsageError(
+            f"The opset must be from {convert.OPSETS[0]} to {convert.OPSETS[-1]}, which tf2onnx "
+            f"can write. Received: opset={opset}"
+        )
+    if not input_range[0] < input_range[1]:
+        raise UsageError(f"The input range must rise. Received: input_range={input_range}")
+    with tempfile.TemporaryDirectory() as folder:
+        if isinstance(model, keras.Model):
+            name, saved = model.name, Path(folder) / "model.keras"
+            source.check_exportable(model)
+            model.save(saved)
+            modules = source.custom_modules(saved)
+        else:
+            name, saved = str(model), Path(model)
+            modules = source.custom_modules(saved)
+            model = source.load_model(saved)
+            source.check_exportable(model)
+        _check_labels(model, labels)
+        _check_data(model, data)
+        raw = convert.convert(saved, opset, modules)
+    file = tidy.tidy(
+        raw,
+        [value.name for value in raw.graph.input],
+        source.output_names(model),
+        source.layer_names(model),
+        _metadata(model, labels, input_range),
+    )
+    content = tidy.serialize(file)
+    comparisons = verify.verify(model, file, input_range, data)
+    report = ExportReport(
+        source=name,
+        target=str(target),
+        parameters=model.count_params(),
+        backend=keras.backend.backend(),
+        tolerance=verify.TOLERANCE,
+        comparisons=[asdict(comparison) for comparison in comparisons],
+        file=_facts(file, content),
+        versions=_versions() | {"onnxruntime": version("onnxruntime")},
+    )
+    if not report.passed:
+        inputs = verify.suite_inputs(model, report.worst["suite"], input_range, data)
+        report.first_divergence = verify.first_divergence(model, file, inputs)
+        raise ParityError(report.to_text(), report)
+    check_target(target, force)  # The conversion took a while.
+    write_atomically(target, content)
+    return report
+
+
+def _check_labels(model, labels):
+    names = source.output_names(model)
+    scored = names.index("scores") if "scores" in names else 0  # As export.device looks for them.
+    classes = model.outputs[scored].shape[-1]
+    if labels is not None and len(labels) != classes:
+        raise UsageError(
+            f"The output {names[scored]!r} has {classes} columns, so there must be {classes} "
+            f"labels. Received: {len(labels)} labels, {', '.join(labels[:12])}"
+        )
+
+
+def _check_data(model, data):
+    if data is None:
+        return
+    for tensor, name in zip(model.inputs, source.input_names(model), strict=True):
+        if name not in data or tuple(data[name].shape[1:]) != tuple(tensor.shape[1:]):
+            shapes = {key: tuple(array.shape) for key, array in data.items()}
+            raise UsageError(
+                f"The data must hold an array {name!r} of shape (samples, "
+                f"{', '.join(map(str, tensor.shape[1:]))}). Received: {shapes}"
+            )
+
+
+def _metadata(model, labels, input_range):
+    """What the file says of itself; nothing that changes with the day, the machine or the backend."""
+    return {
+        "class_names": json.dumps(labels) if labels is not None else "",
+        "input_range": json.dumps([float(limit) for limit in input_range]),
+        "verification": json.dumps({"verdict": "passed", "tolerance": verify.TOLERANCE}),
+        "versions": json.dumps(_versions()),
+        "weights_sha256": _weights_digest(model),
+    }
+
+
+def _versions():
+    packages = ("keras", "numpy", "onnx", "onnxslim", "tensorflow", "tf2onnx")
+    return {"keras-capsules": keras_capsules.__version__} | {name: version(name) for name in packages}
+
+
+def _weights_digest(model):
+    digest = hashlib.sha256()
+    for variable in model.weights:
+        array = np.ascontiguousarray(keras.ops.convert_to_numpy(variable))
+        digest.update(f"{array.shape}{array.dtype}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _facts(file, content):
+    return {
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "opset": file.opset_import[0].version,
+        "ir_version": file.ir_version,
+        "nodes": len(file.graph.node),
+        "operations": dict(sorted(Counter(node.op_type for node in file.graph.node).items())),
+        "inputs": [_signature(value) for value in file.graph.input],
+        "outputs": [_signature(value) for value in file.graph.output],
+    }
+
+
+def _signature(value):
+    sizes = [dim.dim_param or str(dim.dim_value) for dim in value.type.tensor_type.shape.dim]
+    return f"{value.name} ({', '.join(sizes)})"

@@ -1,0 +1,108 @@
+"""What an export did, as text and as JSON."""
+
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+SCHEMA = 1
+
+
+@dataclass
+class ExportReport:
+    """The result of an export: what was converted, what was compared and how it came out.
+
+    Attributes:
+        source: Path of the Keras model, or its name where it came from memory.
+        target: Path of the ONNX file.
+        parameters: Number of the model's parameters.
+        backend: Backend that the model ran on for the comparison.
+        tolerance: See `export.verify.TOLERANCE`.
+        comparisons: A dictionary for each output and suite, see `export.verify.Comparison`.
+        file: Facts of the ONNX file: `bytes`, `sha256`, `opset`, `ir_version`, `nodes`,
+            `operations`, `inputs` and `outputs`.
+        versions: Versions of the packages that took part.
+        first_divergence: First Keras layer whose output differs, where the comparison failed.
+    """
+
+    source: str
+    target: str
+    parameters: int
+    backend: str
+    tolerance: float
+    comparisons: list[dict[str, Any]]
+    file: dict[str, Any]
+    versions: dict[str, str]
+    first_divergence: str | None = None
+    schema: int = field(default=SCHEMA)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every comparison passed, and the file was written."""
+        return all(comparison["passed"] for comparison in self.comparisons)
+
+    @property
+    def max_abs(self) -> float:
+        """The largest difference between Keras and onnxruntime, relative to outputs above 1."""
+        return max(entry["max_abs"] / entry["scale"] for entry in self.comparisons)
+
+    @property
+    def worst(self) -> dict[str, Any]:
+        """The comparison that came out worst."""
+        return max(self.comparisons, key=lambda c: (not c["passed"], c["max_abs"] / c["scale"]))
+
+    def to_json(self) -> str:
+        """Returns the report as JSON; what is not finite is written as a string."""
+        verdict = {"verdict": "passed" if self.passed else "failed", "max_abs": self.max_abs}
+        return json.dumps(_finite({**verdict, **asdict(self)}), indent=2) + "\n"
+
+    def to_text(self) -> str:
+        """Returns the report for a terminal."""
+        file = self.file
+        lines = [
+            f"{self.source} -> {self.target}",
+            f"  {self.parameters:,} parameters, {file['nodes']} nodes, {file['bytes']:,} bytes, "
+            f"opset {file['opset']}, IR {file['ir_version']}",
+            f"  inputs  {', '.join(file['inputs'])}",
+            f"  outputs {', '.join(file['outputs'])}",
+            f"  sha256  {file['sha256']}",
+            "",
+            f"Keras on {self.backend} against onnxruntime {self.versions['onnxruntime']}, "
+            "optimized and not, on one thread and all",
+            f"  {'output':16}{'inputs':18}{'samples':>7}{'max abs':>10}{'rmse':>10}{'scale':>9}  ",
+        ]
+        for entry in self.comparisons:
+            remark = "ok" if entry["passed"] else _failure_in_words(entry)
+            lines.append(
+                f"  {entry['output']:16}{entry['suite']:18}{entry['samples']:7}"
+                f"{entry['max_abs']:10.1e}{entry['rmse']:10.1e}{entry['scale']:9.2g}  {remark}"
+            )
+        lines.append("")
+        if self.passed:
+            lines.append(f"PASSED: {self.max_abs:.1e} at most, {self.tolerance:.0e} allowed.")
+        else:
+            where = f" First layer that differs: {self.first_divergence}." * bool(
+                self.first_divergence
+            )
+            lines.append(f"FAILED: {self.tolerance:.0e} allowed. Nothing was written.{where}")
+        return "\n".join(lines)
+
+
+def _failure_in_words(entry):
+    if entry["error"]:
+        return f"FAILED: {entry['error']}"
+    if not entry["nan_equal"]:
+        return "FAILED: another shape, or NaN and infinity in other places"
+    if entry["label_flips"]:
+        return f"FAILED: {entry['label_flips']} samples get another label"
+    return "FAILED"
+
+
+def _finite(value):
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_finite(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value

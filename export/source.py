@@ -1,0 +1,164 @@
+"""The Keras model to export: its file read with suspicion, its inputs and outputs by name."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import keras
+
+from export.errors import ConversionError, RefusedInputError, UsageError
+
+# These run code, or load files, that the archive names.
+_CODE_LAYERS = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
+
+
+def custom_modules(path: Path) -> list[str]:
+    """Checks a `.keras` file and returns the modules that define its custom classes.
+
+    Raises:
+        UsageError: If there is no such file.
+        RefusedInputError: If the file is damaged or of another kind, has a layer that runs code
+            of its own, or a class that nobody registered.
+    """
+    config = _read_config(path)
+    modules = set()
+    for entry in _serialized_objects(config):
+        name = entry["class_name"]
+        where = f"{path}: layer {_layer_name(entry)!r}" if _layer_name(entry) else f"{path}"
+        if name in _CODE_LAYERS or name == "__lambda__":
+            raise RefusedInputError(
+                f"{where} is or holds a {name.strip('_')}, which runs code that a file should not "
+                "bring along. Write it as a keras.layers.Layer with "
+                "@keras.saving.register_keras_serializable, and save the model again."
+            )
+        if name == "function":
+            name = registered_name = entry["config"]
+        else:
+            registered_name = entry.get("registered_name")
+        if not _is_custom(entry):
+            continue
+        custom = keras.saving.get_registered_object(registered_name)
+        if custom is None:
+            raise RefusedInputError(
+                f"{where} is of the class or function {name!r} (module {entry.get('module')}), "
+                "which is not registered here. Decorate it with "
+                "@keras.saving.register_keras_serializable, import its module, and export from "
+                "Python: export.export_onnx(path, target)."
+            )
+        modules.add(custom.__module__)
+    return sorted(modules)
+
+
+def load_model(path: Path) -> keras.Model:
+    """Loads a `.keras` file that `custom_modules` has let through."""
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises whatever the damaged part happens to break.
+        raise RefusedInputError(
+            f"{path} cannot be loaded; it may be damaged, or saved by another version of Keras "
+            f"than {keras.__version__}. Save the model again. Keras says: {_first_line(error)}"
+        ) from error
+
+
+def check_exportable(model: keras.Model) -> None:
+    """Says what to change in a model whose graph cannot be read off, or is not float32.
+
+    Raises:
+        ConversionError: If the model is neither functional nor sequential, has an input of
+            unknown size, or computes in another precision.
+    """
+    if not getattr(model, "inputs", None):
+        raise ConversionError(
+            f"The model {model.name!r} is a {type(model).__name__} without inputs that could be "
+            "read off. Give it some: inputs = keras.Input(...), "
+            "model = keras.Model(inputs, model(inputs))."
+        )
+    for tensor in model.inputs:
+        if None in tensor.shape[1:]:
+            raise ConversionError(
+                f"Only the batch axis may stay open. Give keras.Input a size for each other axis. "
+                f"Received: input {tensor.name!r} of shape {tuple(tensor.shape)}"
+            )
+    for layer in model.layers:
+        if layer.compute_dtype not in ("float32", None):
+            raise ConversionError(
+                "The export is for models that compute in float32. Build the model under "
+                'keras.config.set_dtype_policy("float32") and load the weights into it. '
+                f"Received: layer {layer.name!r} with compute_dtype={layer.compute_dtype}"
+            )
+
+
+def input_names(model: keras.Model) -> list[str]:
+    """Returns the names of the model's inputs, flat and in its order."""
+    return [tensor.name for tensor in model.inputs]
+
+
+def output_names(model: keras.Model) -> list[str]:
+    """Returns the names of the model's outputs, flat: the keys of a dictionary, or layer names."""
+    if isinstance(model, keras.Sequential):
+        return [model.layers[-1].name]
+    structure = model.output
+    if isinstance(structure, dict) and len(structure) == len(model.outputs):
+        return sorted(structure)
+    names = list(model.output_names)
+    return [f"{n}_{names[:i].count(n)}" if n in names[:i] else n for i, n in enumerate(names)]
+
+
+def layer_names(model: keras.Model) -> set[str]:
+    """Returns the names of the model's layers, and of those within them that have weights."""
+    names = {layer.name for layer in model.layers}
+    return names.union(*(variable.path.split("/")[:-1] for variable in model.weights))
+
+
+def call(model: keras.Model, inputs: list) -> list:
+    """Runs the model for inference on its flat inputs, and returns its flat outputs."""
+    packed = inputs[0] if isinstance(model, keras.Sequential) else inputs
+    if not isinstance(model, keras.Sequential):
+        packed = keras.tree.pack_sequence_as(model.input, inputs)
+    return keras.tree.flatten(model(packed, training=False))
+
+
+def _read_config(path):
+    if not path.exists():
+        raise UsageError(f"There is no file {path}. Pass the path of a saved .keras model.")
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder. Pass the path of a saved .keras model.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+            config = json.loads(archive.read("config.json"))
+    except (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError) as error:
+        raise RefusedInputError(
+            f"{path} is not a whole .keras archive, which model.save('model.keras') writes; it "
+            f"may be cut short, or of another kind. ({_first_line(error)})"
+        ) from error
+    if damaged or not isinstance(config, dict):
+        raise RefusedInputError(f"{path} is damaged in {damaged or 'config.json'}. Save it again.")
+    config.pop("compile_config", None)  # Losses and metrics do not reach the exported file.
+    return config
+
+
+def _serialized_objects(node):
+    """Yields every serialized class and function below a node of config.json."""
+    if isinstance(node, dict):
+        if isinstance(node.get("class_name"), str) and "config" in node:
+            yield node
+        node = list(node.values())
+    if isinstance(node, list):
+        for child in node:
+            yield from _serialized_objects(child)
+
+
+def _is_custom(entry):
+    name, module = entry["class_name"], entry.get("module") or ""
+    is_data = name.startswith("__") and name.endswith("__")
+    return not is_data and module != "keras" and not module.startswith("keras.")
+
+
+def _layer_name(entry):
+    config = entry["config"]
+    return config.get("name") if isinstance(config, dict) else None
+
+
+def _first_line(error):
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -1,0 +1,112 @@
+"""The command line of the export: `python -m export.to_onnx model.keras -o model.onnx`."""
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+
+from export import ExportError, ParityError, UsageError, export_onnx
+
+_EXIT_CODES = """
+exit codes:
+  0  written and verified
+  1  the file computes something else than the model
+  2  the conversion failed
+  3  the model needs an operation that the file may not hold
+  4  the model file is damaged, or brings code along
+  5  a path or an option is wrong
+Nothing is written unless the exit code is 0.
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line, and returns its exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # So that temporary files are removed.
+    try:
+        options = _parser().parse_args(arguments)
+        report = export_onnx(
+            options.model,
+            options.output,
+            opset=options.opset,
+            labels=_read_labels(options.labels),
+            data=_read_data(options.data),
+            input_range=tuple(options.input_range),
+            force=options.force,
+        )
+        print(report.to_text())
+        _write_report(options.report, report)
+    except ParityError as error:
+        print(error)
+        _write_report(options.report, error.report)
+        return error.exit_code
+    except ExportError as error:
+        print(f"export: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise UsageError(f"{message}\n{self.format_usage().strip()}")
+
+
+def _parser():
+    parser = _Parser(
+        prog="python -m export.to_onnx",
+        description="Converts a Keras model to ONNX, and writes the file only if it computes the "
+        "same as the model.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="a file that model.save wrote, model.keras")
+    add("-o", "--output", metavar="FILE", required=True, help="the ONNX file to write")
+    add("--opset", type=int, default=17, metavar="N", help="from 13 to 18 (default: 17)")
+    add("--labels", metavar="FILE", help="a text file, one class name a line, stored in the file")
+    add("--data", metavar="FILE", help="an .npz file of real inputs, to compare on as well")
+    add(
+        "--input-range",
+        type=float,
+        nargs=2,
+        default=(0.0, 1.0),
+        metavar=("LOW", "HIGH"),
+        help="the inputs that a black and a white pixel become, stored in the file (default: 0 1)",
+    )
+    add("--report", metavar="FILE", help="write the report as JSON too, also when parity fails")
+    add("--force", action="store_true", help="replace FILE if it exists")
+    return parser
+
+
+def _read_labels(path):
+    if path is None:
+        return None
+    try:
+        return Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"The labels cannot be read from {path}: {error}") from error
+
+
+def _read_data(path):
+    import numpy as np
+
+    if path is None:
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except Exception as error:  # numpy raises whatever the damaged part happens to break.
+        raise UsageError(
+            f"The data cannot be read from {path}. numpy.savez(path, image=array) writes such a "
+            f"file. ({error})"
+        ) from error
+
+
+def _write_report(path, report):
+    from export.write import write_atomically
+
+    if path is not None:
+        write_atomically(Path(path), report.to_json().encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,256 @@
+"""Keras against onnxruntime: the same inputs through both, and the difference measured.
+
+Batches of several sizes, ordinary and extreme values, with onnxruntime's optimizations on and off
+and on one thread and many. The file passes if in every case the outputs agree to the tolerance,
+are finite and infinite in the same places, and name the same label wherever the model itself can
+tell the labels apart.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import onnx
+import onnxruntime
+
+from export import source
+from export.errors import ConversionError
+from export.tidy import serialize
+
+BATCHES = (1, 2, 7, 32)
+TOLERANCE = 1e-5
+"""Largest absolute difference, times the largest absolute output of the batch if that exceeds 1."""
+
+_SESSIONS = tuple(
+    itertools.product(("ORT_DISABLE_ALL", "ORT_ENABLE_ALL"), (1, 0))  # 0 threads: all cores
+)
+
+
+@dataclass
+class Comparison:
+    """One output of the model over one suite of inputs, the worst of all sessions.
+
+    Attributes:
+        output: Name of the output.
+        suite: What the inputs were.
+        samples: Number of samples.
+        max_abs: Largest absolute difference.
+        rmse: Root of the mean squared difference.
+        cosine: Smallest cosine between the two outputs of a sample.
+        scale: What the tolerance was multiplied by, `max(1, max(abs(output)))`.
+        nan_equal: Whether both are NaN, and infinite, in the same places.
+        label_flips: Samples whose largest score is another, although the model's two largest
+            differ by more than twice the tolerance. Zero for outputs that are no scores.
+        passed: Whether the file may be written.
+        error: What onnxruntime said where it could not run the file, or empty.
+    """
+
+    output: str
+    suite: str
+    samples: int
+    max_abs: float
+    rmse: float
+    cosine: float
+    scale: float
+    nan_equal: bool
+    label_flips: int
+    passed: bool
+    error: str = ""
+
+
+def verify(
+    model: keras.Model,
+    file: onnx.ModelProto,
+    input_range: tuple[float, float] = (0.0, 1.0),
+    data: dict[str, np.ndarray] | None = None,
+    tolerance: float = TOLERANCE,
+) -> list[Comparison]:
+    """Compares a model with its ONNX file.
+
+    Args:
+        model: The Keras model, on any backend.
+        file: Its conversion.
+        input_range: Pair of floats between which inputs usually lie.
+        data: Real inputs by name, all of one length, or `None`.
+        tolerance: Float, see `TOLERANCE`.
+
+    Returns:
+        A `Comparison` for each output and suite.
+    """
+    sessions = [_session(file, level, threads) for level, threads in _SESSIONS]
+    names = source.output_names(model)
+    comparisons = []
+    for suite, inputs in _suites(model, input_range, data or {}):
+        expected = run_keras(model, inputs)
+        try:
+            found = [_run_onnx(session, model, names, inputs) for session in sessions]
+        except Exception as error:  # onnxruntime's errors have no common class but this.
+            failures = (_failure(name, suite, len(inputs[0]), str(error)) for name in names)
+            comparisons.extend(failures)
+            continue
+        for index, name in enumerate(names):
+            candidates = [
+                _compare(name, suite, expected[index], outputs[index], tolerance)
+                for outputs in found
+            ]
+            comparisons.append(max(candidates, key=lambda c: (not c.passed, c.max_abs)))
+    return comparisons
+
+
+def suite_inputs(
+    model: keras.Model,
+    suite: str,
+    input_range: tuple[float, float] = (0.0, 1.0),
+    data: dict[str, np.ndarray] | None = None,
+) -> list[np.ndarray]:
+    """Returns the inputs that `verify` used in one of its suites."""
+    return dict(_suites(model, input_range, data or {}))[suite]
+
+
+def first_divergence(
+    model: keras.Model, file: onnx.ModelProto, inputs: list[np.ndarray]
+) -> str | None:
+    """Names the first Keras layer after which the file computes something else.
+
+    Layers are compared by the last value that the file names after them. Several may share one
+    node (a normalization folded into its convolution), so a layer counts only if no later one
+    agrees again.
+    """
+    if not hasattr(model, "input"):
+        return None
+    values = {node.name.partition("/")[0]: node.output[0] for node in file.graph.node}
+    layers = [layer for layer in model.layers if layer.name in values]
+    probe = onnx.ModelProto()
+    probe.CopyFrom(file)
+    shapes = {value.name: value for value in onnx.shape_inference.infer_shapes(file).graph.value_info}
+    layers = [layer for layer in layers if values[layer.name] in shapes]
+    probe.graph.output.extend(shapes[values[layer.name]] for layer in layers)
+    session = _session(probe, "ORT_DISABLE_ALL", 1)
+    names = [value.name for value in probe.graph.output]
+    found = dict(zip(names, _run_onnx(session, model, names, inputs), strict=True))
+    suspect = None
+    for layer in layers:
+        expected = run_keras(keras.Model(model.input, layer.output), inputs)
+        value = found[values[layer.name]]
+        if len(expected) != 1 or (value := _as_channels_last(value, expected[0].shape)) is None:
+            continue
+        comparison = _compare(layer.name, "", expected[0], value, TOLERANCE)
+        suspect = None if comparison.passed else suspect or layer.name
+    return suspect
+
+
+def run_keras(model: keras.Model, inputs: list) -> list[np.ndarray]:
+    """Runs the model for inference, and returns its flat outputs as arrays."""
+
+    def run(batch):
+        tensors = [keras.ops.convert_to_tensor(array) for array in batch]
+        return [keras.ops.convert_to_numpy(output) for output in source.call(model, tensors)]
+
+    return _in_batches(run, inputs)
+
+
+def _run_onnx(session, model, outputs, inputs):
+    names = source.input_names(model)
+    return _in_batches(
+        lambda batch: session.run(outputs, dict(zip(names, batch, strict=True))), inputs
+    )
+
+
+def _in_batches(run, inputs):
+    """Runs the inputs in batches of the largest size at most, and joins the outputs."""
+    size = max(BATCHES)
+    starts = range(0, len(inputs[0]), size)
+    parts = [run([array[start : start + size] for array in inputs]) for start in starts]
+    return [np.concatenate(output) for output in zip(*parts, strict=True)]
+
+
+def _suites(model, input_range, data) -> Iterator[tuple[str, list[np.ndarray]]]:
+    low, high = input_range
+    generator = np.random.default_rng(0)
+
+    def full(batch, make):
+        arrays = [make((batch, *tensor.shape[1:])) for tensor in model.inputs]
+        for index, tensor in enumerate(model.inputs):
+            if "int" in tensor.dtype:  # Numbers of words or classes: all have a 0 and a 1.
+                arrays[index] = np.clip(np.round(arrays[index]), 0, 1)
+            arrays[index] = arrays[index].astype(tensor.dtype)
+        return arrays
+
+    for batch in BATCHES:
+        yield f"random, batch {batch}", full(batch, lambda s: generator.uniform(low, high, s))
+    if data:
+        yield "real", [data[name] for name in source.input_names(model)]
+    yield "zeros", full(2, np.zeros)
+    yield "constant", full(2, lambda shape: np.full(shape, high))
+    yield "huge, x 1e4", full(2, lambda shape: generator.uniform(low, high, shape) * 1e4)
+    yield "tiny, x 1e-8", full(2, lambda shape: generator.uniform(low, high, shape) * 1e-8)
+    yield "tiny, x 1e-30", full(2, lambda shape: generator.uniform(low, high, shape) * 1e-30)
+
+
+def _compare(name, suite, expected, found, tolerance):
+    same_shape = expected.shape == found.shape and expected.dtype == found.dtype
+    finite = np.isfinite(expected)
+    nan_equal = same_shape and np.array_equal(
+        np.where(finite, 0.0, expected), np.where(np.isfinite(found), 0.0, found), equal_nan=True
+    )
+    if not nan_equal:
+        return _failure(name, suite, len(expected))
+    expected = np.where(finite, expected, 0.0).astype("float64").reshape(len(expected), -1)
+    difference = np.where(finite, found, 0.0).astype("float64").reshape(expected.shape) - expected
+    scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
+    max_abs = float(np.abs(difference).max(initial=0.0))
+    flips = _label_flips(expected, expected + difference, tolerance * scale) if finite.ndim == 2 else 0
+    return Comparison(
+        output=name,
+        suite=suite,
+        samples=len(expected),
+        max_abs=max_abs,
+        rmse=float(np.sqrt(np.mean(difference**2))),
+        cosine=_smallest_cosine(expected, expected + difference),
+        scale=scale,
+        nan_equal=True,
+        label_flips=flips,
+        passed=max_abs <= tolerance * scale and flips == 0,
+    )
+
+
+def _failure(name, suite, samples, error=""):
+    return Comparison(name, suite, samples, math.inf, math.inf, 0.0, 1.0, False, 0, False, error)
+
+
+def _label_flips(expected, found, tolerance):
+    if expected.shape[1] < 2:
+        return 0
+    second, first = np.sort(expected, axis=1)[:, -2:].T
+    clear = first - second > 2 * tolerance
+    return int(np.sum(clear & (expected.argmax(axis=1) != found.argmax(axis=1))))
+
+
+def _smallest_cosine(expected, found):
+    lengths = np.linalg.norm(expected, axis=1) * np.linalg.norm(found, axis=1)
+    products = np.sum(expected * found, axis=1)
+    return float(np.where(lengths > 0, products / np.where(lengths > 0, lengths, 1), 1.0).min())
+
+
+def _as_channels_last(value, shape):
+    """Returns the value in Keras' layout, or None where it is neither that nor channels first."""
+    if value.shape == shape:
+        return value
+    moved = np.moveaxis(value, 1, -1) if value.ndim > 2 else value
+    return moved if moved.shape == shape else None
+
+
+def _session(file, level, threads):
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(
+            serialize(file), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # onnxruntime's errors have no common class but this.
+        raise ConversionError(f"onnxruntime cannot load the converted model: {error}") from error

@@ -1,0 +1,52 @@
+"""Writing a file so that its path holds the old content or the new, and nothing between."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from export.errors import UsageError
+
+
+def check_target(path: Path, force: bool) -> None:
+    """Raises a `UsageError` for a target that cannot, or may not, be written."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder. Pass the path of the file to write.")
+    if not path.parent.is_dir():
+        raise UsageError(f"The folder {path.parent} does not exist. Make it first: nothing is made.")
+    if path.exists() and not force:
+        raise UsageError(f"{path} exists. Pass --force (in Python: force=True) to replace it.")
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replaces a file in one step, through a temporary file beside it.
+
+    Raises:
+        UsageError: If the disk is full or the folder cannot be written. The old file stays.
+    """
+    path = path.resolve()  # Through a link, so that the link stays one.
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.name}.", suffix=".tmp", delete=False
+        ) as file:
+            temporary = file.name
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, path.stat().st_mode if path.exists() else 0o666 & ~_umask())
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror or error}. Whatever stood there is "
+            "unchanged. Free some space, or pass another path."
+        ) from error
+    finally:
+        if temporary is not None:
+            os.unlink(temporary)
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

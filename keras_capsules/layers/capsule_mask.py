@@ -1,0 +1,54 @@
+"""Keeps one capsule and silences the others, for a decoder to look at."""
+
+import keras
+from keras import ops
+
+from keras_capsules.ops import capsule_length
+
+
+@keras.saving.register_keras_serializable(package="keras_capsules")
+class CapsuleMask(keras.layers.Layer):
+    """Sets the poses of all capsules to zero but those of the labels, or the longest.
+
+    `masked_j = pose_j * labels_j`, where without labels `labels = one_hot(argmax_j(length(pose_j)))`
+
+    Call arguments:
+        poses: Tensor `(batch, num_capsules, capsule_dim)`.
+        labels: Tensor `(batch, num_capsules)`, one-hot, or multi-hot where several classes are
+            present. `None`, the default, keeps the longest capsule.
+
+    Output shape:
+        That of `poses`.
+
+    Raises:
+        ValueError: If `labels` do not have one entry for each capsule.
+
+    Example:
+
+    >>> poses = keras.ops.array([[[0.1, 0.2], [0.6, 0.6]]])
+    >>> keras_capsules.CapsuleMask()(poses)
+    [[[0.0, 0.0], [0.6, 0.6]]]
+    >>> keras_capsules.CapsuleMask()(poses, labels=keras.ops.array([[1.0, 0.0]]))
+    [[[0.1, 0.2], [0.0, 0.0]]]
+
+    Reference:
+        Sabour, Frosst, Hinton, 2017, arXiv 1710.09829, section 4.1.
+    """
+
+    def build(self, poses_shape):
+        self.built = True
+
+    def call(self, poses, labels=None):
+        if labels is None:
+            longest = ops.argmax(capsule_length(poses), axis=-1)
+            labels = ops.one_hot(longest, poses.shape[1], dtype=poses.dtype)
+        elif tuple(labels.shape[1:]) != tuple(poses.shape[1:2]):
+            raise ValueError(
+                f"CapsuleMask expects one-hot labels of shape (batch, {poses.shape[1]}); "
+                "keras.utils.to_categorical makes them of class numbers. "
+                f"Received: labels.shape={tuple(labels.shape)}"
+            )
+        return poses * ops.expand_dims(ops.cast(labels, poses.dtype), -1)
+
+    def compute_output_shape(self, poses_shape):
+        return tuple(poses_shape)

@@ -1,0 +1,72 @@
+"""Losses on the lengths of class capsules."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_capsules")
+class MarginLoss(keras.losses.Loss):
+    """Asks the capsule of a present class to be long, and that of an absent one to be short.
+
+    `loss = sum_k T_k * relu(0.9 - score_k)**2 + 0.5 * (1 - T_k) * relu(score_k - 0.1)**2`
+
+    The sum runs over the classes; the batch is averaged. Several classes may be present at once.
+
+    Args:
+        positive_margin: Float in [0, 1]. Length that a present class should reach. Defaults to
+            `0.9`.
+        negative_margin: Float in [0, 1]. Length that an absent class should stay under. Defaults
+            to `0.1`.
+        negative_weight: Float. Weight of the absent classes; below one it keeps them from
+            shrinking all capsules early on. Defaults to `0.5`.
+
+    Call arguments:
+        y_true: Tensor `(batch, num_classes)`, one-hot or multi-hot.
+        y_pred: Tensor `(batch, num_classes)`. Lengths of the class capsules.
+
+    Raises:
+        ValueError: If `y_true` and `y_pred` differ in shape, as class numbers do.
+
+    Example:
+
+    >>> loss = keras_capsules.MarginLoss()
+    >>> float(loss([[1.0, 0.0]], [[0.7, 0.3]]))  # 0.2**2 + 0.5 * 0.2**2
+    0.06
+
+    Reference:
+        Sabour, Frosst, Hinton, 2017, arXiv 1710.09829, equation 4.
+    """
+
+    def __init__(
+        self,
+        positive_margin: float = 0.9,
+        negative_margin: float = 0.1,
+        negative_weight: float = 0.5,
+        reduction="sum_over_batch_size",
+        name="margin_loss",
+        dtype=None,
+    ):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.positive_margin = positive_margin
+        self.negative_margin = negative_margin
+        self.negative_weight = negative_weight
+
+    def call(self, y_true, y_pred):
+        if tuple(y_true.shape[1:]) != tuple(y_pred.shape[1:]):
+            raise ValueError(
+                "MarginLoss compares one-hot labels with the lengths of class capsules, both "
+                "(batch, num_classes); keras.utils.to_categorical makes them of class numbers. "
+                f"Received: y_true.shape={tuple(y_true.shape)}, "
+                f"y_pred.shape={tuple(y_pred.shape)}"
+            )
+        present = y_true * ops.square(ops.relu(self.positive_margin - y_pred))
+        absent = (1.0 - y_true) * ops.square(ops.relu(y_pred - self.negative_margin))
+        return ops.sum(present + self.negative_weight * absent, axis=-1)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "positive_margin": self.positive_margin,
+            "negative_margin": self.negative_margin,
+            "negative_weight": self.negative_weight,
+        }

@@ -1,0 +1,8 @@
+"""The zoo: one file for each architecture, and the registry of their names."""
+
+from keras_capsules.models.capsnet import capsnet
+from keras_capsules.models.cnn_baseline import cnn_baseline
+from keras_capsules.models.registry import create_model, list_models
+from keras_capsules.models.se_resnet import se_resnet20
+
+__all__ = ["capsnet", "cnn_baseline", "create_model", "list_models", "se_resnet20"]

@@ -1,0 +1,89 @@
+"""CapsNet, the network of the paper that introduced dynamic routing."""
+
+import keras
+from keras import layers
+
+from keras_capsules.layers import (
+    CapsuleLayer,
+    CapsuleLength,
+    CapsuleMask,
+    PrimaryCapsule2D,
+    ReconstructionDecoder,
+)
+from keras_capsules.models.registry import register_model
+
+
+@register_model
+def capsnet(
+    input_shape=(28, 28, 1),
+    num_classes: int = 10,
+    filters: int = 256,
+    kernel_size=9,
+    primary_capsules: int = 32,
+    primary_dim: int = 8,
+    primary_kernel_size=9,
+    primary_strides=2,
+    capsule_dim: int = 16,
+    routing="dynamic",
+    with_decoder: bool = False,
+    decoder_units=(512, 1024),
+    name: str = "capsnet",
+) -> keras.Model:
+    """Builds CapsNet; the defaults are the paper's sizes, 6,804,224 parameters.
+
+    Convolution, primary capsules, class capsules, lengths. Train it with `MarginLoss` on one-hot
+    labels.
+
+    Args:
+        input_shape: Tuple `(height, width, channels)`. Pixels in [0, 1].
+        num_classes: Integer.
+        filters: Integer. Channels of the first convolution.
+        kernel_size: Integer or pair. Its window.
+        primary_capsules: Integer. Types of primary capsules in each cell.
+        primary_dim: Integer. Size of their poses.
+        primary_kernel_size: Integer or pair. Their window.
+        primary_strides: Integer or pair. Their strides.
+        capsule_dim: Integer. Size of the class capsules' poses.
+        routing: As in `CapsuleLayer`.
+        with_decoder: Boolean. Whether to add the decoder that the paper trains with, 8,215,568
+            parameters in all. The model then takes `{"image": ..., "label": ...}` with one-hot
+            labels and returns `{"scores": ..., "reconstruction": ...}`. Defaults to `False`.
+        decoder_units: Tuple of integers. Widths of the decoder's hidden layers.
+        name: String. Name of the model.
+
+    Returns:
+        A functional `keras.Model` from `image` to `scores`, `(batch, num_classes)` in [0, 1].
+
+    Example:
+
+    >>> model = keras_capsules.create_model("capsnet", with_decoder=True)
+    >>> model.compile(
+    ...     loss={"scores": keras_capsules.MarginLoss(), "reconstruction": "mse"},
+    ...     loss_weights={"scores": 1.0, "reconstruction": 0.392},
+    ... )
+    >>> classifier = keras.Model(model.input["image"], model.output["scores"])
+
+    Reference:
+        Sabour, Frosst, Hinton, 2017, arXiv 1710.09829.
+    """
+    image = keras.Input(input_shape, name="image")
+    x = layers.Conv2D(filters, kernel_size, activation="relu", name="convolution")(image)
+    x = PrimaryCapsule2D(
+        primary_capsules,
+        primary_dim,
+        primary_kernel_size,
+        strides=primary_strides,
+        name="primary_capsules",
+    )(x)
+    poses = CapsuleLayer(num_classes, capsule_dim, routing=routing, name="class_capsules")(x)
+    scores = CapsuleLength(name="scores")(poses)
+    if not with_decoder:
+        return keras.Model(image, scores, name=name)
+    label = keras.Input((num_classes,), name="label")
+    masked = CapsuleMask(name="mask")(poses, label)
+    reconstruction = ReconstructionDecoder(input_shape, decoder_units, name="reconstruction")(masked)
+    return keras.Model(
+        {"image": image, "label": label},
+        {"scores": scores, "reconstruction": reconstruction},
+        name=name,
+    )

@@ -1,0 +1,103 @@
+"""Pure functions of `keras.ops` that layers, routings and losses share.
+
+Each keeps values and gradients finite from zero to 1e28, and computes in float32 when its input
+has half precision. Two details make that hold:
+
+* epsilon stands inside the root, where it bounds the derivative at zero;
+* squares are taken of the input scaled by 2**-32. The scaling is exact, and it moves the range in
+  which float32 squares neither overflow nor vanish to where capsules need it.
+"""
+
+import keras
+from keras import ops
+
+_SCALE = 2.0**-32
+
+
+def at_least_float32(x):
+    """Casts half precision to float32 and leaves float32 and float64 as they are."""
+    return ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
+
+
+def _scaled_square(x, axis, keepdims, epsilon):
+    """Returns `(norm(x)**2 + epsilon) * _SCALE**2`."""
+    scaled = at_least_float32(x) * _SCALE
+    return ops.sum(scaled * scaled, axis=axis, keepdims=keepdims) + epsilon * _SCALE**2
+
+
+@keras.saving.register_keras_serializable(package="keras_capsules")
+def safe_norm(x, axis: int = -1, keepdims: bool = False, epsilon: float = 1e-12):
+    """Computes the Euclidean norm, with a gradient that is finite everywhere, also at zero.
+
+    `safe_norm(x) = sqrt(sum(square(x), axis) + epsilon)`
+
+    Args:
+        x: Tensor of any rank.
+        axis: Integer. The axis over which to sum. Defaults to `-1`.
+        keepdims: Boolean. Whether to keep the summed axis with size 1. Defaults to `False`.
+        epsilon: Float. Added to the sum of squares. Defaults to `1e-12`, so the norm of a zero
+            vector is `1e-6`.
+
+    Returns:
+        Tensor of the shape of `x` without `axis` (size 1 there with `keepdims=True`), float32 or
+        wider.
+
+    Example:
+
+    >>> keras_capsules.ops.safe_norm(keras.ops.array([[3.0, 4.0]]))
+    [5.0]
+    """
+    return ops.sqrt(_scaled_square(x, axis, keepdims, epsilon)) * (1 / _SCALE)
+
+
+@keras.saving.register_keras_serializable(package="keras_capsules")
+def squash(x, axis: int = -1, epsilon: float = 1e-12):
+    """Shrinks vectors to a length below one and keeps their direction.
+
+    `squash(x) = norm(x)**2 / (1 + norm(x)**2) * x / norm(x) = x * norm(x) / (1 + norm(x)**2)`
+
+    The norm is bounded below by `sqrt(epsilon)`, so a dead capsule still receives a gradient.
+
+    Args:
+        x: Tensor of any rank. The vectors lie along `axis`.
+        axis: Integer. The axis that holds the components of one vector. Defaults to `-1`.
+        epsilon: Float. Added to the squared norm, inside the root. Defaults to `1e-12`.
+
+    Returns:
+        Tensor of the shape and dtype of `x`. The length of every vector is in [0, 1].
+
+    Example:
+
+    >>> keras_capsules.squash(keras.ops.array([[0.0, 1.0], [3.0, 4.0]]))
+    [[0.0, 0.5], [0.57692307, 0.7692308]]
+
+    Reference:
+        Sabour, Frosst, Hinton, 2017, arXiv 1710.09829, equation 1.
+    """
+    square = _scaled_square(x, axis, True, epsilon)
+    scaled = at_least_float32(x) * _SCALE
+    return ops.cast(scaled * (ops.sqrt(square) / (_SCALE**2 + square)), x.dtype)
+
+
+@keras.saving.register_keras_serializable(package="keras_capsules")
+def capsule_length(poses, axis: int = -1, epsilon: float = 1e-12):
+    """Computes the length of each capsule's pose: how present the entity is that it stands for.
+
+    `capsule_length(v) = sqrt(sum(square(v), axis) + epsilon)`
+
+    Args:
+        poses: Tensor `(..., capsule_dim)`.
+        axis: Integer. The axis that holds the pose. Defaults to `-1`.
+        epsilon: Float. Added to the squared length, inside the root: without it the gradient of a
+            zero pose is NaN. Defaults to `1e-12`.
+
+    Returns:
+        Tensor of the shape of `poses` without `axis`, and of its dtype. In [0, 1] for squashed
+        poses.
+
+    Example:
+
+    >>> keras_capsules.capsule_length(keras.ops.array([[0.6, 0.8]]))
+    [1.0]
+    """
+    return ops.cast(safe_norm(poses, axis=axis, epsilon=epsilon), poses.dtype)

@@ -1,0 +1,58 @@
+"""Routing algorithms, each a `Routing` in a file of its own, and the table of their names."""
+
+import keras
+
+from keras_capsules.routing.base import Routing, RoutingResult
+from keras_capsules.routing.dynamic import DynamicRouting
+from keras_capsules.routing.uniform import UniformRouting
+
+ROUTINGS = {
+    "dynamic": DynamicRouting,
+    "uniform": UniformRouting,
+}
+
+
+def get(identifier: "str | dict | Routing", **kwargs) -> Routing:
+    """Returns the routing that `identifier` names.
+
+    Args:
+        identifier: String, config or instance. A name out of `keras_capsules.routing.ROUTINGS`, a
+            config as `keras.saving.serialize_keras_object` makes it, or a `Routing`, which is
+            returned as it is.
+        **kwargs: Constructor arguments, with a name only.
+
+    Returns:
+        A `Routing`.
+
+    Raises:
+        ValueError: If the name is unknown, if the object is no `Routing`, or if arguments come
+            with a config or an instance.
+
+    Example:
+
+    >>> keras_capsules.routing.get("dynamic", iterations=2).iterations
+    2
+    """
+    if isinstance(identifier, str):
+        if identifier not in ROUTINGS:
+            raise ValueError(
+                f"Unknown routing. Known ones: {', '.join(sorted(ROUTINGS))}. "
+                f"Received: routing={identifier!r}"
+            )
+        return ROUTINGS[identifier](**kwargs)
+    if kwargs:
+        raise ValueError(
+            "Constructor arguments go with the name of a routing; a config or an instance already "
+            f"has its own. Received: routing={identifier!r} with {sorted(kwargs)}"
+        )
+    if isinstance(identifier, dict):
+        identifier = keras.saving.deserialize_keras_object(identifier)
+    if not isinstance(identifier, Routing):
+        raise ValueError(
+            f"`routing` must be one of the names {', '.join(sorted(ROUTINGS))}, the config of a "
+            f"`Routing` or an instance of one. Received: routing={identifier!r}"
+        )
+    return identifier
+
+
+__all__ = ["ROUTINGS", "DynamicRouting", "Routing", "RoutingResult", "UniformRouting", "get"]

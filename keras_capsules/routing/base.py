@@ -1,0 +1,165 @@
+"""The contract between votes and parents that every routing keeps."""
+
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+from keras_capsules.ops import at_least_float32
+
+
+class RoutingResult(NamedTuple):
+    """What a routing returns.
+
+    Attributes:
+        poses: Tensor `(batch, num_out, dim)`. The parents' poses.
+        activations: Tensor `(batch, num_out)`. How present each parent is.
+        coupling: Tensor `(batch, num_in, num_out)`. The share of each child's vote that each
+            parent received.
+    """
+
+    poses: Any
+    activations: Any
+    coupling: Any
+
+
+@keras.saving.register_keras_serializable(package="keras_capsules")
+class Routing(keras.layers.Layer):
+    """Turns the votes of children into parents: the base class of every routing algorithm.
+
+    A subclass implements `route`, and `build` if it has weights. The votes reach `route` with the
+    parents before the children, the layout in which each step is one batched matmul; absent
+    children are already taken out there, and a subclass need not know about masks.
+
+    Attributes:
+        explicit_activations: Boolean. `True` for the family in which a capsule's activation is a
+            number of its own, `False` where it is the length of its pose.
+
+    Call arguments:
+        votes: Tensor `(batch, num_in, num_out, dim)`. What each child predicts for each parent.
+        activations: Tensor `(batch, num_in)` in [0, 1], for the explicit family only.
+        poses: Tensor `(batch, num_in, in_dim)`. The children's poses, for routings that look at
+            the child itself.
+        mask: Boolean tensor `(batch, num_in)`. `True` where the child is present. An absent child
+            gives no vote, no coupling and no gradient.
+
+    Returns:
+        `RoutingResult(poses, activations, coupling)`.
+
+    Raises:
+        ValueError: If a shape does not fit the votes, or if `activations` are missing for an
+            explicit routing or given to another.
+    """
+
+    explicit_activations = False
+
+    def build(self, votes_shape):
+        self.built = True
+
+    def call(self, votes, activations=None, poses=None, mask=None):
+        if len(votes.shape) != 4:
+            raise ValueError(
+                f"{type(self).__name__} expects votes of shape (batch, num_in, num_out, dim). "
+                f"Received: votes.shape={tuple(votes.shape)}"
+            )
+        return self.call_parents_first(
+            ops.transpose(votes, (0, 2, 1, 3)), activations, poses, mask
+        )
+
+    def call_parents_first(self, votes, activations=None, poses=None, mask=None):
+        """Does what calling the routing does, for votes `(batch, num_out, num_in, dim)`."""
+        self._check_children(votes.shape[2], activations, poses, mask)
+        dtype = votes.dtype
+        votes = at_least_float32(votes)
+        if activations is not None:
+            activations = at_least_float32(activations)
+        if mask is not None:
+            mask = ops.cast(mask, "bool")
+            votes = ops.where(mask[:, None, :, None], votes, 0.0)
+            if activations is not None:
+                activations = ops.where(mask, activations, 0.0)
+        parents, activations, coupling = self.route(votes, activations, poses)
+        coupling = ops.transpose(coupling, (0, 2, 1))
+        if mask is not None:
+            coupling = ops.where(mask[:, :, None], coupling, 0.0)
+        return RoutingResult(
+            *(ops.cast(tensor, dtype) for tensor in (parents, activations, coupling))
+        )
+
+    def route(self, votes, activations=None, poses=None) -> RoutingResult:
+        """Computes the parents.
+
+        Args:
+            votes: Tensor `(batch, num_out, num_in, dim)`, float32 or wider.
+            activations: Tensor `(batch, num_in)` or `None`.
+            poses: Tensor `(batch, num_in, in_dim)` or `None`.
+
+        Returns:
+            `RoutingResult(poses, activations, coupling)` with the coupling as
+            `(batch, num_out, num_in)`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement `route`.")
+
+    def compute_output_shape(self, votes_shape):
+        batch, num_in, num_out, dim = votes_shape
+        return RoutingResult((batch, num_out, dim), (batch, num_out), (batch, num_in, num_out))
+
+    def compute_output_spec(self, votes, activations=None, poses=None, mask=None):
+        shapes = self.compute_output_shape(votes.shape)
+        return RoutingResult(*(keras.KerasTensor(shape, self.compute_dtype) for shape in shapes))
+
+    def _check_children(self, num_in, activations, poses, mask):
+        name = type(self).__name__
+        if self.explicit_activations and activations is None:
+            raise ValueError(
+                f"{name} weighs the votes by the children's activations. Pass "
+                "`activations` of shape (batch, num_in); a layer takes the pair "
+                "`(poses, activations)`. Received: activations=None"
+            )
+        if not self.explicit_activations and activations is not None:
+            raise ValueError(
+                f"{name} takes the length of a pose as its activation and has no use for "
+                "explicit `activations`. Leave them out, or choose a routing with "
+                f"`explicit_activations=True`. Received: activations.shape="
+                f"{tuple(activations.shape)}"
+            )
+        for argument, tensor, rank in (
+            ("activations", activations, 2),
+            ("poses", poses, 3),
+            ("mask", mask, 2),
+        ):
+            if tensor is None:
+                continue
+            shape = tuple(tensor.shape)
+            if len(shape) != rank or (num_in and shape[1] and shape[1] != num_in):
+                expected = ("batch", num_in, "in_dim")[:rank]
+                raise ValueError(
+                    f"{name} routes the votes of {num_in} children and expects `{argument}` of "
+                    f"shape {expected}. Received: {argument}.shape={shape}"
+                )
+
+
+def combine(coupling, votes):
+    """Sums the votes weighted by their coupling: `s_j = sum_i c_ij * votes_ij`.
+
+    Args:
+        coupling: Tensor `(batch, num_out, num_in)`.
+        votes: Tensor `(batch, num_out, num_in, dim)`.
+
+    Returns:
+        Tensor `(batch, num_out, dim)`.
+    """
+    return ops.squeeze(ops.matmul(ops.expand_dims(coupling, 2), votes), axis=2)
+
+
+def agreement(votes, parents):
+    """Computes how far each vote agrees with its parent: `b_ij = votes_ij . v_j`.
+
+    Args:
+        votes: Tensor `(batch, num_out, num_in, dim)`.
+        parents: Tensor `(batch, num_out, dim)`.
+
+    Returns:
+        Tensor `(batch, num_out, num_in)`.
+    """
+    return ops.squeeze(ops.matmul(votes, ops.expand_dims(parents, 3)), axis=3)

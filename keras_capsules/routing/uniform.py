@@ -1,0 +1,35 @@
+"""Uniform routing: the control that every comparison of routings needs."""
+
+import keras
+from keras import ops
+
+from keras_capsules.ops import capsule_length, squash
+from keras_capsules.routing.base import Routing, RoutingResult
+
+
+@keras.saving.register_keras_serializable(package="keras_capsules")
+class UniformRouting(Routing):
+    """Gives every parent an equal share of every vote.
+
+    `c_ij = 1 / J`, `v_j = squash(sum_i c_ij * votes_ij)` for J parents.
+
+    It is what dynamic routing does with one iteration. A routing that does not beat it has
+    learned nothing from its iterations.
+
+    Call arguments, output shapes and errors: see `keras_capsules.Routing`.
+
+    Example:
+
+    >>> votes = keras.random.normal((2, 6, 3, 4))  # 6 children, 3 parents, poses of 4
+    >>> keras_capsules.UniformRouting()(votes).poses.shape
+    (2, 3, 4)
+
+    Reference:
+        Paik, Kwak, Kim, 2019, arXiv 1907.13327, who compare routings with it.
+    """
+
+    def route(self, votes, activations=None, poses=None):
+        share = 1.0 / votes.shape[1]
+        parents = squash(ops.sum(votes, axis=2) * share)
+        coupling = ops.full_like(votes[..., 0], share)
+        return RoutingResult(parents, capsule_length(parents), coupling)
