@@ -85,13 +85,18 @@ def _check_labels(model, labels):
 def _check_data(model, data):
     if data is None:
         return
-    for tensor, name in zip(model.inputs, source.input_names(model), strict=True):
-        if name not in data or tuple(data[name].shape[1:]) != tuple(tensor.shape[1:]):
-            shapes = {key: tuple(array.shape) for key, array in data.items()}
-            raise UsageError(
-                f"The data must hold an array {name!r} of shape (samples, "
-                f"{', '.join(map(str, tensor.shape[1:]))}). Received: {shapes}"
-            )
+    expected = {
+        name: tuple(tensor.shape[1:])
+        for name, tensor in zip(source.input_names(model), model.inputs, strict=True)
+    }
+    received = {name: tuple(array.shape) for name, array in data.items()}
+    samples = {shape[0] for name, shape in received.items() if name in expected and shape}
+    fits = all(received.get(name, ())[1:] == shape for name, shape in expected.items())
+    if not fits or len(samples) != 1 or 0 in samples:
+        raise UsageError(
+            "The data must hold an array for each input, with the same number of samples before "
+            f"the shape of one: {expected}. Received: {received}"
+        )
 
 
 def _metadata(model, labels, input_range):
@@ -107,7 +112,9 @@ def _metadata(model, labels, input_range):
 
 def _versions():
     packages = ("keras", "numpy", "onnx", "onnxslim", "tensorflow", "tf2onnx")
-    return {"keras-capsules": keras_capsules.__version__} | {name: version(name) for name in packages}
+    return {"keras-capsules": keras_capsules.__version__} | {
+        name: version(name) for name in packages
+    }
 
 
 def _weights_digest(model):

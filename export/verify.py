@@ -125,7 +125,9 @@ def first_divergence(
     layers = [layer for layer in model.layers if layer.name in values]
     probe = onnx.ModelProto()
     probe.CopyFrom(file)
-    shapes = {value.name: value for value in onnx.shape_inference.infer_shapes(file).graph.value_info}
+    shapes = {
+        value.name: value for value in onnx.shape_inference.infer_shapes(file).graph.value_info
+    }
     layers = [layer for layer in layers if values[layer.name] in shapes]
     probe.graph.output.extend(shapes[values[layer.name]] for layer in layers)
     session = _session(probe, "ORT_DISABLE_ALL", 1)
@@ -182,7 +184,8 @@ def _suites(model, input_range, data) -> Iterator[tuple[str, list[np.ndarray]]]:
     for batch in BATCHES:
         yield f"random, batch {batch}", full(batch, lambda s: generator.uniform(low, high, s))
     if data:
-        yield "real", [data[name] for name in source.input_names(model)]
+        names = zip(source.input_names(model), model.inputs, strict=True)
+        yield "real", [np.asarray(data[name], tensor.dtype) for name, tensor in names]
     yield "zeros", full(2, np.zeros)
     yield "constant", full(2, lambda shape: np.full(shape, high))
     yield "huge, x 1e4", full(2, lambda shape: generator.uniform(low, high, shape) * 1e4)
@@ -202,7 +205,9 @@ def _compare(name, suite, expected, found, tolerance):
     difference = np.where(finite, found, 0.0).astype("float64").reshape(expected.shape) - expected
     scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
     max_abs = float(np.abs(difference).max(initial=0.0))
-    flips = _label_flips(expected, expected + difference, tolerance * scale) if finite.ndim == 2 else 0
+    flips = (
+        _label_flips(expected, expected + difference, tolerance * scale) if finite.ndim == 2 else 0
+    )
     return Comparison(
         output=name,
         suite=suite,

@@ -12,7 +12,9 @@ def check_target(path: Path, force: bool) -> None:
     if path.is_dir():
         raise UsageError(f"{path} is a folder. Pass the path of the file to write.")
     if not path.parent.is_dir():
-        raise UsageError(f"The folder {path.parent} does not exist. Make it first: nothing is made.")
+        raise UsageError(
+            f"The folder {path.parent} does not exist. Make it first: nothing is made."
+        )
     if path.exists() and not force:
         raise UsageError(f"{path} exists. Pass --force (in Python: force=True) to replace it.")
 

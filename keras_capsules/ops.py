@@ -1,17 +1,17 @@
 """Pure functions of `keras.ops` that layers, routings and losses share.
 
-Each keeps values and gradients finite from zero to 1e28, and computes in float32 when its input
+Each keeps values and gradients finite from zero to 1e27, and computes in float32 when its input
 has half precision. Two details make that hold:
 
 * epsilon stands inside the root, where it bounds the derivative at zero;
-* squares are taken of the input scaled by 2**-32. The scaling is exact, and it moves the range in
+* squares are taken of the input scaled by 2**-30. The scaling is exact, and it moves the range in
   which float32 squares neither overflow nor vanish to where capsules need it.
 """
 
 import keras
 from keras import ops
 
-_SCALE = 2.0**-32
+_SCALE = 2.0**-30
 
 
 def at_least_float32(x):

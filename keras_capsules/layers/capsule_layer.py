@@ -112,7 +112,7 @@ class CapsuleLayer(keras.layers.Layer):
         rows, columns = [math.isqrt(self.capsule_dim)] * 2 if matrix else (in_dim, self.capsule_dim)
         if matrix and in_dim != self.capsule_dim:
             raise ValueError(
-                'With transform="matrix" a child\'s pose is a matrix of the size of its parent\'s: '
+                "With transform=\"matrix\" a child's pose is a matrix of the size of its parent's: "
                 f"expected poses of {self.capsule_dim} components. "
                 f"Received: input_shape={input_shape}"
             )

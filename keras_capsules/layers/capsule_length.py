@@ -34,3 +34,6 @@ class CapsuleLength(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape[:-1])
+
+    def get_config(self):
+        return super().get_config()  # Keras derives none where `dtype` is a policy object.

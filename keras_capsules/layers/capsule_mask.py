@@ -52,3 +52,6 @@ class CapsuleMask(keras.layers.Layer):
 
     def compute_output_shape(self, poses_shape):
         return tuple(poses_shape)
+
+    def get_config(self):
+        return super().get_config()  # Keras derives none where `dtype` is a policy object.

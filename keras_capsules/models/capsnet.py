@@ -81,7 +81,9 @@ def capsnet(
         return keras.Model(image, scores, name=name)
     label = keras.Input((num_classes,), name="label")
     masked = CapsuleMask(name="mask")(poses, label)
-    reconstruction = ReconstructionDecoder(input_shape, decoder_units, name="reconstruction")(masked)
+    reconstruction = ReconstructionDecoder(input_shape, decoder_units, name="reconstruction")(
+        masked
+    )
     return keras.Model(
         {"image": image, "label": label},
         {"scores": scores, "reconstruction": reconstruction},

@@ -55,7 +55,9 @@ def create_model(name: str, weights: str | None = None, **kwargs) -> keras.Model
     (None, 10)
     """
     if name not in _MODELS:
-        raise ValueError(f"Unknown model. Known ones: {', '.join(list_models())}. Received: {name!r}")
+        raise ValueError(
+            f"Unknown model. Known ones: {', '.join(list_models())}. Received: {name!r}"
+        )
     model = _MODELS[name](**kwargs)
     if weights is not None:
         model.load_weights(weights)

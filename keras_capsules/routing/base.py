@@ -53,6 +53,10 @@ class Routing(keras.layers.Layer):
 
     explicit_activations = False
 
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
     def build(self, votes_shape):
         self.built = True
 
@@ -62,9 +66,7 @@ class Routing(keras.layers.Layer):
                 f"{type(self).__name__} expects votes of shape (batch, num_in, num_out, dim). "
                 f"Received: votes.shape={tuple(votes.shape)}"
             )
-        return self.call_parents_first(
-            ops.transpose(votes, (0, 2, 1, 3)), activations, poses, mask
-        )
+        return self.call_parents_first(ops.transpose(votes, (0, 2, 1, 3)), activations, poses, mask)
 
     def call_parents_first(self, votes, activations=None, poses=None, mask=None):
         """Does what calling the routing does, for votes `(batch, num_out, num_in, dim)`."""
@@ -100,6 +102,9 @@ class Routing(keras.layers.Layer):
         """
         raise NotImplementedError(f"{type(self).__name__} must implement `route`.")
 
+    def compute_mask(self, *args, **kwargs):
+        return None  # Every parent is present, whichever children were not.
+
     def compute_output_shape(self, votes_shape):
         batch, num_in, num_out, dim = votes_shape
         return RoutingResult((batch, num_out, dim), (batch, num_out), (batch, num_in, num_out))
@@ -107,6 +112,9 @@ class Routing(keras.layers.Layer):
     def compute_output_spec(self, votes, activations=None, poses=None, mask=None):
         shapes = self.compute_output_shape(votes.shape)
         return RoutingResult(*(keras.KerasTensor(shape, self.compute_dtype) for shape in shapes))
+
+    def get_config(self):
+        return super().get_config()  # Keras derives none where `dtype` is a policy object.
 
     def _check_children(self, num_in, activations, poses, mask):
         name = type(self).__name__

@@ -1,0 +1,109 @@
+"""The backend switch: `KERAS_BACKEND` chooses, and what needs all three starts processes."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import keras_capsules
+
+ROOT = Path(__file__).parent.parent
+BACKENDS = [
+    backend for backend in ("tensorflow", "jax", "torch") if importlib.util.find_spec(backend)
+]
+
+
+def pytest_report_header():
+    return f"keras {keras.__version__} on {keras.backend.backend()}"
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture
+def generator():
+    return np.random.default_rng(0)
+
+
+def run_python(*arguments, backend=None, check=True, **options):
+    """Runs Python in a fresh process, in the repository unless `cwd` says otherwise."""
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)}
+    if backend is not None:
+        environment["KERAS_BACKEND"] = backend
+    result = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        env=environment | options.pop("env", {}),
+        capture_output=True,
+        text=True,
+        **{"cwd": ROOT, **options},
+    )
+    assert not check or result.returncode == 0, result.stderr
+    return result
+
+
+def small_capsnet(**options):
+    """A CapsNet for 12 x 12 images, small enough for a test."""
+    sizes = {
+        "input_shape": (12, 12, 1),
+        "num_classes": 4,
+        "filters": 8,
+        "kernel_size": 3,
+        "primary_capsules": 4,
+        "primary_dim": 4,
+        "primary_kernel_size": 3,
+        "capsule_dim": 6,
+        "decoder_units": (16,),
+    }
+    return keras_capsules.create_model("capsnet", **{**sizes, **options})
+
+
+@pytest.fixture(scope="session")
+def saved_capsnet(tmp_path_factory):
+    """Path of a small CapsNet's `.keras` file; its weights are not special in any way."""
+    keras.utils.set_random_seed(7)
+    path = tmp_path_factory.mktemp("capsnet") / "model.keras"
+    small_capsnet().save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def exported_capsnet(saved_capsnet):
+    """Path of its ONNX file, with class names, and the report of the export."""
+    import export
+
+    path = saved_capsnet.parent / "model.onnx"
+    report = export.export_onnx(saved_capsnet, path, labels=["ant", "bee", "cat", "dog"])
+    return path, report
+
+
+def to_numpy(structure):
+    return keras.tree.map_structure(keras.ops.convert_to_numpy, structure)
+
+
+def gradient(function, x):
+    """Returns the gradient of `sum(function(x))` at the array `x`, on any backend."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        variable = tf.constant(x)
+        with tf.GradientTape() as tape:
+            tape.watch(variable)
+            total = keras.ops.sum(function(variable))
+        return tape.gradient(total, variable).numpy()
+    if backend == "jax":
+        import jax
+
+        return np.asarray(jax.grad(lambda value: keras.ops.sum(function(value)))(x))
+    import torch
+
+    variable = torch.tensor(x, requires_grad=True)
+    keras.ops.sum(function(variable)).backward()
+    return variable.grad.numpy()

@@ -1,0 +1,39 @@
+"""What may be absent, and what must not be loaded."""
+
+import pytest
+from conftest import BACKENDS, ROOT, run_python
+
+import keras_capsules
+
+WITHOUT = "import sys; sys.modules.update(dict.fromkeys(sys.argv[1].split()));"
+EXPORT_ONLY = ["onnx", "onnxruntime", "onnxslim", "tf2onnx", "sklearn", "PIL", "matplotlib"]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_library_needs_one_backend_only(backend):
+    absent = [*(name for name in ("tensorflow", "jax", "torch") if name != backend), *EXPORT_ONLY]
+    code = "import keras_capsules as k; k.create_model('capsnet', filters=4, primary_capsules=1)"
+    run_python(
+        "-W", "error::SyntaxWarning", "-c", WITHOUT + code, " ".join(absent), backend=backend
+    )
+
+
+def test_the_device_runner_needs_onnxruntime_and_numpy_only():
+    absent = ["keras", "keras_capsules", "tensorflow", "jax", "torch", "onnx", "PIL"]
+    run_python("-c", WITHOUT + "import export.device", " ".join(absent))
+
+
+def test_the_device_runner_may_be_copied(tmp_path):
+    (tmp_path / "device.py").write_text((ROOT / "export/device.py").read_text())
+    result = run_python("device.py", "--help", cwd=tmp_path, env={"PYTHONPATH": ""})
+    assert "export.to_onnx" in result.stdout
+
+
+def test_everything_public_is_registered_and_documented():
+    for name in keras_capsules.__all__:
+        public = getattr(keras_capsules, name)
+        assert public.__doc__, name
+        if isinstance(public, type) and hasattr(public, "get_config"):
+            assert keras_capsules.ops.keras.saving.get_registered_name(public).startswith(
+                "keras_capsules>"
+            ), name

@@ -1,0 +1,246 @@
+import keras
+import numpy as np
+import pytest
+from conftest import gradient, to_numpy
+from reference import routing as reference
+
+import keras_capsules
+from keras_capsules import (
+    CapsuleLayer,
+    CapsuleLength,
+    CapsuleMask,
+    PrimaryCapsule2D,
+    ReconstructionDecoder,
+    VoteScaling,
+)
+
+LAYERS = [
+    (CapsuleLayer(3, 5), (6, 4)),
+    (CapsuleLayer(3, 5, routing="uniform", use_bias=True, kernel_regularizer="l2"), (2, 2, 3, 4)),
+    (CapsuleLayer(3, 4, transform="matrix", share_weights=True, use_bias=True), (6, 4)),
+    (CapsuleLayer(2, 3, kernel_initializer="he_normal", kernel_constraint="unit_norm"), (6, 4)),
+    (PrimaryCapsule2D(2, 4, 3, strides=2, padding="same", activation=None), (7, 9, 5)),
+    (PrimaryCapsule2D(2, 4, (3, 1)), (7, 9, 5)),
+    (CapsuleLength(), (6, 4)),
+    (CapsuleMask(), (6, 4)),
+    (ReconstructionDecoder((3, 2, 1), units=(8, 7)), (6, 4)),
+]
+every_layer = pytest.mark.parametrize(
+    ("layer", "shape"), LAYERS, ids=[f"{layer.name}-{len(shape)}d" for layer, shape in LAYERS]
+)
+
+
+@every_layer
+def test_config_shapes_and_weights_of_a_rebuilt_layer(generator, layer, shape):
+    x = generator.normal(size=(2, *shape)).astype("float32")
+    expected = to_numpy(layer(x))
+    assert layer(keras.Input(shape)).shape == (None, *expected.shape[1:])
+    assert layer.compute_output_shape((None, *shape)) == (None, *expected.shape[1:])
+    again = type(layer).from_config(layer.get_config())
+    assert again.get_config() == layer.get_config()
+    again.build((None, *shape))
+    again.set_weights(layer.get_weights())
+    np.testing.assert_array_equal(to_numpy(again(x)), expected)
+
+
+@every_layer
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision(generator, layer, shape, policy):
+    config = layer.get_config() | {"dtype": keras.DTypePolicy(policy)}
+    config.pop("routing", None)
+    half = type(layer).from_config(config)
+    assert type(layer).from_config(half.get_config()).dtype_policy.name == policy
+    x = generator.normal(size=(2, *shape)).astype("float32")
+    outputs = half(x)
+    assert keras.backend.standardize_dtype(outputs.dtype) == policy.removeprefix("mixed_")
+    assert all(weight.dtype == "float32" for weight in half.weights)
+    assert np.isfinite(to_numpy(keras.ops.cast(outputs, "float32"))).all()
+
+
+def votes_one_by_one(layer, poses):
+    """Each child's pose through its own kernel, in float64."""
+    kernel = to_numpy(layer.kernel).astype("float64")
+    batch, children, _ = poses.shape
+    votes = np.zeros((batch, children, layer.num_capsules, layer.capsule_dim))
+    for n, i, j in np.ndindex(votes.shape[:3]):
+        weights = kernel[0 if layer.share_weights else i, j]
+        pose = poses[n, i].astype("float64")
+        if layer.transform == "matrix":
+            side = len(weights)
+            votes[n, i, j] = (pose.reshape(side, side) @ weights).reshape(-1)
+        else:
+            votes[n, i, j] = pose @ weights
+        if layer.bias is not None:
+            votes[n, i, j] += to_numpy(layer.bias)[j]
+    return votes
+
+
+@pytest.mark.parametrize("transform", ["dense", "matrix"])
+@pytest.mark.parametrize("share_weights", [False, True])
+@pytest.mark.parametrize("use_bias", [False, True])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_votes_and_routing(generator, transform, share_weights, use_bias, batch):
+    layer = CapsuleLayer(3, 4, transform=transform, share_weights=share_weights, use_bias=use_bias)
+    poses = generator.normal(size=(batch, 7, 4 if transform == "matrix" else 5)).astype("float32")
+    layer.build(poses.shape)
+    if use_bias:
+        layer.bias.assign(generator.normal(size=(3, 4)))
+    found, coupling = to_numpy(layer(poses, return_coupling=True))
+    expected, expected_coupling = reference.dynamic(votes_one_by_one(layer, poses))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(coupling, expected_coupling, atol=1e-5)
+
+
+def test_the_layer_and_its_routing_agree(generator):
+    layer = CapsuleLayer(3, 5)
+    poses = generator.normal(size=(2, 7, 4)).astype("float32")
+    found = to_numpy(layer(poses))
+    votes = np.einsum("bid,ijde->bije", poses, to_numpy(layer.kernel))
+    np.testing.assert_allclose(found, to_numpy(layer.routing(votes).poses), atol=1e-6)
+
+
+def test_a_bias_tells_a_pose_from_its_negative(generator):
+    poses = generator.normal(size=(2, 6, 4)).astype("float32")
+    plain, biased = CapsuleLayer(3, 5), CapsuleLayer(3, 5, use_bias=True)
+    np.testing.assert_allclose(
+        to_numpy(CapsuleLength()(plain(poses))), to_numpy(CapsuleLength()(plain(-poses))), atol=1e-6
+    )
+    biased.build(poses.shape)
+    biased.bias.assign(np.ones((3, 5)))
+    lengths = [to_numpy(CapsuleLength()(biased(sign * poses))) for sign in (1, -1)]
+    assert np.abs(lengths[0] - lengths[1]).max() > 0.01
+
+
+def test_a_grid_is_flattened_in_its_order(generator):
+    grid = generator.normal(size=(2, 2, 3, 4, 5)).astype("float32")
+    layer = CapsuleLayer(3, 5)
+    np.testing.assert_array_equal(to_numpy(layer(grid)), to_numpy(layer(grid.reshape(2, 24, 5))))
+
+
+def test_shared_weights_take_any_number_of_children(generator):
+    layer = CapsuleLayer(3, 5, share_weights=True)
+    model = keras.Sequential([keras.Input((None, 4)), layer])
+    assert layer.kernel.shape == (1, 3, 4, 5)
+    for children in (1, 6, 11):
+        poses = generator.normal(size=(2, children, 4)).astype("float32")
+        expected, _ = reference.dynamic(votes_one_by_one(layer, poses))
+        np.testing.assert_allclose(model.predict(poses, verbose=0), expected, atol=1e-5)
+
+
+def test_a_mask_reaches_the_routing(generator):
+    poses = generator.normal(size=(2, 6, 4)).astype("float32")
+    mask = np.array([[True] * 4 + [False] * 2] * 2)
+    layer = CapsuleLayer(3, 5, share_weights=True, use_bias=True)
+    layer.build(poses.shape)
+    layer.bias.assign(np.ones((3, 5)))
+    masked, coupling = to_numpy(layer(poses, mask=mask, return_coupling=True))
+    np.testing.assert_allclose(masked, to_numpy(layer(poses[:, :4])), atol=1e-6)
+    assert not coupling[:, 4:].any()
+    words = keras.Sequential([keras.layers.Embedding(9, 4, mask_zero=True), layer])
+    padded, short = np.array([[1, 2, 3, 0, 0]]), np.array([[1, 2, 3]])
+    np.testing.assert_allclose(to_numpy(words(padded)), to_numpy(words(short)), atol=1e-6)
+
+
+@pytest.mark.parametrize("children", [16, 1152])
+def test_default_initializer_starts_parents_in_the_middle(generator, children):
+    poses = generator.normal(size=(4, children, 8)).astype("float32")
+    poses /= np.linalg.norm(poses, axis=-1, keepdims=True)
+    layer = CapsuleLayer(10, 16, routing="uniform")
+    lengths = to_numpy(CapsuleLength()(layer(poses)))
+    assert 0.3 < lengths.mean() < 0.7
+    assert np.abs(gradient(layer, poses)).max() > 0
+    np.testing.assert_allclose(
+        np.std(to_numpy(layer.kernel)), 10 / np.sqrt(children * 16), rtol=0.05
+    )
+
+
+def test_vote_scaling_repeats_with_a_seed():
+    one, two, other = (to_numpy(VoteScaling(seed)((6, 3, 4, 5))) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, two)
+    assert (one != other).any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shape", "message"),
+    [
+        ({}, (4,), r"shape=\(2, 4\)"),
+        ({}, (2, 3, 4), r"PrimaryCapsule2D.*shape=\(2, 2, 3, 4\)"),
+        ({}, (0, 4), "at least one child"),
+        ({}, (0, 3, 2, 4), "at least one child"),
+        ({}, (None, 4), "share_weights=True"),
+        ({"transform": "matrix"}, (6, 5), "matrix of the size of its parent's"),
+    ],
+)
+def test_inputs_that_do_not_fit(arguments, shape, message):
+    with pytest.raises(ValueError, match=message):
+        CapsuleLayer(3, 4, **arguments).build((2, *shape))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_capsules": 0}, "num_capsules=0"),
+        ({"capsule_dim": -1}, "capsule_dim=-1"),
+        ({"routing": "dynamik"}, "Known ones: dynamic.*'dynamik'"),
+        ({"transform": "affine"}, "transform='affine'"),
+        ({"transform": "matrix", "capsule_dim": 6}, "capsule_dim=6"),
+    ],
+)
+def test_arguments_out_of_range(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        CapsuleLayer(**{"num_capsules": 3, "capsule_dim": 4, **arguments})
+
+
+def test_primary_capsules_group_the_channels_of_a_convolution(generator):
+    layer = PrimaryCapsule2D(3, 4, 3, strides=2)
+    images = generator.normal(size=(2, 9, 7, 2)).astype("float32")
+    grid = to_numpy(layer(images))
+    kernel, bias = to_numpy(layer.convolution.kernel), to_numpy(layer.convolution.bias)
+    expected = np.zeros((2, 4, 3, 12))
+    for row, column in np.ndindex(4, 3):
+        patch = images[:, 2 * row : 2 * row + 3, 2 * column : 2 * column + 3]
+        expected[:, row, column] = np.tensordot(patch, kernel, 3) + bias
+    expected = reference.squash(expected.reshape(2, 4, 3, 3, 4))
+    np.testing.assert_allclose(grid, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(9, 7), (2, 2, 5), (9, 2, 5)])
+def test_primary_capsules_refuse_images_too_flat_or_too_small(shape):
+    with pytest.raises(ValueError):
+        PrimaryCapsule2D(3, 4, 3).build((None, *shape))
+
+
+def test_mask_keeps_the_longest_or_the_labelled(generator):
+    poses = generator.normal(size=(5, 4, 3)).astype("float32")
+    longest = np.linalg.norm(poses, axis=-1).argmax(axis=1)
+    expected = poses * np.eye(4)[longest][:, :, None]
+    np.testing.assert_array_equal(to_numpy(CapsuleMask()(poses)), expected)
+    labels = np.array([[1, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0], [0, 0, 0, 1], [1, 0, 0, 0]])
+    np.testing.assert_array_equal(
+        to_numpy(CapsuleMask()(poses, labels)), poses * labels[:, :, None]
+    )
+    for wrong in (longest, labels[:, :3]):
+        with pytest.raises(ValueError, match="to_categorical"):
+            CapsuleMask()(poses, wrong)
+
+
+def test_decoder_is_dense_layers_into_an_image(generator):
+    decoder = ReconstructionDecoder((3, 2, 1), units=(8,))
+    poses = generator.normal(size=(2, 4, 3)).astype("float32")
+    image = to_numpy(decoder(poses))
+    kernel_1, bias_1, kernel_2, bias_2 = (to_numpy(weight) for weight in decoder.weights)
+    hidden = np.maximum(poses.reshape(2, 12) @ kernel_1 + bias_1, 0)
+    expected = 1 / (1 + np.exp(-(hidden @ kernel_2 + bias_2)))
+    np.testing.assert_allclose(image, expected.reshape(2, 3, 2, 1), atol=1e-6)
+
+
+def test_stacked_capsule_layers_train(generator):
+    model = keras.Sequential(
+        [keras.Input((20, 4)), CapsuleLayer(12, 6), CapsuleLayer(8, 6), CapsuleLayer(3, 6)]
+    )
+    model.add(CapsuleLength())
+    model.compile(keras.optimizers.Adam(1e-2), keras_capsules.MarginLoss())
+    poses = generator.normal(size=(60, 20, 4)).astype("float32")
+    labels = np.eye(3, dtype="float32")[np.abs(poses[..., :3]).sum(axis=1).argmax(axis=1)]
+    losses = model.fit(poses, labels, epochs=12, batch_size=20, verbose=0).history["loss"]
+    assert losses[-1] < 0.7 * losses[0]
