@@ -58,8 +58,13 @@ def export_onnx(
     >>> export.export_onnx(model, "digits.onnx", labels=list("0123456789")).passed
     True
     """
-    from export.pipeline import run
-
+    try:
+        from export.pipeline import run
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"The export needs the package {error.name}. Install it with "
+            "`pip install 'keras-capsules[export]'`, or set KERAS_BACKEND to a backend you have."
+        ) from error
     return run(model, path, opset, labels, data, input_range, force)
 
 

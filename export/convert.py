@@ -92,8 +92,14 @@ def main() -> int:
 
 
 def _convert_here(source, opset):
-    import tensorflow as tf
-    import tf2onnx
+    try:
+        import tensorflow as tf
+        import tf2onnx
+    except ModuleNotFoundError as error:
+        raise ConversionError(
+            f"The conversion needs the package {error.name}, whichever backend runs the model. "
+            "Install it with `pip install 'keras-capsules[export]'`."
+        ) from error
     from keras.src.export.tf2onnx_lib import patch_tf2onnx
 
     from export import source as source_model

@@ -63,8 +63,9 @@ def run(model, path, opset, labels, data, input_range, force) -> ExportReport:
         versions=_versions() | {"onnxruntime": version("onnxruntime")},
     )
     if not report.passed:
-        inputs = verify.suite_inputs(model, report.worst["suite"], input_range, data)
-        report.first_divergence = verify.first_divergence(model, file, inputs)
+        if not report.worst["error"]:
+            inputs = verify.suite_inputs(model, report.worst["suite"], input_range, data)
+            report.first_divergence = verify.first_divergence(model, file, inputs)
         raise ParityError(report.to_text(), report)
     check_target(target, force)  # The conversion took a while.
     write_atomically(target, content)
@@ -100,7 +101,7 @@ def _check_data(model, data):
 
 
 def _metadata(model, labels, input_range):
-    """What the file says of itself; nothing that changes with the day, the machine or the backend."""
+    """What the file says of itself, and nothing that depends on day, machine or backend."""
     return {
         "class_names": json.dumps(labels) if labels is not None else "",
         "input_range": json.dumps([float(limit) for limit in input_range]),

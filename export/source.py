@@ -8,8 +8,8 @@ import keras
 
 from export.errors import ConversionError, RefusedInputError, UsageError
 
-# These run code, or load files, that the archive names.
-_CODE_LAYERS = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
+# These run code that the archive brings along, or that it names.
+_CODE = ("Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 
 
 def custom_modules(path: Path) -> list[str]:
@@ -18,32 +18,32 @@ def custom_modules(path: Path) -> list[str]:
     Raises:
         UsageError: If there is no such file.
         RefusedInputError: If the file is damaged or of another kind, has a layer that runs code
-            of its own, or a class that nobody registered.
+            of its own, or a class or function that is not registered in an imported module.
     """
-    config = _read_config(path)
     modules = set()
-    for entry in _serialized_objects(config):
-        name = entry["class_name"]
-        where = f"{path}: layer {_layer_name(entry)!r}" if _layer_name(entry) else f"{path}"
-        if name in _CODE_LAYERS or name == "__lambda__":
+    for entry, layer in _serialized_objects(_read_config(path)):
+        kind = entry["class_name"]
+        where = f"{path}: layer {layer!r}"
+        if kind in _CODE:
             raise RefusedInputError(
-                f"{where} is or holds a {name.strip('_')}, which runs code that a file should not "
+                f"{where} is or holds a {kind.strip('_')}, which runs code that a file should not "
                 "bring along. Write it as a keras.layers.Layer with "
                 "@keras.saving.register_keras_serializable, and save the model again."
             )
-        if name == "function":
-            name = registered_name = entry["config"]
-        else:
-            registered_name = entry.get("registered_name")
         if not _is_custom(entry):
             continue
-        custom = keras.saving.get_registered_object(registered_name)
+        name = entry["config"] if kind == "function" else entry.get("registered_name")
+        custom = keras.saving.get_registered_object(name)
         if custom is None:
             raise RefusedInputError(
-                f"{where} is of the class or function {name!r} (module {entry.get('module')}), "
-                "which is not registered here. Decorate it with "
-                "@keras.saving.register_keras_serializable, import its module, and export from "
-                "Python: export.export_onnx(path, target)."
+                f"{where} uses {name or kind!r} (module {entry.get('module')}), which is not "
+                "registered here. Decorate it with @keras.saving.register_keras_serializable, "
+                "import its module, and export from Python: export.export_onnx(path, target)."
+            )
+        if custom.__module__ == "__main__":
+            raise RefusedInputError(
+                f"{where} uses {name!r}, which the script itself defines. The conversion runs in "
+                "a process of its own and cannot import it from there: move it to a module."
             )
         modules.add(custom.__module__)
     return sorted(modules)
@@ -90,7 +90,8 @@ def check_exportable(model: keras.Model) -> None:
 
 def input_names(model: keras.Model) -> list[str]:
     """Returns the names of the model's inputs, flat and in its order."""
-    return [tensor.name for tensor in model.inputs]
+    # The tensors' own names are numbered anew in each process; their layers' are in the file.
+    return [tensor._keras_history.operation.name for tensor in model.inputs]
 
 
 def output_names(model: keras.Model) -> list[str]:
@@ -138,26 +139,25 @@ def _read_config(path):
     return config
 
 
-def _serialized_objects(node):
-    """Yields every serialized class and function below a node of config.json."""
+def _serialized_objects(node, layer=""):
+    """Yields every serialized class and function below a node, and the layer that it is part of."""
     if isinstance(node, dict):
         if isinstance(node.get("class_name"), str) and "config" in node:
-            yield node
+            if isinstance(node["config"], dict):
+                layer = node["config"].get("name", layer)
+            yield node, layer
+        elif list(node) == ["value"]:  # So Keras writes a lambda where a function is expected.
+            yield {"class_name": "__lambda__", "config": node}, layer
         node = list(node.values())
     if isinstance(node, list):
         for child in node:
-            yield from _serialized_objects(child)
+            yield from _serialized_objects(child, layer)
 
 
 def _is_custom(entry):
     name, module = entry["class_name"], entry.get("module") or ""
     is_data = name.startswith("__") and name.endswith("__")
     return not is_data and module != "keras" and not module.startswith("keras.")
-
-
-def _layer_name(entry):
-    config = entry["config"]
-    return config.get("name") if isinstance(config, dict) else None
 
 
 def _first_line(error):

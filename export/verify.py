@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import onnx
 import onnxruntime
+from onnx import helper
 
 from export import source
 from export.errors import ConversionError
@@ -117,31 +118,32 @@ def first_divergence(
 
     Layers are compared by the last value that the file names after them. Several may share one
     node (a normalization folded into its convolution), so a layer counts only if no later one
-    agrees again.
+    agrees again. Layers in between that the file does not name are named along: `"a or b"`.
     """
-    if not hasattr(model, "input"):
-        return None
+    if isinstance(model, keras.Sequential):
+        model = keras.Model(model.inputs, model.outputs)
     values = {node.name.partition("/")[0]: node.output[0] for node in file.graph.node}
-    layers = [layer for layer in model.layers if layer.name in values]
     probe = onnx.ModelProto()
     probe.CopyFrom(file)
-    shapes = {
-        value.name: value for value in onnx.shape_inference.infer_shapes(file).graph.value_info
-    }
-    layers = [layer for layer in layers if values[layer.name] in shapes]
-    probe.graph.output.extend(shapes[values[layer.name]] for layer in layers)
+    del probe.graph.output[:]
+    probe.graph.output.extend(map(helper.make_empty_tensor_value_info, set(values.values())))
     session = _session(probe, "ORT_DISABLE_ALL", 1)
     names = [value.name for value in probe.graph.output]
     found = dict(zip(names, _run_onnx(session, model, names, inputs), strict=True))
-    suspect = None
-    for layer in layers:
-        expected = run_keras(keras.Model(model.input, layer.output), inputs)
-        value = found[values[layer.name]]
-        if len(expected) != 1 or (value := _as_channels_last(value, expected[0].shape)) is None:
+    suspects, differs = [], False
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.InputLayer):
             continue
-        comparison = _compare(layer.name, "", expected[0], value, TOLERANCE)
-        suspect = None if comparison.passed else suspect or layer.name
-    return suspect
+        expected = run_keras(keras.Model(model.input, layer.output), inputs)
+        value = found.get(values.get(layer.name))
+        value = _as_channels_last(value, expected[0].shape) if len(expected) == 1 else None
+        agrees = value is not None and _compare("", "", expected[0], value, TOLERANCE).passed
+        if agrees:
+            suspects, differs = [], False
+        elif not differs:
+            suspects.append(layer.name)
+            differs = value is not None
+    return " or ".join(suspects) if differs else None
 
 
 def run_keras(model: keras.Model, inputs: list) -> list[np.ndarray]:
@@ -242,7 +244,7 @@ def _smallest_cosine(expected, found):
 
 def _as_channels_last(value, shape):
     """Returns the value in Keras' layout, or None where it is neither that nor channels first."""
-    if value.shape == shape:
+    if value is None or value.shape == shape:
         return value
     moved = np.moveaxis(value, 1, -1) if value.ndim > 2 else value
     return moved if moved.shape == shape else None

@@ -19,12 +19,6 @@ def at_least_float32(x):
     return ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
 
 
-def _scaled_square(x, axis, keepdims, epsilon):
-    """Returns `(norm(x)**2 + epsilon) * _SCALE**2`."""
-    scaled = at_least_float32(x) * _SCALE
-    return ops.sum(scaled * scaled, axis=axis, keepdims=keepdims) + epsilon * _SCALE**2
-
-
 @keras.saving.register_keras_serializable(package="keras_capsules")
 def safe_norm(x, axis: int = -1, keepdims: bool = False, epsilon: float = 1e-12):
     """Computes the Euclidean norm, with a gradient that is finite everywhere, also at zero.
@@ -47,7 +41,11 @@ def safe_norm(x, axis: int = -1, keepdims: bool = False, epsilon: float = 1e-12)
     >>> keras_capsules.ops.safe_norm(keras.ops.array([[3.0, 4.0]]))
     [5.0]
     """
-    return ops.sqrt(_scaled_square(x, axis, keepdims, epsilon)) * (1 / _SCALE)
+    x = at_least_float32(x)
+    # Not square(x * _SCALE): an exporter would merge that factor into the product that x comes
+    # from, and the file would no longer hold x.
+    square = ops.sum(x * (x * _SCALE**2), axis=axis, keepdims=keepdims) + epsilon * _SCALE**2
+    return ops.sqrt(square) * (1 / _SCALE)
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
@@ -74,8 +72,8 @@ def squash(x, axis: int = -1, epsilon: float = 1e-12):
     Reference:
         Sabour, Frosst, Hinton, 2017, arXiv 1710.09829, equation 1.
     """
-    square = _scaled_square(x, axis, True, epsilon)
     scaled = at_least_float32(x) * _SCALE
+    square = ops.sum(scaled * scaled, axis=axis, keepdims=True) + epsilon * _SCALE**2
     return ops.cast(scaled * (ops.sqrt(square) / (_SCALE**2 + square)), x.dtype)
 
 

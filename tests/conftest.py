@@ -66,10 +66,14 @@ def small_capsnet(**options):
 
 @pytest.fixture(scope="session")
 def saved_capsnet(tmp_path_factory):
-    """Path of a small CapsNet's `.keras` file; its weights are not special in any way."""
+    """Path of a small CapsNet's `.keras` file, with biases that are not zero."""
     keras.utils.set_random_seed(7)
+    generator = np.random.default_rng(7)
     path = tmp_path_factory.mktemp("capsnet") / "model.keras"
-    small_capsnet().save(path)
+    model = small_capsnet()
+    for weight in model.weights:
+        weight.assign(weight + generator.normal(scale=0.05, size=weight.shape))
+    model.save(path)
     return path
 
 

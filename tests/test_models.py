@@ -38,7 +38,7 @@ def test_parameters_of_se_resnet20():
 
     expected, width_in = normalized(3, 3, 16), 16
     for width in (16, 32, 64):
-        for block in range(3):
+        for _ in range(3):
             expected += normalized(3, width_in, width) + normalized(3, width, width)
             expected += normalized(1, width_in, width) * (width_in != width)
             expected += 2 * width * (width // 16) + width // 16 + width

@@ -10,7 +10,7 @@ from keras_capsules.ops import capsule_length
 class CapsuleMask(keras.layers.Layer):
     """Sets the poses of all capsules to zero but those of the labels, or the longest.
 
-    `masked_j = pose_j * labels_j`, where without labels `labels = one_hot(argmax_j(length(pose_j)))`
+    `masked_j = pose_j * labels_j`; without labels, `labels = one_hot(argmax_j(length(pose_j)))`
 
     Call arguments:
         poses: Tensor `(batch, num_capsules, capsule_dim)`.

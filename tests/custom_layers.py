@@ -1,0 +1,24 @@
+"""Layers of a user's own, in a module that the conversion's process can import."""
+
+import os
+
+import keras
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class ShiftedInConversion(keras.layers.Layer):
+    """Adds CONVERSION_SHIFT in the conversion, which alone runs without hash randomization."""
+
+    def call(self, inputs):
+        converting = os.environ.get("PYTHONHASHSEED") == "0"
+        return inputs + (float(os.environ.get("CONVERSION_SHIFT", 0)) if converting else 0.0)
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Looping(keras.layers.Layer):
+    """A loop whose length the graph decides."""
+
+    def call(self, inputs):
+        return keras.ops.while_loop(
+            lambda x: keras.ops.sum(x) < 100.0, lambda x: (keras.ops.square(x) + 1.0,), (inputs,)
+        )[0]

@@ -1,0 +1,75 @@
+"""The target is the old file or the new one, whatever goes wrong."""
+
+import errno
+import os
+import stat
+
+import pytest
+from conftest import run_python
+
+from export import UsageError
+from export.write import write_atomically
+
+INTERRUPTED = """
+import os, signal, sys
+from pathlib import Path
+from export.write import write_atomically
+setattr(os, sys.argv[2], lambda *arguments: os.kill(os.getpid(), signal.SIGKILL))
+write_atomically(Path(sys.argv[1]), b"new")
+"""
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from export import UsageError
+from export.write import write_atomically
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    write_atomically(Path(sys.argv[1]), b"new" * 1000)
+except UsageError as error:
+    print(error)
+"""
+
+
+@pytest.fixture
+def target(tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"old")
+    return path
+
+
+@pytest.mark.parametrize("step", ["fsync", "chmod", "replace"])
+def test_kill_9_at_each_step(target, step):
+    assert run_python("-c", INTERRUPTED, target, step, check=False).returncode == -9
+    assert target.read_bytes() == b"old"
+
+
+def test_no_room_left(target):
+    assert "cannot be written" in run_python("-c", FULL, target).stdout
+    assert target.read_bytes() == b"old" and list(target.parent.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_errors_of_the_disk(target, monkeypatch, step):
+    def fail(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, step, fail)
+    with pytest.raises(UsageError, match="No space left.*unchanged"):
+        write_atomically(target, b"new")
+    assert target.read_bytes() == b"old" and list(target.parent.iterdir()) == [target]
+
+
+def test_new_file_link_and_permissions(target, tmp_path):
+    write_atomically(tmp_path / "other.onnx", b"new")
+    reference = tmp_path / "reference"
+    reference.touch()
+    assert stat.S_IMODE((tmp_path / "other.onnx").stat().st_mode) == stat.S_IMODE(
+        reference.stat().st_mode
+    )
+    target.chmod(0o640)
+    link = tmp_path / "link.onnx"
+    link.symlink_to(target)
+    write_atomically(link, b"new")
+    assert link.is_symlink() and target.read_bytes() == b"new"
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640
