@@ -20,7 +20,7 @@ demo: .venv/installed-demo-$(KERAS_BACKEND)
 
 test: $(BACKENDS:%=test-%)
 
-test-%: .venv/installed-dev
+$(BACKENDS:%=test-%): test-%: .venv/installed-dev
 	KERAS_BACKEND=$* $(BIN)/python -m pytest -q
 
 lint: .venv/installed-dev

@@ -69,33 +69,40 @@ class ExportReport:
             "",
             f"Keras on {self.backend} against onnxruntime {self.versions['onnxruntime']}, "
             "optimized and not, on one thread and all",
-            f"  {'output':16}{'inputs':18}{'samples':>7}{'max abs':>10}{'rmse':>10}{'scale':>9}  ",
+            f"  {'output':16}{'inputs':18}{'samples':>7}{'max abs':>10}{'rmse':>10}{'allowed':>10}",
         ]
         for entry in self.comparisons:
-            remark = "ok" if entry["passed"] else _failure_in_words(entry)
+            remark = _in_words(entry)
             lines.append(
                 f"  {entry['output']:16}{entry['suite']:18}{entry['samples']:7}"
-                f"{entry['max_abs']:10.1e}{entry['rmse']:10.1e}{entry['scale']:9.2g}  {remark}"
+                f"{entry['max_abs']:10.1e}{entry['rmse']:10.1e}{entry['allowed']:10.1e}  {remark}"
             )
         lines.append("")
         if self.passed:
-            lines.append(f"PASSED: {self.max_abs:.1e} at most, {self.tolerance:.0e} allowed.")
-        else:
-            where = f" First layer that differs: {self.first_divergence}." * bool(
-                self.first_divergence
+            rounding = sum(entry["sensitivity"] is not None for entry in self.comparisons)
+            lines.append(
+                f"PASSED: {self.max_abs:.1e} at most; {self.tolerance:.0e} allowed, times the "
+                "largest output where that exceeds 1"
+                + (f", and more in {rounding} comparisons, as said there." if rounding else ".")
             )
-            lines.append(f"FAILED: {self.tolerance:.0e} allowed. Nothing was written.{where}")
+        else:
+            lines.append(f"FAILED: {self.tolerance:.0e} allowed. Nothing was written.")
+            if self.first_divergence:
+                lines[-1] += f" First layer that differs: {self.first_divergence}."
         return "\n".join(lines)
 
 
-def _failure_in_words(entry):
+def _in_words(entry):
     if entry["error"]:
         return f"FAILED: {entry['error']}"
     if not entry["nan_equal"]:
         return "FAILED: another shape, or NaN and infinity in other places"
     if entry["label_flips"]:
         return f"FAILED: {entry['label_flips']} samples get another label"
-    return "FAILED"
+    verdict = "ok" if entry["passed"] else "FAILED"
+    if entry["sensitivity"] is None:
+        return verdict
+    return f"{verdict}: the last bit of the inputs moves the model by {entry['sensitivity']:.1e}"
 
 
 def _finite(value):

@@ -17,6 +17,11 @@ BACKENDS = [
     backend for backend in ("tensorflow", "jax", "torch") if importlib.util.find_spec(backend)
 ]
 
+# For what is the same on each backend, or starts processes for all of them by itself.
+once = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="runs once, with the TensorFlow tests"
+)
+
 
 def pytest_report_header():
     return f"keras {keras.__version__} on {keras.backend.backend()}"

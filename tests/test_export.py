@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from conftest import BACKENDS, ROOT, run_python, small_capsnet
+from conftest import BACKENDS, ROOT, once, run_python, small_capsnet
 
 import export
 import keras_capsules
@@ -91,7 +91,7 @@ def test_metadata_tells_the_device_what_it_needs(exported_capsnet):
     assert str(ROOT) not in exported_capsnet[0].read_bytes().decode("latin1")
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="starts all backends itself")
+@once
 def test_one_model_gives_one_file_whichever_backend_asks(saved_capsnet, tmp_path):
     digests = set()
     for seed, backend in enumerate([*BACKENDS, "tensorflow"]):
@@ -108,6 +108,7 @@ def test_one_model_gives_one_file_whichever_backend_asks(saved_capsnet, tmp_path
     assert len(digests) == 1
 
 
+@once
 def test_a_model_from_memory_gives_the_file_of_the_saved_one(saved_capsnet, tmp_path):
     export.export_onnx(saved_capsnet, tmp_path / "saved.onnx")
     export.export_onnx(keras.models.load_model(saved_capsnet), tmp_path / "memory.onnx")
@@ -146,7 +147,7 @@ def user_model():
     )
 
 
-@pytest.mark.parametrize("opset", [13, 18])
+@pytest.mark.parametrize("opset", [pytest.param(13, marks=once), 18])
 def test_a_model_of_the_users_own(tmp_path, opset):
     path = tmp_path / "model.onnx"
     report = export.export_onnx(user_model(), path, opset=opset, input_range=(-1, 1))
@@ -157,6 +158,7 @@ def test_a_model_of_the_users_own(tmp_path, opset):
     assert not {node.op_type for node in model.graph.node} & {"Shape", "Gather", "Slice", "Cast"}
 
 
+@once
 def test_squeeze_excitation_leaves_no_transpose(tmp_path):
     def transposes(with_gates):
         image = x = keras.Input((8, 8, 3))
@@ -170,6 +172,7 @@ def test_squeeze_excitation_leaves_no_transpose(tmp_path):
     assert transposes(True) == transposes(False)
 
 
+@once
 def test_real_data_is_compared_too(saved_capsnet, tmp_path, generator):
     images = generator.uniform(size=(40, 12, 12, 1))
     np.savez(tmp_path / "data.npz", image=images)
@@ -253,11 +256,13 @@ def test_damaged_files(damaged, tmp_path, kind):
     assert not list(tmp_path.iterdir())
 
 
+@once
 def test_command_line_refuses_a_damaged_file(damaged, tmp_path):
     result = command_line(damaged("truncated"), "-o", tmp_path / "model.onnx")
     check_refused(result, 4, "cut short", folder=tmp_path)
 
 
+@once
 def test_command_line_refuses_a_lambda(tmp_path_factory, tmp_path):
     source = tmp_path_factory.mktemp("lambda") / "model.keras"
     image = keras.Input((4,))
@@ -278,6 +283,7 @@ class Unregistered(keras.layers.Layer):
         return 2 * inputs
 
 
+@once
 def test_command_line_refuses_an_unregistered_class(tmp_path_factory, tmp_path):
     source = tmp_path_factory.mktemp("unregistered") / "model.keras"
     keras.Sequential([keras.Input((4,)), Unregistered(name="mine")]).save(source)
@@ -330,6 +336,7 @@ def test_usage_errors(saved_capsnet, tmp_path, monkeypatch, capsys, change, word
     assert (tmp_path / "old.onnx").read_bytes() == b"old"
 
 
+@once
 def test_command_line_without_arguments():
     result = command_line()
     assert result.returncode == 5 and "usage:" in result.stderr
@@ -358,6 +365,7 @@ def test_models_that_cannot_be_converted(tmp_path, model, message):
     assert not list(tmp_path.iterdir())
 
 
+@once
 def test_control_flow_is_an_unsupported_operation(tmp_path):
     model = keras.Sequential([keras.Input((4,)), custom_layers.Looping(name="loop")])
     with pytest.raises(export.UnsupportedOperationError, match="Loop.*Replace") as caught:
@@ -365,11 +373,13 @@ def test_control_flow_is_an_unsupported_operation(tmp_path):
     assert caught.value.exit_code == 3 and not list(tmp_path.iterdir())
 
 
+@once
 def test_a_registered_class_of_the_users_own(tmp_path):
     model = keras.Sequential([keras.Input((4,)), custom_layers.ShiftedInConversion()])
     assert export.export_onnx(model, tmp_path / "model.onnx").passed
 
 
+@once
 @pytest.mark.parametrize("kill", [signal.SIGTERM, signal.SIGINT])
 def test_a_killed_export_leaves_the_old_file(saved_capsnet, tmp_path, kill):
     target = tmp_path / "model.onnx"

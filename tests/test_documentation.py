@@ -1,0 +1,85 @@
+"""The examples in docstrings and in the README run, and give what they say."""
+
+import ast
+import doctest
+import importlib
+import pkgutil
+import re
+
+import keras
+import numpy as np
+import pytest
+from conftest import ROOT, once
+
+import export
+import keras_capsules
+
+
+def documented_objects():
+    """Everything public in both packages that has an example."""
+    finder, found = doctest.DocTestFinder(exclude_empty=True), {}
+    for package in (keras_capsules, export):
+        for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+            for test in finder.find(importlib.import_module(module.name)):
+                if test.examples:
+                    found[test.name] = test
+    for test in finder.find(export):
+        if test.examples:
+            found[test.name] = test
+    return found
+
+
+EXAMPLES = documented_objects()
+
+
+def plain(value):
+    """Tensors as lists, whatever the backend, and shapes as tuples."""
+    if isinstance(value, (tuple, list)) and not hasattr(value, "numel"):
+        return type(value)(map(plain, value))
+    if keras.ops.is_tensor(value):
+        return keras.ops.convert_to_numpy(value).tolist()
+    return tuple(value) if type(value).__name__ in ("TensorShape", "Size") else value
+
+
+@once
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
+def test_docstring_example(name, tmp_path, monkeypatch, exported_capsnet):
+    monkeypatch.chdir(tmp_path)
+    scope = {"keras": keras, "keras_capsules": keras_capsules, "export": export, "np": np}
+    scope["Predictor"] = lambda path: importlib.import_module("export.device").Predictor(
+        digits_file(tmp_path)
+    )
+    for example in EXAMPLES[name].examples:
+        if not example.want:
+            exec(example.source, scope)
+            continue
+        found, wanted = plain(eval(example.source, scope)), ast.literal_eval(example.want)
+        if isinstance(wanted, (list, float)) and not isinstance(np.ravel(wanted)[0], str):
+            np.testing.assert_allclose(found, wanted, rtol=1e-2)
+        elif name != "export.device.Predictor":  # Its label depends on how it was trained.
+            assert found == wanted
+
+
+def digits_file(folder):
+    model = keras_capsules.create_model("capsnet", filters=4, primary_capsules=1)
+    export.export_onnx(model, folder / "digits.onnx")
+    return folder / "digits.onnx"
+
+
+def test_every_public_class_and_function_has_an_example():
+    shown = {name.rpartition(".")[2] for name in EXAMPLES}
+    exempt = {"Routing", "RoutingResult"}  # Base classes; the routings have examples.
+    public = [n for n in keras_capsules.__all__ if callable(getattr(keras_capsules, n))]
+    assert set(public) - shown <= exempt
+
+
+@once
+def test_readme(tmp_path, monkeypatch):
+    """Its Python runs from top to bottom, in an empty folder."""
+    pytest.importorskip("sklearn")
+    monkeypatch.chdir(tmp_path)
+    scope = {"__name__": "readme"}
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert blocks
+    for block in blocks:
+        exec(block, scope)
