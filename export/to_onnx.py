@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from export import ExportError, ParityError, UsageError, export_onnx
+from export.write import check_target, write_atomically
 
 _EXIT_CODES = """
 exit codes:
@@ -24,6 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # So that temporary files are removed.
     try:
         options = _parser().parse_args(arguments)
+        if options.report is not None:
+            check_target(Path(options.report), force=True)
         report = export_onnx(
             options.model,
             options.output,
@@ -42,6 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
     except ExportError as error:
         print(f"export: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("export: interrupted, nothing was written", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -81,7 +87,7 @@ def _read_labels(path):
     if path is None:
         return None
     try:
-        return Path(path).read_text(encoding="utf-8").splitlines()
+        return Path(path).read_text(encoding="utf-8-sig").strip().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"The labels cannot be read from {path}: {error}") from error
 
@@ -102,8 +108,6 @@ def _read_data(path):
 
 
 def _write_report(path, report):
-    from export.write import write_atomically
-
     if path is not None:
         write_atomically(Path(path), report.to_json().encode())
 

@@ -53,6 +53,11 @@ def run_python(*arguments, backend=None, check=True, **options):
     return result
 
 
+def command_line(*arguments, **options):
+    """Runs the export's command line in a fresh process."""
+    return run_python("-m", "export.to_onnx", *arguments, check=False, **options)
+
+
 def small_capsnet(**options):
     """A CapsNet for 12 x 12 images, small enough for a test."""
     sizes = {
