@@ -12,8 +12,21 @@ from keras_capsules.layers import (
 )
 from keras_capsules.losses import MarginLoss
 from keras_capsules.models import create_model, list_models
-from keras_capsules.ops import capsule_length, squash
-from keras_capsules.routing import DynamicRouting, Routing, RoutingResult, UniformRouting
+from keras_capsules.ops import capsule_length, exponential_squash, squash
+from keras_capsules.routing import (
+    DynamicRouting,
+    EMRouting,
+    HeinsenRouting,
+    InvertedDotProductRouting,
+    KMeansRouting,
+    Routing,
+    RoutingResult,
+    SelfAttentionRouting,
+    SelfRouting,
+    SqueezeExcitationRouting,
+    UniformRouting,
+    VariationalBayesRouting,
+)
 
 __version__ = "0.1.0"
 
@@ -22,17 +35,26 @@ __all__ = [
     "CapsuleLength",
     "CapsuleMask",
     "DynamicRouting",
+    "EMRouting",
+    "HeinsenRouting",
+    "InvertedDotProductRouting",
+    "KMeansRouting",
     "MarginLoss",
     "PrimaryCapsule2D",
     "ReconstructionDecoder",
     "Routing",
     "RoutingResult",
+    "SelfAttentionRouting",
+    "SelfRouting",
     "SqueezeExcitation",
+    "SqueezeExcitationRouting",
     "UniformRouting",
+    "VariationalBayesRouting",
     "VoteScaling",
     "attention",
     "capsule_length",
     "create_model",
+    "exponential_squash",
     "layers",
     "list_models",
     "losses",

@@ -78,6 +78,33 @@ def squash(x, axis: int = -1, epsilon: float = 1e-12):
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
+def exponential_squash(x, axis: int = -1, epsilon: float = 1e-12):
+    """Shrinks vectors to a length below one, more gently near zero than `squash`.
+
+    `exponential_squash(x) = (1 - exp(-norm(x))) * x / norm(x)`
+
+    Args:
+        x: Tensor of any rank. The vectors lie along `axis`.
+        axis: Integer. The axis that holds the components of one vector. Defaults to `-1`.
+        epsilon: Float. Added to the squared norm, inside the root. Defaults to `1e-12`.
+
+    Returns:
+        Tensor of the shape and dtype of `x`. The length of every vector is in [0, 1].
+
+    Example:
+
+    >>> keras_capsules.exponential_squash(keras.ops.array([[0.0, 1.0], [3.0, 4.0]]))
+    [[0.0, 0.6321206], [0.5959572, 0.7946097]]
+
+    Reference:
+        Mazzia, Salvetti, Chiaberge, 2021, arXiv 2101.12491, equation 6.
+    """
+    norm = safe_norm(x, axis=axis, keepdims=True, epsilon=epsilon)
+    factor = -ops.expm1(-norm) / norm
+    return ops.cast(at_least_float32(x) * factor, x.dtype)
+
+
+@keras.saving.register_keras_serializable(package="keras_capsules")
 def capsule_length(poses, axis: int = -1, epsilon: float = 1e-12):
     """Computes the length of each capsule's pose: how present the entity is that it stands for.
 

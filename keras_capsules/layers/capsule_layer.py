@@ -128,7 +128,11 @@ class CapsuleLayer(keras.layers.Layer):
             self.bias = self.add_weight(
                 name="bias", shape=(self.num_capsules, self.capsule_dim), initializer="zeros"
             )
-        self.routing.build((batch, num_in, self.num_capsules, self.capsule_dim))
+        votes_shape = (batch, num_in, self.num_capsules, self.capsule_dim)
+        if self.routing.needs_poses:
+            self.routing.build(votes_shape, (batch, num_in, in_dim))
+        else:
+            self.routing.build(votes_shape)
         self.built = True
 
     def call(self, inputs, mask=None, return_coupling=False):

@@ -4,11 +4,27 @@ import keras
 
 from keras_capsules.routing.base import Routing, RoutingResult
 from keras_capsules.routing.dynamic import DynamicRouting
+from keras_capsules.routing.em import EMRouting
+from keras_capsules.routing.heinsen import HeinsenRouting
+from keras_capsules.routing.inverted_dot_product import InvertedDotProductRouting
+from keras_capsules.routing.kmeans import KMeansRouting
+from keras_capsules.routing.self_attention import SelfAttentionRouting
+from keras_capsules.routing.self_routing import SelfRouting
+from keras_capsules.routing.squeeze_excitation import SqueezeExcitationRouting
 from keras_capsules.routing.uniform import UniformRouting
+from keras_capsules.routing.variational_bayes import VariationalBayesRouting
 
 ROUTINGS = {
     "dynamic": DynamicRouting,
+    "em": EMRouting,
+    "heinsen": HeinsenRouting,
+    "inverted_dot_product": InvertedDotProductRouting,
+    "kmeans": KMeansRouting,
+    "self_attention": SelfAttentionRouting,
+    "self_routing": SelfRouting,
+    "squeeze_excitation": SqueezeExcitationRouting,
     "uniform": UniformRouting,
+    "variational_bayes": VariationalBayesRouting,
 }
 
 
@@ -55,4 +71,19 @@ def get(identifier: "str | dict | Routing", **kwargs) -> Routing:
     return identifier
 
 
-__all__ = ["ROUTINGS", "DynamicRouting", "Routing", "RoutingResult", "UniformRouting", "get"]
+__all__ = [
+    "ROUTINGS",
+    "DynamicRouting",
+    "EMRouting",
+    "HeinsenRouting",
+    "InvertedDotProductRouting",
+    "KMeansRouting",
+    "Routing",
+    "RoutingResult",
+    "SelfAttentionRouting",
+    "SelfRouting",
+    "SqueezeExcitationRouting",
+    "UniformRouting",
+    "VariationalBayesRouting",
+    "get",
+]

@@ -7,6 +7,9 @@ from keras import ops
 
 from keras_capsules.ops import at_least_float32
 
+# Added to sums of weights that divide, so that no child at all gives zeros.
+TINY = 1e-12
+
 
 class RoutingResult(NamedTuple):
     """What a routing returns.
@@ -34,6 +37,7 @@ class Routing(keras.layers.Layer):
     Attributes:
         explicit_activations: Boolean. `True` for the family in which a capsule's activation is a
             number of its own, `False` where it is the length of its pose.
+        needs_poses: Boolean. `True` for routings that look at the children's own poses.
 
     Call arguments:
         votes: Tensor `(batch, num_in, num_out, dim)`. What each child predicts for each parent.
@@ -52,6 +56,7 @@ class Routing(keras.layers.Layer):
     """
 
     explicit_activations = False
+    needs_poses = False
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -116,6 +121,16 @@ class Routing(keras.layers.Layer):
     def get_config(self):
         return super().get_config()  # Keras derives none where `dtype` is a policy object.
 
+    def _known_children(self, votes_shape):
+        """Returns the number of children, for weights of which each child has its own."""
+        if votes_shape[1] is None:
+            raise ValueError(
+                f"{type(self).__name__} has weights for each child, so the number of children must "
+                "be known. Fix it in the input's shape, or choose a routing without such weights. "
+                f"Received: votes_shape={tuple(votes_shape)}"
+            )
+        return votes_shape[1]
+
     def _check_children(self, num_in, activations, poses, mask):
         name = type(self).__name__
         if self.explicit_activations and activations is None:
@@ -131,6 +146,11 @@ class Routing(keras.layers.Layer):
                 f"`explicit_activations=True`. Received: activations.shape="
                 f"{tuple(activations.shape)}"
             )
+        if self.needs_poses and poses is None:
+            raise ValueError(
+                f"{name} looks at the children's own poses. Pass `poses` of shape (batch, num_in, "
+                "in_dim). Received: poses=None"
+            )
         for argument, tensor, rank in (
             ("activations", activations, 2),
             ("poses", poses, 3),
@@ -145,6 +165,15 @@ class Routing(keras.layers.Layer):
                     f"{name} routes the votes of {num_in} children and expects `{argument}` of "
                     f"shape {expected}. Received: {argument}.shape={shape}"
                 )
+
+
+def check_iterations(iterations) -> None:
+    """Raises a ValueError for a number of iterations that is no positive integer."""
+    if not isinstance(iterations, int) or isinstance(iterations, bool) or iterations < 1:
+        raise ValueError(
+            "`iterations` must be a positive integer: with none the votes reach no parent. "
+            f"Received: iterations={iterations!r}"
+        )
 
 
 def combine(coupling, votes):

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_capsules.ops import capsule_length, squash
-from keras_capsules.routing.base import Routing, RoutingResult, agreement, combine
+from keras_capsules.routing.base import Routing, RoutingResult, agreement, check_iterations, combine
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
@@ -21,6 +21,11 @@ class DynamicRouting(Routing):
     Args:
         iterations: Integer, 1 or more. Defaults to `3`. More is not better: compare with 1, which
             is uniform routing, and 2.
+        leaky: Boolean. Whether a child may keep part of its vote to itself: the softmax then has
+            one more logit, of zero, which is dropped afterwards, and `sum_j c_ij < 1`. Defaults
+            to `False`.
+        stop_gradient: Boolean. Whether gradients flow through the votes of the last iteration
+            only. Cheaper to train; the published code does without. Defaults to `False`.
 
     Call arguments, output shapes and errors: see `keras_capsules.Routing`.
 
@@ -39,27 +44,42 @@ class DynamicRouting(Routing):
         bias to the weighted sum; here a bias belongs to the layer (`use_bias`).
     """
 
-    def __init__(self, iterations: int = 3, **kwargs):
-        if not isinstance(iterations, int) or isinstance(iterations, bool) or iterations < 1:
-            raise ValueError(
-                "`iterations` must be a positive integer: with none the votes reach no parent. "
-                f"Received: iterations={iterations!r}"
-            )
+    def __init__(
+        self, iterations: int = 3, leaky: bool = False, stop_gradient: bool = False, **kwargs
+    ):
+        check_iterations(iterations)
         super().__init__(**kwargs)
         self.iterations = iterations
+        self.leaky = leaky
+        self.stop_gradient = stop_gradient
 
     def route(self, votes, activations=None, poses=None):
-        share = 1.0 / votes.shape[1]
-        with keras.name_scope("routing_1"):
-            coupling = ops.full_like(votes[..., 0], share)
-            parents = squash(ops.sum(votes, axis=2) * share)
+        inner_votes = ops.stop_gradient(votes) if self.stop_gradient else votes
+        share = 1.0 / (votes.shape[1] + self.leaky)
+        coupling = ops.full_like(votes[..., 0], share)
         logits = 0.0
-        for iteration in range(2, self.iterations + 1):
+        for iteration in range(1, self.iterations + 1):
+            last = iteration == self.iterations
             with keras.name_scope(f"routing_{iteration}"):
-                logits = logits + agreement(votes, parents)
-                coupling = ops.softmax(logits, axis=1)
-                parents = squash(combine(coupling, votes))
+                summed = votes if last else inner_votes
+                if iteration == 1:
+                    parents = squash(ops.sum(summed, axis=2) * share)
+                else:
+                    logits = logits + agreement(inner_votes, parents)
+                    coupling = self._softmax_over_parents(logits)
+                    parents = squash(combine(coupling, summed))
         return RoutingResult(parents, capsule_length(parents), coupling)
 
     def get_config(self):
-        return {**super().get_config(), "iterations": self.iterations}
+        return {
+            **super().get_config(),
+            "iterations": self.iterations,
+            "leaky": self.leaky,
+            "stop_gradient": self.stop_gradient,
+        }
+
+    def _softmax_over_parents(self, logits):
+        if not self.leaky:
+            return ops.softmax(logits, axis=1)
+        orphan = ops.zeros_like(logits[:, :1])
+        return ops.softmax(ops.concatenate([logits, orphan], axis=1), axis=1)[:, :-1]

@@ -1,0 +1,94 @@
+"""Expectation-maximization routing, of matrix capsules."""
+
+import keras
+from keras import ops
+
+from keras_capsules.ops import at_least_float32
+from keras_capsules.routing.base import Routing, RoutingResult, check_iterations
+from keras_capsules.routing.gaussian import UNIT, fit, log_density, log_deviation
+
+
+@keras.saving.register_keras_serializable(package="keras_capsules")
+class EMRouting(Routing):
+    """Fits a Gaussian to the votes for each parent, by expectation-maximization.
+
+    From `R_ij = 1 / J`, for `t = 0 ... iterations - 1`:
+
+    M step: `r_ij = R_ij * a_i`; `mu_j` and `variance_j` are the mean and, with `epsilon` added, the
+    variance of the votes weighted by r; `cost_jh = (beta_u_j + log(sigma_jh)) * sum_i r_ij`;
+    `a_j = sigmoid(lambda_t * (beta_a_j - sum_h cost_jh))` with
+    `lambda_t = final_lambda * (1 - 0.95**(t + 1))`.
+
+    E step, not after the last: `R_ij = softmax_j(log(a_j) + log(N(votes_ij; mu_j, variance_j)))`.
+
+    Args:
+        iterations: Integer, 1 or more. Defaults to `3`.
+        final_lambda: Float. Limit of the inverse temperature. Defaults to `0.01`.
+        epsilon: Float. Floor of the variance. Defaults to `1e-4`.
+
+    Weights:
+        `beta_u`, `beta_a`: `(num_out,)`, zeros at first.
+
+    Call arguments, output shapes and errors: see `keras_capsules.Routing`. It needs `activations`.
+
+    Raises:
+        ValueError: If `iterations` is not a positive integer, or `activations` are missing.
+
+    Example:
+
+    >>> votes, activations = keras.random.normal((2, 6, 3, 4)), keras.random.uniform((2, 6))
+    >>> tuple(keras_capsules.EMRouting()(votes, activations).poses.shape)
+    (2, 3, 4)
+
+    Reference:
+        Hinton, Sabour, Frosst, 2018, "Matrix Capsules with EM Routing", ICLR.
+    """
+
+    explicit_activations = True
+
+    def __init__(
+        self, iterations: int = 3, final_lambda: float = 0.01, epsilon: float = 1e-4, **kwargs
+    ):
+        check_iterations(iterations)
+        super().__init__(**kwargs)
+        self.iterations = iterations
+        self.final_lambda = final_lambda
+        self.epsilon = epsilon
+
+    def build(self, votes_shape):
+        shape = (votes_shape[2],)
+        self.beta_u = self.add_weight(name="beta_u", shape=shape, initializer="zeros")
+        self.beta_a = self.add_weight(name="beta_a", shape=shape, initializer="zeros")
+        self.built = True
+
+    def route(self, votes, activations=None, poses=None):
+        votes = votes * (1 / UNIT)
+        coupling = ops.full_like(votes[..., 0], 1.0 / votes.shape[1])
+        for iteration in range(self.iterations):
+            with keras.name_scope(f"routing_{iteration + 1}"):
+                weights = coupling * ops.expand_dims(activations, 1)
+                mean, variance = fit(votes, weights, self.epsilon)
+                inverse_temperature = self.final_lambda * (1 - 0.95 ** (iteration + 1))
+                logits = inverse_temperature * self._merit(weights, variance)
+                if iteration < self.iterations - 1:
+                    log_presence = ops.log_sigmoid(ops.expand_dims(logits, 2))
+                    density = log_density(votes, mean, variance)
+                    coupling = ops.softmax(log_presence + density, axis=1)
+        parents = ops.squeeze(mean, axis=2) * UNIT
+        return RoutingResult(parents, ops.sigmoid(logits), coupling)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "iterations": self.iterations,
+            "final_lambda": self.final_lambda,
+            "epsilon": self.epsilon,
+        }
+
+    def _merit(self, weights, variance):
+        """Computes `beta_a_j - sum_h cost_jh`, `(batch, num_out)`."""
+        beta_u, beta_a = at_least_float32(self.beta_u), at_least_float32(self.beta_a)
+        log_deviations = ops.squeeze(log_deviation(variance), axis=2)
+        dim = variance.shape[3]
+        cost = (dim * beta_u + ops.sum(log_deviations, axis=2)) * ops.sum(weights, axis=2)
+        return beta_a - cost

@@ -1,0 +1,84 @@
+"""Heinsen's routing: parents pay for the data that they use and that they ignore."""
+
+import keras
+from keras import ops
+
+from keras_capsules.ops import at_least_float32
+from keras_capsules.routing.base import Routing, RoutingResult, check_iterations
+from keras_capsules.routing.gaussian import UNIT, fit, log_density
+
+
+@keras.saving.register_keras_serializable(package="keras_capsules")
+class HeinsenRouting(Routing):
+    """Fits a Gaussian to the votes each parent uses; use pays, and ignoring costs.
+
+    From `R_ij = 1 / J`, `iterations` times, with `f_i = a_i`:
+
+    `used_ij = f_i * R_ij`, `ignored_ij = f_i - used_ij`,
+    `z_j = sum_i beta_use_ij * used_ij - beta_ign_ij * ignored_ij`; `mu_j` and `variance_j` are the
+    mean and, with `epsilon` added, the variance of the votes weighted by `used`. Between iterations
+    `R_ij = softmax_j(log(sigmoid(z_j)) + log(N(votes_ij; mu_j, variance_j)))`. Finally
+    `a_j = sigmoid(z_j)`.
+
+    Args:
+        iterations: Integer, 1 or more. Defaults to `3`.
+        epsilon: Float. Floor of the variance. Defaults to `1e-5`.
+
+    Weights:
+        `beta_use`, `beta_ign`: `(num_in, num_out)`, zeros at first.
+
+    Call arguments, output shapes and errors: see `keras_capsules.Routing`. It needs `activations`,
+    and the number of children must be known.
+
+    Raises:
+        ValueError: If `iterations` is not a positive integer, or `activations` are missing.
+
+    Example:
+
+    >>> votes, activations = keras.random.normal((2, 6, 3, 4)), keras.random.uniform((2, 6))
+    >>> tuple(keras_capsules.HeinsenRouting()(votes, activations).poses.shape)
+    (2, 3, 4)
+
+    Reference:
+        Heinsen, 2019, arXiv 1911.00792.
+    """
+
+    explicit_activations = True
+
+    def __init__(self, iterations: int = 3, epsilon: float = 1e-5, **kwargs):
+        check_iterations(iterations)
+        super().__init__(**kwargs)
+        self.iterations = iterations
+        self.epsilon = epsilon
+
+    def build(self, votes_shape):
+        shape = (self._known_children(votes_shape), votes_shape[2])
+        self.beta_use = self.add_weight(name="beta_use", shape=shape, initializer="zeros")
+        self.beta_ign = self.add_weight(name="beta_ign", shape=shape, initializer="zeros")
+        self.built = True
+
+    def route(self, votes, activations=None, poses=None):
+        votes = votes * (1 / UNIT)
+        present = ops.expand_dims(activations, 1)
+        beta_use, beta_ign = (
+            ops.transpose(at_least_float32(beta)) for beta in (self.beta_use, self.beta_ign)
+        )
+        coupling = ops.full_like(votes[..., 0], 1.0 / votes.shape[1])
+        for iteration in range(self.iterations):
+            with keras.name_scope(f"routing_{iteration + 1}"):
+                used = present * coupling
+                mean, variance = fit(votes, used, self.epsilon)
+                merit = ops.sum(beta_use * used - beta_ign * (present - used), axis=2)
+                if iteration < self.iterations - 1:
+                    log_presence = ops.log_sigmoid(ops.expand_dims(merit, 2))
+                    density = log_density(votes, mean, variance)
+                    coupling = ops.softmax(log_presence + density, axis=1)
+        parents = ops.squeeze(mean, axis=2) * UNIT
+        return RoutingResult(parents, ops.sigmoid(merit), coupling)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "iterations": self.iterations,
+            "epsilon": self.epsilon,
+        }

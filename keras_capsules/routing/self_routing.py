@@ -1,0 +1,56 @@
+"""Self-routing: each child decides by itself, from its own pose."""
+
+import keras
+from keras import ops
+
+from keras_capsules.ops import at_least_float32
+from keras_capsules.routing.base import TINY, Routing, RoutingResult, combine
+
+
+@keras.saving.register_keras_serializable(package="keras_capsules")
+class SelfRouting(Routing):
+    """Lets a child's own pose say to which parents it belongs, in one pass.
+
+    `c_ij = softmax_j(u_i @ kernel_i + bias_i)`, `a_j = sum_i a_i * c_ij / sum_i a_i`,
+    `v_j = sum_i a_i * c_ij * votes_ij / sum_i a_i * c_ij`.
+
+    Weights:
+        `kernel`: `(num_in, in_dim, num_out)`, `bias`: `(num_in, num_out)`, zeros at first.
+
+    Call arguments, output shapes and errors: see `keras_capsules.Routing`. It needs `activations`
+    and `poses`, and the number of children must be known.
+
+    Raises:
+        ValueError: If `activations` or `poses` are missing.
+
+    Example:
+
+    >>> votes, poses = keras.random.normal((2, 6, 3, 4)), keras.random.normal((2, 6, 8))
+    >>> activations = keras.random.uniform((2, 6))
+    >>> tuple(keras_capsules.SelfRouting()(votes, activations, poses).poses.shape)
+    (2, 3, 4)
+
+    Reference:
+        Hahn, Pyeon, Kim, 2019, "Self-Routing Capsule Networks", NeurIPS.
+    """
+
+    explicit_activations = True
+    needs_poses = True
+
+    def build(self, votes_shape, poses_shape):
+        children, parents = self._known_children(votes_shape), votes_shape[2]
+        self.kernel = self.add_weight(
+            name="kernel", shape=(children, poses_shape[2], parents), initializer="zeros"
+        )
+        self.bias = self.add_weight(name="bias", shape=(children, parents), initializer="zeros")
+        self.built = True
+
+    def route(self, votes, activations=None, poses=None):
+        kernel, bias = at_least_float32(self.kernel), at_least_float32(self.bias)
+        logits = ops.squeeze(ops.matmul(ops.expand_dims(poses, 2), kernel), axis=2) + bias
+        shares = ops.transpose(ops.softmax(logits, axis=-1), (0, 2, 1))
+        weights = ops.expand_dims(activations, 1) * shares
+        mass = ops.sum(weights, axis=2)
+        parents = combine(weights, votes) / (ops.expand_dims(mass, 2) + TINY)
+        total = ops.sum(activations, axis=1, keepdims=True)
+        return RoutingResult(parents, mass / (total + TINY), shares)

@@ -1,0 +1,154 @@
+"""Variational-Bayes routing."""
+
+import math
+
+import keras
+from keras import layers, ops
+
+from keras_capsules.ops import at_least_float32
+from keras_capsules.routing.base import TINY, Routing, RoutingResult, check_iterations
+from keras_capsules.routing.gaussian import UNIT
+
+
+@keras.saving.register_keras_serializable(package="keras_capsules")
+class VariationalBayesRouting(Routing):
+    """Fits a mixture of Gaussians to the votes, with a prior that keeps one from collapsing.
+
+    From `R_ij = 1 / J`, `iterations` times:
+
+    M step: `r_ij = R_ij * a_i`, `n_j = sum_i r_ij`, `alpha = alpha0 + n`, `kappa = kappa0 + n`,
+    `nu = nu0 + n`, `mu_j = sum_i r_ij votes_ij / n_j`, `m_j = n_j mu_j / kappa_j`,
+    `psi_j = psi0 + sum_i r_ij (votes_ij - mu_j)**2 + n_j / kappa_j * mu_j**2` for each dimension;
+    `log_pi_j = digamma(alpha_j) - digamma(sum_j alpha_j)`,
+    `log_det_j = sum_{d<D} digamma((nu_j - d) / 2) + D log(2) - sum_d log(psi_jd)`.
+
+    E step, not after the last: `R_ij = softmax_j(log_pi_j + (log_det_j - D log(2 pi)
+    - D / kappa_j - nu_j sum_d (votes_ij - m_j)**2 / psi_jd) / 2)`.
+
+    Finally `v_j = norm(m_j)` and `a_j = sigmoid(norm(beta_a - (exp(log_pi_j) * H_j + beta_u)))`
+    with the entropy `H_j = (D log(2 pi e) - log_det_j) / 2`.
+
+    Args:
+        iterations: Integer, 1 or more. Defaults to `3`.
+        alpha0: Float. Prior weight of a parent. Defaults to `1.0`.
+        kappa0: Float. Prior certainty of its mean. Defaults to `1.0`.
+        psi0: Float. Prior scale of its variance. Defaults to `1.0`.
+        nu0: Float or `None`. Prior degrees of freedom, above `D - 1`. Defaults to `None`, `D + 1`.
+        normalize: Boolean. Whether `norm` is batch normalization without scale and centre; the
+            identity otherwise. Defaults to `True`.
+
+    Weights:
+        `beta_u`, `beta_a`: `(num_out,)`, zeros at first; moving means and variances.
+
+    Call arguments, output shapes and errors: see `keras_capsules.Routing`. It needs `activations`.
+
+    Raises:
+        ValueError: If `iterations` is not a positive integer, or `activations` are missing.
+
+    Example:
+
+    >>> votes, activations = keras.random.normal((2, 6, 3, 4)), keras.random.uniform((2, 6))
+    >>> tuple(keras_capsules.VariationalBayesRouting()(votes, activations).poses.shape)
+    (2, 3, 4)
+
+    Reference:
+        Ribeiro, Leontidis, Kollias, 2020, arXiv 1905.11455. Batch normalization as in their
+        released code: for each component of each parent, momentum 0.9, epsilon 1e-5.
+    """
+
+    explicit_activations = True
+
+    def __init__(
+        self,
+        iterations: int = 3,
+        alpha0: float = 1.0,
+        kappa0: float = 1.0,
+        psi0: float = 1.0,
+        nu0: float | None = None,
+        normalize: bool = True,
+        **kwargs,
+    ):
+        check_iterations(iterations)
+        super().__init__(**kwargs)
+        self.iterations = iterations
+        self.alpha0 = alpha0
+        self.kappa0 = kappa0
+        self.psi0 = psi0
+        self.nu0 = nu0
+        self.normalize = normalize
+
+    def build(self, votes_shape):
+        _, _, parents, dim = votes_shape
+        self.beta_u = self.add_weight(name="beta_u", shape=(parents,), initializer="zeros")
+        self.beta_a = self.add_weight(name="beta_a", shape=(parents,), initializer="zeros")
+        if self.normalize:
+            self.pose_normalization = self._normalization("pose_normalization", parents * dim)
+            self.activation_normalization = self._normalization("activation_normalization", parents)
+        self.built = True
+
+    def route(self, votes, activations=None, poses=None):
+        parents, dim = votes.shape[1], votes.shape[3]
+        nu0 = dim + 1.0 if self.nu0 is None else self.nu0
+        votes = votes * (1 / UNIT)
+        coupling = ops.full_like(votes[..., 0], 1.0 / parents)
+        for iteration in range(self.iterations):
+            with keras.name_scope(f"routing_{iteration + 1}"):
+                weights = ops.expand_dims(coupling * ops.expand_dims(activations, 1), 2)
+                mass = ops.sum(weights, axis=3)
+                alpha, kappa, nu = self.alpha0 + mass, self.kappa0 + mass, nu0 + mass
+                share = ops.expand_dims(mass / kappa, 3)
+                mean = ops.matmul(weights, votes) / (ops.expand_dims(mass, 3) + TINY)
+                m = share * mean
+                scatter = ops.matmul(weights, ops.square(votes - mean))
+                psi = self.psi0 / UNIT**2 + scatter + share * ops.square(mean)
+                log_pi = digamma(alpha) - digamma(ops.sum(alpha, axis=1, keepdims=True))
+                log_det = sum(digamma((nu - d) / 2) for d in range(dim)) + dim * math.log(2)
+                log_det = log_det - ops.sum(ops.log(psi * UNIT**2), axis=3)
+                if iteration < self.iterations - 1:
+                    distance = ops.sum(ops.square(votes - m) / psi, axis=3)
+                    density = 0.5 * (log_det - dim / kappa - nu * distance)
+                    coupling = ops.softmax(log_pi + density, axis=1)
+        entropy = 0.5 * (dim * math.log(2 * math.pi * math.e) - log_det)
+        beta_u, beta_a = at_least_float32(self.beta_u), at_least_float32(self.beta_a)
+        logits = beta_a - (ops.squeeze(ops.exp(log_pi) * entropy, axis=2) + beta_u)
+        poses = ops.reshape(m, (-1, parents * dim)) * UNIT
+        if self.normalize:
+            poses = self.pose_normalization(poses)
+            logits = self.activation_normalization(logits)
+        poses = ops.reshape(poses, (-1, parents, dim))
+        return RoutingResult(poses, ops.sigmoid(logits), coupling)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "iterations": self.iterations,
+            "alpha0": self.alpha0,
+            "kappa0": self.kappa0,
+            "psi0": self.psi0,
+            "nu0": self.nu0,
+            "normalize": self.normalize,
+        }
+
+    def _normalization(self, name, features):
+        normalization = layers.BatchNormalization(
+            momentum=0.9,
+            epsilon=1e-5,
+            center=False,
+            scale=False,
+            dtype=self.variable_dtype,
+            name=name,
+        )
+        normalization.build((None, features))
+        return normalization
+
+
+def digamma(x):
+    """Computes the digamma function, accurate to 1e-6 for arguments of 0.5 and more.
+
+    `digamma(x) = digamma(x + 6) - sum_{k<6} 1 / (x + k)`, and the asymptotic series there.
+    """
+    large = x + 6.0
+    inverse = 1.0 / (large * large)
+    series = inverse * (1 / 12 - inverse * (1 / 120 - inverse / 252))
+    recurrence = sum(1.0 / (x + k) for k in range(6))
+    return ops.log(large) - 0.5 / large - series - recurrence
