@@ -28,7 +28,7 @@ TOLERANCE = 1e-5
 # Extreme inputs may magnify the rounding of float32 itself. Where a difference exceeds the
 # tolerance, the model is run again on inputs changed in their last bit. What that alone moves,
 # times a factor for the roundings in between, is allowed, up to a limit.
-_ROUNDINGS = 4
+_ROUNDINGS = 8
 _LIMIT = 1e-3
 
 _SESSIONS = tuple(
@@ -209,7 +209,11 @@ def _suites(model, input_range, data) -> Iterator[tuple[str, list[np.ndarray]]]:
 
 
 def _sensitivity(model, inputs, expected, index):
-    changed = [np.nextafter(x, np.inf) if x.dtype.kind == "f" else x for x in inputs]
+    signs = [np.random.default_rng(0).choice((-np.inf, np.inf), x.shape) for x in inputs]
+    changed = [
+        np.nextafter(x, sign.astype(x.dtype)) if x.dtype.kind == "f" else x
+        for x, sign in zip(inputs, signs, strict=True)
+    ]
     moved = np.abs(run_keras(model, changed)[index] - expected[index])
     return float(np.nan_to_num(moved, posinf=0.0).max())
 

@@ -100,7 +100,7 @@ def exponential_squash(x, axis: int = -1, epsilon: float = 1e-12):
         Mazzia, Salvetti, Chiaberge, 2021, arXiv 2101.12491, equation 6.
     """
     norm = safe_norm(x, axis=axis, keepdims=True, epsilon=epsilon)
-    factor = -ops.expm1(-norm) / norm
+    factor = (1.0 - ops.exp(-norm)) / norm
     return ops.cast(at_least_float32(x) * factor, x.dtype)
 
 

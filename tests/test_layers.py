@@ -12,6 +12,7 @@ from keras_capsules import (
     PrimaryCapsule2D,
     ReconstructionDecoder,
     VoteScaling,
+    routing,
 )
 
 LAYERS = [
@@ -244,3 +245,32 @@ def test_stacked_capsule_layers_train(generator):
     labels = np.eye(3, dtype="float32")[np.abs(poses[..., :3]).sum(axis=1).argmax(axis=1)]
     losses = model.fit(poses, labels, epochs=12, batch_size=20, verbose=0).history["loss"]
     assert losses[-1] < 0.7 * losses[0]
+
+
+@pytest.mark.parametrize("name", sorted(routing.ROUTINGS))
+def test_every_routing_in_a_layer_trains_and_saves(generator, tmp_path, name):
+    poses = keras.Input((9, 4), name="poses")
+    activations = keras.layers.Dense(1, activation="sigmoid")(poses)
+    activations = keras.layers.Reshape((9,))(activations)
+    layer = CapsuleLayer(3, 4, routing=name)
+    explicit = layer.routing.explicit_activations
+    parents = layer((poses, activations) if explicit else poses)
+    present = parents[1] if explicit else CapsuleLength()(parents)
+    scores = keras.layers.Dense(3, activation="softmax")(present)
+    model = keras.Model(poses, scores)
+    model.compile(keras.optimizers.Adam(1e-2), "categorical_crossentropy")
+    inputs = generator.normal(size=(30, 9, 4)).astype("float32")
+    labels = np.eye(3)[np.abs(inputs[:, :, :3]).sum(axis=1).argmax(axis=1)]
+    losses = model.fit(inputs, labels, epochs=8, batch_size=10, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(
+        again.predict(inputs, verbose=0), model.predict(inputs, verbose=0), atol=1e-6
+    )
+
+
+def test_weights_for_each_child_need_their_number(generator):
+    layer = CapsuleLayer(3, 4, routing="self_attention", share_weights=True)
+    with pytest.raises(ValueError, match="number of children must be known"):
+        layer.build((None, None, 5))

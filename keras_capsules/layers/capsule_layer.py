@@ -128,11 +128,10 @@ class CapsuleLayer(keras.layers.Layer):
             self.bias = self.add_weight(
                 name="bias", shape=(self.num_capsules, self.capsule_dim), initializer="zeros"
             )
-        votes_shape = (batch, num_in, self.num_capsules, self.capsule_dim)
-        if self.routing.needs_poses:
-            self.routing.build(votes_shape, (batch, num_in, in_dim))
-        else:
-            self.routing.build(votes_shape)
+        if not self.routing.built:  # It is, where the layer is loaded from a file.
+            votes_shape = (batch, num_in, self.num_capsules, self.capsule_dim)
+            poses_shape = [(batch, num_in, in_dim)] * self.routing.needs_poses
+            self.routing.build(votes_shape, *poses_shape)
         self.built = True
 
     def call(self, inputs, mask=None, return_coupling=False):
