@@ -63,7 +63,7 @@ CASES = [
         for options in ({"iterations": 1}, {}, {"alpha0": 2.0, "kappa0": 0.5, "psi0": 3.0})
     ],
 ]
-SHAPES = [(2, 6, 3, 4), (1, 1, 1, 2), (3, 40, 10, 16), (1, 7, 2, 5)]
+SHAPES = [((2, 6, 3, 4), 1.0), ((2, 6, 3, 4), 0.1), ((1, 1, 1, 2), 1.0), ((3, 40, 10, 16), 1.0)]
 ids = [f"{name}{list(options.values()) or ''}" for name, options, _ in CASES]
 every_routing = pytest.mark.parametrize("name", sorted(routing.ROUTINGS))
 # Their coupling is no share of a child: a prior is added to one, the gates of the other may close.
@@ -115,8 +115,7 @@ def along(size, index):
 
 
 @pytest.mark.parametrize(("name", "options", "expected"), CASES, ids=ids)
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("scale", [0.1, 1.0])
+@pytest.mark.parametrize(("shape", "scale"), SHAPES)
 def test_agrees_with_the_float64_reference(generator, name, options, expected, shape, scale):
     layer = built(name, generator, shape, **options)
     inputs = inputs_of(layer, generator, shape, scale)
@@ -251,7 +250,7 @@ def test_all_children_masked(generator, name):
 
 
 @every_routing
-@pytest.mark.parametrize("value", [0.0, 1e-19, 1e-8, 1e4, 1e19])
+@pytest.mark.parametrize("value", [0.0, 1e-19, 1e19])
 def test_extreme_votes_are_finite_in_value_and_gradient(generator, name, value):
     layer = routing.get(name)
     inputs = inputs_of(layer, generator)

@@ -203,7 +203,7 @@ def heinsen(votes, activations, beta_use, beta_ign, iterations=3, epsilon=1e-5):
 
 def digamma(x):
     """By its series, -gamma + sum_k (1 / (k + 1) - 1 / (k + x)), with the tail as an integral."""
-    k = np.arange(200_000.0)
+    k = np.arange(20_000.0)
     x = np.asarray(x, "float64")
     terms = 1 / (k + 1) - 1 / (k + x[..., None])
     tail = np.log((len(k) + x - 0.5) / (len(k) + 0.5))
