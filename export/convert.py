@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 import onnx
+import onnx.numpy_helper
 
 from export.errors import ConversionError, ExportError, UnsupportedOperationError
 
@@ -56,21 +57,21 @@ def convert(source: Path, opset: int, modules: list[str]) -> onnx.ModelProto:
             text=True,
         )
         if child.returncode != 0:
-            raise _error_of(child)
+            raise _error_of(child, raw)
         return onnx.load(raw)
 
 
-def _error_of(child):
-    """Rebuilds the error that the child printed; any other end is a failed conversion."""
-    last_line = child.stderr.strip().rpartition("\n")[2]
+def _error_of(child, raw):
+    """Rebuilds the error that the child left in place of a model; any other end is a failure."""
     try:
-        error = json.loads(last_line)
-        kinds = {cls.__name__: cls for cls in ExportError.__subclasses__()}
-        return kinds[error["kind"]](error["message"])
-    except (ValueError, KeyError, TypeError):
+        error = json.loads(raw.read_text())
+    except (OSError, ValueError):
+        last_line = child.stderr.strip().rpartition("\n")[2]
         return ConversionError(
             f"The conversion process ended with code {child.returncode}. Its last line: {last_line}"
         )
+    kinds = {cls.__name__: cls for cls in ExportError.__subclasses__()}
+    return kinds[error["kind"]](error["message"])
 
 
 def main() -> int:
@@ -86,7 +87,8 @@ def main() -> int:
     try:
         onnx.save(_convert_here(arguments.source, arguments.opset), arguments.target)
     except ExportError as error:
-        print(json.dumps({"kind": type(error).__name__, "message": str(error)}), file=sys.stderr)
+        content = {"kind": type(error).__name__, "message": str(error)}
+        arguments.target.write_text(json.dumps(content))
         return error.exit_code
     return 0
 
@@ -116,6 +118,12 @@ def _convert_here(source, opset):
     def forward(*inputs):
         return dict(zip(names, source_model.call(model, list(inputs)), strict=True))
 
+    captures = forward.get_concrete_function(*signature).graph.captures
+    constants = {
+        placeholder.name: value.numpy()
+        for value, placeholder in captures
+        if placeholder.dtype != tf.resource
+    }
     errors = _ErrorLog()
     logging.getLogger("tf2onnx").addHandler(errors)
     try:
@@ -128,6 +136,11 @@ def _convert_here(source, opset):
             "tf2onnx cannot convert the model. Replace the layer that uses the operation. "
             "tf2onnx says: " + "; ".join(errors.messages)
         )
+    # tf2onnx takes the constants that a layer holds for inputs of the graph.
+    for value in [value for value in proto.graph.input if value.name in constants]:
+        constant = onnx.numpy_helper.from_array(constants[value.name], value.name)
+        proto.graph.initializer.append(constant)
+        proto.graph.input.remove(value)
     return proto
 
 

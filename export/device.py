@@ -17,6 +17,8 @@ import numpy as np
 import onnxruntime
 
 _CHUNK = 32
+_TYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
+_TYPES |= {f"tensor({name})": name for name in ("int8", "int16", "int32", "int64", "float16")}
 
 
 class Prediction(NamedTuple):
@@ -74,6 +76,7 @@ class Predictor:
         self.labels = json.loads(properties.get("class_names") or "null")
         self.input_range = tuple(json.loads(properties.get("input_range") or "[0.0, 1.0]"))
         self.shapes = {value.name: tuple(value.shape[1:]) for value in self.session.get_inputs()}
+        self._types = [_TYPES.get(value.type, "float32") for value in self.session.get_inputs()]
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs the model once.
@@ -91,15 +94,16 @@ class Predictor:
         """Classifies images.
 
         Args:
-            images: Array `(batch, ...)` or one sample without the batch axis. Whole numbers from 0
-                to 255 (uint8) are pixels and are brought to the model's range; floats are taken as
-                they are.
+            images: Array `(batch, ...)` or one sample without the batch axis. Where the model
+                takes floats, uint8 arrays are pixels and are brought to the model's range, and
+                floats are taken as they are.
 
         Returns:
             A `Prediction` for each.
 
         Raises:
-            ValueError: If the images do not have the model's shape, or it has several inputs.
+            ValueError: If the images do not have the model's shape or are whole numbers of another
+                type than uint8, or if the model has several inputs or gives no scores.
         """
         name, shape = self._only_input()
         images = np.asarray(images)
@@ -110,13 +114,24 @@ class Predictor:
                 f"The model expects images of shape (batch, {', '.join(map(str, shape))}). "
                 f"Received: {images.shape}"
             )
-        if images.dtype == np.uint8:
-            low, high = self.input_range
-            images = low + images * ((high - low) / 255)
+        if self._types[0].startswith("float"):
+            if images.dtype == np.uint8:
+                low, high = self.input_range
+                images = low + images * ((high - low) / 255)
+            elif images.dtype.kind != "f":
+                raise ValueError(
+                    "Pass pixels from 0 to 255 as uint8, or floats in the range that the model was "
+                    f"trained on, {self.input_range}. Received: {images.dtype}"
+                )
         predictions = []
         for start in range(0, len(images), _CHUNK):
-            outputs = self.run({name: images[start : start + _CHUNK].astype("float32")})
+            outputs = self.run({name: images[start : start + _CHUNK].astype(self._types[0])})
             scores = outputs.get("scores", next(iter(outputs.values())))
+            if scores.ndim != 2:
+                raise ValueError(
+                    "The model gives no scores, one row for each image; `Predictor.run` returns "
+                    f"its outputs as they are. Received: an output of shape {scores.shape}"
+                )
             predictions.extend(self._prediction(row) for row in scores)
         return predictions
 
@@ -130,7 +145,7 @@ class Predictor:
             Milliseconds: `p50`, which half of the runs kept to, and `p99`.
         """
         name, shape = self._only_input()
-        image = {name: np.zeros((1, *shape), "float32")}
+        image = {name: np.zeros((1, *shape), self._types[0])}
         milliseconds = []
         for _ in range(runs // 10 + runs):
             start = time.perf_counter()
@@ -147,13 +162,19 @@ class Predictor:
         """
         shape = self._only_input()[1]
         try:
-            if Path(path).suffix == ".npy":
+            if Path(path).suffix.lower() == ".npy":
                 return np.load(path, allow_pickle=False)
             if len(shape) != 3 or shape[2] not in (1, 3):
                 raise ValueError(f"The model takes arrays of shape {shape}, pass them as .npy.")
-            from PIL import Image
+            from PIL import Image, ImageOps
 
             with Image.open(path) as image:
+                image = ImageOps.exif_transpose(image)  # Phones store which way they were held.
+                if image.mode in ("I", "F") or image.mode.startswith("I;"):
+                    raise ValueError(
+                        f"its pixels have more than 8 bits (mode {image.mode}). Pass an array "
+                        "in the model's range as .npy."
+                    )
                 image = image.convert("L" if shape[2] == 1 else "RGB")
                 image = image.resize((shape[1], shape[0]), Image.Resampling.BILINEAR)
                 return np.asarray(image, "uint8").reshape(shape)
@@ -161,7 +182,7 @@ class Predictor:
             raise ValueError(
                 f"{path} is an image file. Install pillow to read it, or pass an array as .npy."
             ) from error
-        except (OSError, ValueError) as error:
+        except (OSError, EOFError, ValueError) as error:
             raise ValueError(f"{path} cannot be read: {error}") from error
 
     def _only_input(self):

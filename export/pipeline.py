@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import math
+import os
 import tempfile
 from collections import Counter
 from dataclasses import asdict
@@ -22,13 +24,23 @@ def run(model, path, opset, labels, data, input_range, force) -> ExportReport:
     """Does what `export.export_onnx` says."""
     target = Path(path)
     check_target(target, force)
+    labels = None if labels is None else [str(label) for label in labels]
+    data = None if data is None else {name: np.asarray(array) for name, array in data.items()}
+    if not isinstance(model, (keras.Model, str, os.PathLike)):
+        raise UsageError(
+            f"Pass a keras.Model or the path of a .keras file. Received: {type(model).__name__}"
+        )
+    if not isinstance(model, keras.Model) and Path(model).resolve() == target.resolve():
+        raise UsageError(f"{target} is the model itself. Pass another path for the ONNX file.")
     if opset not in convert.OPSETS:
         raise UsageError(
             f"The opset must be from {convert.OPSETS[0]} to {convert.OPSETS[-1]}, which tf2onnx "
             f"can write. Received: opset={opset}"
         )
-    if not input_range[0] < input_range[1]:
-        raise UsageError(f"The input range must rise. Received: input_range={input_range}")
+    if not -math.inf < input_range[0] < input_range[1] < math.inf:
+        raise UsageError(
+            f"The input range must rise and be finite. Received: input_range={input_range}"
+        )
     with tempfile.TemporaryDirectory() as folder:
         if isinstance(model, keras.Model):
             name, saved = model.name, Path(folder) / "model.keras"
@@ -45,8 +57,8 @@ def run(model, path, opset, labels, data, input_range, force) -> ExportReport:
         raw = convert.convert(saved, opset, modules)
     file = tidy.tidy(
         raw,
-        [value.name for value in raw.graph.input],
-        source.output_names(model),
+        dict(zip(source.input_names(model), (x.shape for x in model.inputs), strict=True)),
+        dict(zip(source.output_names(model), (x.shape for x in model.outputs), strict=True)),
         source.layer_names(model),
         _metadata(model, labels, input_range),
     )

@@ -1,6 +1,8 @@
 """The Keras model to export: its file read with suspicion, its inputs and outputs by name."""
 
+import itertools
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -65,7 +67,8 @@ def check_exportable(model: keras.Model) -> None:
 
     Raises:
         ConversionError: If the model is neither functional nor sequential, has an input of
-            unknown size, or computes in another precision.
+            unknown size or an output without batch, names that a file cannot have, or computes in
+            another precision.
     """
     if not getattr(model, "inputs", None):
         raise ConversionError(
@@ -79,13 +82,33 @@ def check_exportable(model: keras.Model) -> None:
                 f"Only the batch axis may stay open. Give keras.Input a size for each other axis. "
                 f"Received: input {tensor.name!r} of shape {tuple(tensor.shape)}"
             )
-    for layer in model.layers:
+    for tensor in model.outputs:
+        if len(tensor.shape) == 0 or tensor.shape[0] is not None:
+            raise ConversionError(
+                f"Each output must keep the batch axis. Received: an output of shape {tensor.shape}"
+            )
+    names = input_names(model) + output_names(model)
+    for name in names:
+        if names.count(name) > 1 or not re.fullmatch(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*", name):
+            raise ConversionError(
+                "The names of inputs and outputs must differ, and be letters without accents, "
+                "digits, '_', '.', '-' and '/': they become names in the file. Rename the layer, "
+                f"or the key of the output dictionary. Received: {names}"
+            )
+    for layer in _layers_within(model):
         if layer.compute_dtype not in ("float32", None):
             raise ConversionError(
                 "The export is for models that compute in float32. Build the model under "
                 'keras.config.set_dtype_policy("float32") and load the weights into it. '
                 f"Received: layer {layer.name!r} with compute_dtype={layer.compute_dtype}"
             )
+
+
+def _layers_within(model):
+    """Yields the layers of a model and of the models in it."""
+    for layer in model.layers:
+        yield layer
+        yield from _layers_within(layer) if isinstance(layer, keras.Model) else ()
 
 
 def input_names(model: keras.Model) -> list[str]:
@@ -98,11 +121,15 @@ def output_names(model: keras.Model) -> list[str]:
     """Returns the names of the model's outputs, flat: the keys of a dictionary, or layer names."""
     if isinstance(model, keras.Sequential):
         return [model.layers[-1].name]
-    structure = model.output
-    if isinstance(structure, dict) and len(structure) == len(model.outputs):
-        return sorted(structure)
     names = list(model.output_names)
-    return [f"{n}_{names[:i].count(n)}" if n in names[:i] else n for i, n in enumerate(names)]
+    if isinstance(model.output, dict):
+        paths = [path for path, _ in keras.tree.flatten_with_path(model.output)]
+        names = ["_".join(map(str, path)) for path in paths]
+    unique = []
+    for name in names:
+        free = (f"{name}_{number}" for number in itertools.count(1))
+        unique.append(name if name not in unique else next(n for n in free if n not in names))
+    return unique
 
 
 def layer_names(model: keras.Model) -> set[str]:
@@ -146,12 +173,18 @@ def _serialized_objects(node, layer=""):
             if isinstance(node["config"], dict):
                 layer = node["config"].get("name", layer)
             yield node, layer
-        elif list(node) == ["value"]:  # So Keras writes a lambda where a function is expected.
+        elif _is_code(node):
             yield {"class_name": "__lambda__", "config": node}, layer
         node = list(node.values())
     if isinstance(node, list):
         for child in node:
             yield from _serialized_objects(child, layer)
+
+
+def _is_code(node):
+    """Recognises a lambda where a function is expected: its code, defaults and closure."""
+    value = node.get("value")
+    return len(node) == 1 and isinstance(value, list) and len(value) == 3
 
 
 def _is_custom(entry):

@@ -5,8 +5,8 @@ they come from; weights are named after the node that uses them. Nothing in the 
 the order in which a converter met its nodes, on paths or on dates.
 """
 
+import itertools
 import re
-from collections import Counter
 
 import numpy as np
 import onnx
@@ -23,8 +23,8 @@ _REFUSED_OPERATIONS = {"Einsum", "If", "Loop", "Scan", "SequenceMap"}
 
 def tidy(
     raw: onnx.ModelProto,
-    inputs: list[str],
-    outputs: list[str],
+    inputs: dict[str, tuple],
+    outputs: dict[str, tuple],
     layer_names: set[str],
     metadata: dict[str, str],
 ) -> onnx.ModelProto:
@@ -32,8 +32,8 @@ def tidy(
 
     Args:
         raw: What the converter wrote.
-        inputs: Names of the model's inputs, in its order.
-        outputs: Names of the model's outputs, in its order.
+        inputs: Shapes of the model's inputs by name, in its order.
+        outputs: Shapes of the model's outputs by name, in its order.
         layer_names: Names of the model's layers, to recognise in the converter's names.
         metadata: Properties to store in the file.
 
@@ -50,14 +50,14 @@ def tidy(
     _reciprocals_to_divisions(graph)
     refuse_operations(model)
     nodes = _ordered_nodes(graph, outputs)
-    _name(graph, nodes, inputs + outputs, layer_names)
+    _name(graph, nodes, [*inputs, *outputs], layer_names)
     opset = next(entry for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     canonical = helper.make_model(
         helper.make_graph(
             nodes,
             "model",
-            _typed_values(graph.input, inputs),
-            _typed_values(graph.output, outputs),
+            _typed_values(raw.graph.input, inputs),
+            _typed_values(raw.graph.output, outputs),
             _initializers_in_use(graph, nodes),
         ),
         opset_imports=[helper.make_opsetid("", opset.version)],
@@ -110,16 +110,16 @@ def _reciprocals_to_divisions(graph):
 
 def _ordered_nodes(graph, outputs):
     """Sorts the nodes by need: each after its inputs, in the order of the model's outputs."""
-    producers = {name: node for node in graph.node for name in node.output}
+    producers = {name: node for node in graph.node for name in node.output if name}
     ordered, seen = [], set()
     stack = [(name, False) for name in reversed(outputs)]
     while stack:
         name, inputs_done = stack.pop()
         node = producers.get(name)
-        if node is None or (key := node.output[0]) in seen:
+        if node is None or id(node) in seen:
             continue
         if inputs_done:
-            seen.add(key)
+            seen.add(id(node))
             ordered.append(node)
         else:
             stack.append((name, True))
@@ -131,14 +131,15 @@ def _name(graph, nodes, kept, layer_names):
     """Renames nodes after layers, values after nodes and weights after the input they feed."""
     weights = {tensor.name for tensor in graph.initializer}
     scopes, values = {}, {name: name for name in kept} | {"": ""}
-    counts = Counter()
+    taken = set(kept)
     for node in nodes:
         scope = _scope(node, weights, scopes, layer_names)
         scopes.update(dict.fromkeys(node.output, scope))
-        name = "/".join([*scope, node.op_type.lower()])
-        counts[name] += 1
-        if counts[name] > 1:
-            name = f"{name}_{counts[name]}"
+        plain = name = "/".join([*scope, node.op_type.lower()])
+        number = itertools.count(2)
+        while name in taken:
+            name = f"{plain}_{next(number)}"
+        taken.add(name)
         roles = onnx.defs.get_schema(node.op_type).inputs
         for index, value in enumerate(node.input):
             role = roles[min(index, len(roles) - 1)].name
@@ -181,15 +182,13 @@ def _layer_name(part, layer_names):
     return None
 
 
-def _typed_values(values, names):
+def _typed_values(values, shapes):
     """Describes inputs or outputs in the model's order, with a named first axis."""
-    by_name = {value.name: value.type.tensor_type for value in values}
-    described = []
-    for name in names:
-        sizes = [dim.dim_value for dim in by_name[name].shape.dim]
-        shape = [BATCH_AXIS, *sizes[1:]]
-        described.append(helper.make_tensor_value_info(name, by_name[name].elem_type, shape))
-    return described
+    types = {value.name: value.type.tensor_type.elem_type for value in values}
+    return [
+        helper.make_tensor_value_info(name, types[name], [BATCH_AXIS, *shape[1:]])
+        for name, shape in shapes.items()
+    ]
 
 
 def _initializers_in_use(graph, nodes):

@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options = _parser().parse_args(arguments)
         if options.report is not None:
-            check_target(Path(options.report), force=True)
+            _check_report(options)
         report = export_onnx(
             options.model,
             options.output,
@@ -81,6 +81,15 @@ def _parser():
     add("--report", metavar="FILE", help="write the report as JSON too, also when parity fails")
     add("--force", action="store_true", help="replace FILE if it exists")
     return parser
+
+
+def _check_report(options):
+    check_target(Path(options.report), force=True)
+    others = [options.model, options.output, options.labels, options.data]
+    if Path(options.report).resolve() in [Path(other).resolve() for other in others if other]:
+        raise UsageError(
+            f"{options.report} is another file of this export. Name a file of its own."
+        )
 
 
 def _read_labels(path):

@@ -9,6 +9,7 @@ from export.errors import UsageError
 
 def check_target(path: Path, force: bool) -> None:
     """Raises a `UsageError` for a target that cannot, or may not, be written."""
+    path = path.resolve()
     if path.is_dir():
         raise UsageError(f"{path} is a folder. Pass the path of the file to write.")
     if not path.parent.is_dir():
@@ -41,7 +42,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     except OSError as error:
         raise UsageError(
             f"{path} cannot be written: {error.strerror or error}. Whatever stood there is "
-            "unchanged. Free some space, or pass another path."
+            "unchanged. Make room or give permission, or pass another path."
         ) from error
     finally:
         if temporary is not None:

@@ -25,6 +25,9 @@ class VoteScaling(keras.initializers.Initializer):
         shape: Shape `(..., J, D, E)`; the product of the leading axes is I.
         dtype: Data type of the kernel.
 
+    Raises:
+        ValueError: If the shape has fewer than three axes.
+
     Example:
 
     >>> kernel = keras_capsules.VoteScaling(seed=0)((1152, 10, 8, 16))
@@ -36,6 +39,11 @@ class VoteScaling(keras.initializers.Initializer):
         self.seed = seed
 
     def __call__(self, shape, dtype=None):
+        if len(shape) < 3:
+            raise ValueError(
+                "VoteScaling is for kernels of shape (..., num_capsules, in_dim, capsule_dim). "
+                f"Received: shape={tuple(shape)}"
+            )
         *children, num_out, _, components = shape
         deviation = num_out / math.sqrt(math.prod(children) * components)
         # A normal distribution cut off at two deviations has 0.8796 of its deviation.

@@ -54,7 +54,7 @@ class MarginLoss(keras.losses.Loss):
     def call(self, y_true, y_pred):
         y_pred = ops.convert_to_tensor(y_pred)
         y_true = ops.cast(ops.convert_to_tensor(y_true), y_pred.dtype)
-        if tuple(y_true.shape[1:]) != tuple(y_pred.shape[1:]):
+        if len(y_pred.shape) < 2 or tuple(y_true.shape[1:]) != tuple(y_pred.shape[1:]):
             raise ValueError(
                 "MarginLoss compares one-hot labels with the lengths of class capsules, both "
                 "(batch, num_classes); keras.utils.to_categorical makes them of class numbers. "

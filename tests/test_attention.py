@@ -47,6 +47,8 @@ def test_a_masked_sequence_equals_a_shorter_one(generator):
     mask = np.array([[True] * 4 + [False] * 2] * 2)
     masked = to_numpy(layer(x, mask=mask))
     np.testing.assert_allclose(masked[:, :4], to_numpy(layer(x[:, :4])), atol=1e-6)
+    garbage = np.where(mask[:, :, None], x, np.nan)
+    np.testing.assert_array_equal(to_numpy(layer(garbage, mask=mask))[:, :4], masked[:, :4])
     assert np.isfinite(to_numpy(layer(x, mask=np.zeros((2, 6), "bool")))).all()
 
 

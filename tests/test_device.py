@@ -108,6 +108,33 @@ def test_what_it_cannot_use(exported_capsnet, tmp_path, capsys, predictor):
         predictor.predict(np.zeros((3, 3)))
 
 
+def test_images_that_are_not_plain(predictor, tmp_path):
+    upright = np.zeros((12, 12), "uint8")
+    upright[:3] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # Held so that the right side was up.
+    Image.fromarray(np.rot90(upright)).save(tmp_path / "phone.png", exif=exif)
+    np.testing.assert_array_equal(predictor.read_image(tmp_path / "phone.png")[..., 0], upright)
+    Image.fromarray(np.zeros((12, 12), "uint16")).save(tmp_path / "deep.png")
+    with pytest.raises(ValueError, match="more than 8 bits"):
+        predictor.read_image(tmp_path / "deep.png")
+    with pytest.raises(ValueError, match="uint8.*Received: int64"):
+        predictor.predict(np.zeros((1, 12, 12, 1), "int64"))
+
+
+def test_whole_number_inputs_and_outputs_that_are_no_scores(tmp_path):
+    words = keras.Input((3,), dtype="int32", name="words")
+    embedded = keras.layers.Embedding(9, 4)(words)
+    scores = keras.layers.Dense(2, name="scores")(keras.layers.Flatten()(embedded))
+    export.export_onnx(keras.Model(words, scores), tmp_path / "words.onnx")
+    predictor = Predictor(tmp_path / "words.onnx")
+    assert predictor.predict(np.array([[1, 2, 3]]))[0].label in "01"
+    assert predictor.latency(runs=3)["p50"] > 0
+    export.export_onnx(keras.Model(words, embedded), tmp_path / "maps.onnx")
+    with pytest.raises(ValueError, match="gives no scores"):
+        Predictor(tmp_path / "maps.onnx").predict(np.array([[1, 2, 3]]))
+
+
 def test_several_inputs_go_to_run(tmp_path):
     values = [
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch", 2])

@@ -1,5 +1,6 @@
 """From a saved model to an ONNX file, in Python and on the command line."""
 
+import collections
 import hashlib
 import json
 
@@ -191,3 +192,28 @@ def test_a_difference_is_found_named_and_not_written(tmp_path, monkeypatch):
     assert caught.value.report.first_divergence == "culprit"
     assert json.loads(caught.value.report.to_json())["verdict"] == "failed"
     assert target.read_bytes() == b"old" and list(tmp_path.iterdir()) == [target]
+
+
+@once
+def test_constants_sums_unused_inputs_and_ordered_outputs(tmp_path, generator):
+    """What a converter is apt to lose: each is compared, and by name."""
+    image, unused = keras.Input((4,), name="image"), keras.Input((2,), name="unused")
+    x = keras.layers.Normalization(mean=1.0, variance=2.0)(image)
+    for _ in range(3):
+        x = keras.ops.add(keras.layers.Dense(4)(x), x)
+    constant = keras.initializers.Constant(0.1)
+    shared = keras.layers.Dense(3, bias_initializer=constant, name="dense_a")
+    outputs = [shared(x), shared(image), keras.layers.Dense(3, name="dense_a_1")(x)]
+    model = keras.Model([image, unused], outputs)
+    assert export.export_onnx(model, tmp_path / "model.onnx", labels=range(3)).passed
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    inputs = [generator.normal(size=(2, size)).astype("float32") for size in (4, 2)]
+    found = session.run(None, dict(zip(("image", "unused"), inputs, strict=True)))
+    for one, other in zip(found, model.predict(inputs, verbose=0), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    names = [value.name for value in session.get_outputs()]
+    assert names == ["dense_a", "dense_a_2", "dense_a_1"]
+    # Keras swaps these two when it saves the model: that must not go unnoticed.
+    swapped = collections.OrderedDict(z=shared(image), b=keras.layers.Dense(3)(image))
+    with pytest.raises(export.ParityError):
+        export.export_onnx(keras.Model(image, swapped), tmp_path / "swapped.onnx")

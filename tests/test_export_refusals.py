@@ -112,6 +112,9 @@ def test_command_line_refuses_an_unregistered_class(tmp_path_factory, tmp_path):
         ({"--opset": "12"}, ["from 13 to 18", "12"]),
         ({"--opset": "19"}, ["from 13 to 18", "19"]),
         ({"--opset": "many"}, ["many", "usage:"]),
+        ({"-o": "MODEL"}, ["is the model itself"]),
+        ({"--report": "model.onnx"}, ["model.onnx is another file"]),
+        ({"--input-range": "0 inf"}, ["finite"]),
         ({"--labels": "three.txt"}, ["4 columns", "3 labels"]),
         ({"--labels": "missing.txt"}, ["missing.txt"]),
         ({"--report": "missing/report.json"}, ["missing", "does not exist"]),
@@ -131,6 +134,8 @@ def test_usage_errors(saved_capsnet, tmp_path, monkeypatch, capsys, change, word
     np.savez(tmp_path / "wrong.npz", image=np.zeros((2, 8, 8, 1)))
     before = sorted(path.name for path in tmp_path.iterdir())
     options = {"model": str(saved_capsnet), "-o": "model.onnx", **change}
+    if options["-o"] == "MODEL":
+        options |= {"-o": options["model"] + " --force"}
     arguments = [options.pop("model")]
     for name, value in options.items():
         arguments += [name, *value.split()]
@@ -173,6 +178,24 @@ def test_command_line_without_arguments():
 def test_models_that_cannot_be_converted(tmp_path, model, message):
     with pytest.raises(export.ConversionError, match=message):
         export.export_onnx(model(), tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_names_and_shapes_that_a_file_cannot_have(tmp_path):
+    image = keras.Input((4,), name="image")
+    dense = keras.layers.Dense(3)
+    for outputs, message in (
+        ({"image": dense(image)}, "names of inputs and outputs must differ"),
+        ({"größe": dense(image)}, "without accents"),
+        (keras.ops.sum(dense(image)), "keep the batch axis"),
+    ):
+        with pytest.raises(export.ConversionError, match=message):
+            export.export_onnx(keras.Model(image, outputs), tmp_path / "model.onnx")
+    with pytest.raises(export.UsageError, match="Received: Dense"):
+        export.export_onnx(dense, tmp_path / "model.onnx")
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, dtype="mixed_float16")])
+    with pytest.raises(export.ConversionError, match="compute in float32"):
+        export.export_onnx(keras.Model(image, inner(image)), tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
 
 

@@ -159,6 +159,8 @@ def test_vote_scaling_repeats_with_a_seed():
     one, two, other = (to_numpy(VoteScaling(seed)((6, 3, 4, 5))) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, two)
     assert (one != other).any()
+    with pytest.raises(ValueError, match=r"shape=\(3, 4\)"):
+        VoteScaling()((3, 4))
 
 
 @pytest.mark.parametrize(

@@ -29,3 +29,5 @@ def test_margins_weight_and_config():
 def test_class_numbers_are_refused_with_the_way_out():
     with pytest.raises(ValueError, match="to_categorical.*y_true.shape"):
         MarginLoss()(np.array([[1], [0]], "float32"), np.ones((2, 4), "float32"))
+    with pytest.raises(ValueError, match="num_classes"):
+        MarginLoss()(np.array([0.0, 1.0]), np.array([0.2, 0.4]))

@@ -170,7 +170,8 @@ class SqueezeExcitation(keras.layers.Layer):
                 f"Received: mask with inputs.shape={tuple(inputs.shape)}"
             )
         else:
-            present = ops.expand_dims(ops.cast(mask, values.dtype), channel_axis)
-            count = ops.maximum(ops.sum(present, axis=positions, keepdims=True), 1.0)
-            mean = ops.sum(values * present, axis=positions, keepdims=True) / count
+            present = ops.expand_dims(ops.cast(mask, "bool"), channel_axis)
+            count = ops.sum(ops.cast(present, values.dtype), axis=positions, keepdims=True)
+            total = ops.sum(ops.where(present, values, 0.0), axis=positions, keepdims=True)
+            mean = total / ops.maximum(count, 1.0)
         return ops.cast(mean, inputs.dtype)
