@@ -16,6 +16,7 @@ _SCALE = 2.0**-30
 
 def at_least_float32(x):
     """Casts half precision to float32 and leaves float32 and float64 as they are."""
+    x = ops.convert_to_tensor(x)
     half = keras.backend.standardize_dtype(x.dtype) in ("float16", "bfloat16")
     return ops.cast(x, "float32") if half else x
 
