@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_capsules.ops import at_least_float32
 from keras_capsules.routing.base import Routing, RoutingResult, check_iterations
-from keras_capsules.routing.gaussian import UNIT, fit, log_density, log_deviation
+from keras_capsules.routing.gaussian import UNIT, fit, log_deviation, posterior
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
@@ -71,9 +71,7 @@ class EMRouting(Routing):
                 inverse_temperature = self.final_lambda * (1 - 0.95 ** (iteration + 1))
                 logits = inverse_temperature * self._merit(weights, variance)
                 if iteration < self.iterations - 1:
-                    log_presence = ops.log_sigmoid(ops.expand_dims(logits, 2))
-                    density = log_density(votes, mean, variance)
-                    coupling = ops.softmax(log_presence + density, axis=1)
+                    coupling = posterior(votes, mean, variance, logits)
         parents = ops.squeeze(mean, axis=2) * UNIT
         return RoutingResult(parents, ops.sigmoid(logits), coupling)
 

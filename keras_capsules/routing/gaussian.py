@@ -39,6 +39,19 @@ def log_density(votes, mean, variance):
     return -0.5 * ops.sum(terms, axis=3)
 
 
+def posterior(votes, mean, variance, logits):
+    """Computes `softmax_j(log(sigmoid(logits_j)) + log N(V_ij; mean_j, variance_j))`.
+
+    Args:
+        logits: Tensor `(batch, num_out)`. The parents' activations before their sigmoid.
+
+    Returns:
+        Tensor `(batch, num_out, num_in)`: how likely each parent is for each child.
+    """
+    presence = ops.log_sigmoid(ops.expand_dims(logits, 2))
+    return ops.softmax(presence + log_density(votes, mean, variance), axis=1)
+
+
 def log_deviation(variance):
     """Returns the log of the standard deviation in the votes' own unit."""
     return 0.5 * ops.log(variance * UNIT**2)

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_capsules.ops import at_least_float32
 from keras_capsules.routing.base import Routing, RoutingResult, check_iterations
-from keras_capsules.routing.gaussian import UNIT, fit, log_density
+from keras_capsules.routing.gaussian import UNIT, fit, posterior
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
@@ -70,9 +70,7 @@ class HeinsenRouting(Routing):
                 mean, variance = fit(votes, used, self.epsilon)
                 merit = ops.sum(beta_use * used - beta_ign * (present - used), axis=2)
                 if iteration < self.iterations - 1:
-                    log_presence = ops.log_sigmoid(ops.expand_dims(merit, 2))
-                    density = log_density(votes, mean, variance)
-                    coupling = ops.softmax(log_presence + density, axis=1)
+                    coupling = posterior(votes, mean, variance, merit)
         parents = ops.squeeze(mean, axis=2) * UNIT
         return RoutingResult(parents, ops.sigmoid(merit), coupling)
 
