@@ -6,6 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+# Compiling takes most of JAX's time here. Processes that tests start run with all optimizations.
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+
 import keras
 import numpy as np
 import pytest
@@ -40,6 +43,7 @@ def generator():
 def run_python(*arguments, backend=None, check=True, **options):
     """Runs Python in a fresh process, in the repository unless `cwd` says otherwise."""
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)}
+    del environment["JAX_DISABLE_MOST_OPTIMIZATIONS"]
     if backend is not None:
         environment["KERAS_BACKEND"] = backend
     result = subprocess.run(
