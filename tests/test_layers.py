@@ -167,7 +167,7 @@ def test_vote_scaling_repeats_with_a_seed():
     ("arguments", "shape", "message"),
     [
         ({}, (4,), r"shape=\(2, 4\)"),
-        ({}, (2, 3, 4), r"PrimaryCapsule2D.*shape=\(2, 2, 3, 4\)"),
+        ({}, (2, 2, 2, 3, 4), r"PrimaryCapsule2D.*shape=\(2, 2, 2, 2, 3, 4\)"),
         ({}, (0, 4), "at least one child"),
         ({}, (0, 3, 2, 4), "at least one child"),
         ({}, (None, 4), "share_weights=True"),
@@ -192,25 +192,6 @@ def test_inputs_that_do_not_fit(arguments, shape, message):
 def test_arguments_out_of_range(arguments, message):
     with pytest.raises(ValueError, match=message):
         CapsuleLayer(**{"num_capsules": 3, "capsule_dim": 4, **arguments})
-
-
-def test_primary_capsules_group_the_channels_of_a_convolution(generator):
-    layer = PrimaryCapsule2D(3, 4, 3, strides=2)
-    images = generator.normal(size=(2, 9, 7, 2)).astype("float32")
-    grid = to_numpy(layer(images))
-    kernel, bias = to_numpy(layer.convolution.kernel), to_numpy(layer.convolution.bias)
-    expected = np.zeros((2, 4, 3, 12))
-    for row, column in np.ndindex(4, 3):
-        patch = images[:, 2 * row : 2 * row + 3, 2 * column : 2 * column + 3]
-        expected[:, row, column] = np.tensordot(patch, kernel, 3) + bias
-    expected = reference.squash(expected.reshape(2, 4, 3, 3, 4))
-    np.testing.assert_allclose(grid, expected, atol=1e-5)
-
-
-@pytest.mark.parametrize("shape", [(9, 7), (2, 2, 5), (9, 2, 5)])
-def test_primary_capsules_refuse_images_too_flat_or_too_small(shape):
-    with pytest.raises(ValueError):
-        PrimaryCapsule2D(3, 4, 3).build((None, *shape))
 
 
 def test_mask_keeps_the_longest_or_the_labelled(generator):

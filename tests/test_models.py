@@ -1,3 +1,5 @@
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -15,6 +17,8 @@ SMALL = {
         "units": (8,),
         "num_classes": 3,
     },
+    "efficient_capsnet": {"input_shape": (12, 12, 1), "filters": (8, 8), "num_classes": 3}
+    | {"kernel_sizes": (3, 3), "strides": (1, 2), "primary_capsules": 2},
     "se_resnet20": {"input_shape": (12, 12, 1), "filters": (4, 8), "blocks": 1, "num_classes": 3},
 }
 
@@ -30,6 +34,8 @@ def test_parameters_of_the_papers_sizes():
     classifier = keras.Model(with_decoder.input["image"], with_decoder.output["scores"])
     assert classifier.count_params() == 6_804_224
     assert create_model("cnn_baseline").count_params() == 35_445_522
+    weights = create_model("efficient_capsnet").trainable_weights
+    assert sum(math.prod(weight.shape) for weight in weights) == 161_824
 
 
 def test_parameters_of_se_resnet20():
@@ -61,8 +67,10 @@ def test_a_step_lowers_the_loss(generator, name):
     assert scores.shape == (5, 3) and 0 <= scores.min() and scores.max() <= 1
 
 
-def test_capsnet_with_decoder_trains_and_reconstructs_the_labelled_capsule(generator):
-    model = small_capsnet(with_decoder=True)
+@pytest.mark.parametrize("name", ["capsnet", "efficient_capsnet"])
+def test_a_decoder_trains_and_reconstructs_the_labelled_capsule(generator, name):
+    sizes = SMALL[name] | {"num_classes": 4, "decoder_units": (16,)}
+    model = create_model(name, with_decoder=True, **sizes)
     model.compile(
         keras.optimizers.Adam(3e-3),
         loss={"scores": keras_capsules.MarginLoss(), "reconstruction": "mse"},
@@ -99,7 +107,9 @@ def test_weights_from_a_file(tmp_path, generator):
 
 
 def test_names_and_patterns():
-    assert list_models("*caps*") == ["capsnet"]
+    assert list_models("*caps*") == ["capsnet", "efficient_capsnet"]
     assert list_models("se_*") == ["se_resnet20"]
-    with pytest.raises(ValueError, match="capsnet, cnn_baseline, se_resnet20.*'capsnets'"):
+    with pytest.raises(
+        ValueError, match="capsnet, cnn_baseline, .*'capsnets'"
+    ):
         create_model("capsnets")

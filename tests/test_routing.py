@@ -85,7 +85,7 @@ def built(name, generator, shape=(2, 6, 3, 4), **options):
     layer = routing.get(name, **options)
     layer(**inputs_of(layer, generator, shape))
     for weight in layer.trainable_weights:
-        weight.assign(weight + 0.3 * generator.normal(size=weight.shape))
+        weight.assign(to_numpy(weight) + 0.3 * generator.normal(size=weight.shape))
     return layer
 
 

@@ -5,12 +5,13 @@ import math
 import keras
 from keras import ops
 
-from keras_capsules.initializers import VoteScaling
-from keras_capsules.routing import get as get_routing
+from keras_capsules.layers.voting import VotingLayer, poses_shape, split_pair
+from keras_capsules.ops import at_least_float32
+from keras_capsules.routing.votes import LeanVotes
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
-class CapsuleLayer(keras.layers.Layer):
+class CapsuleLayer(VotingLayer):
     """Lets each capsule vote for each capsule of the next level, and routes the votes.
 
     `votes_ij = u_i @ kernel_ij (+ bias_j)`, `poses, activations, coupling = routing(votes)`
@@ -31,11 +32,15 @@ class CapsuleLayer(keras.layers.Layer):
             `keras_capsules.VoteScaling`.
         kernel_regularizer: Regularizer of the kernel, or `None`.
         kernel_constraint: Constraint of the kernel, or `None`.
+        implementation: `"stored"` computes all votes once. `"lean"` never holds them: it computes
+            what the routing needs of them parent by parent, again for each iteration and for the
+            gradient. Weights and results are the same. It is for routings that only sum votes: all
+            but `em`, `variational_bayes` and `heinsen`. Defaults to `"stored"`.
 
     Call arguments:
         inputs: The children's poses, `(batch, num_in, in_dim)` or a grid
-            `(batch, height, width, types, in_dim)`, which is flattened. For a routing with
-            explicit activations the pair `(poses, activations)`.
+            `(batch, height, width, types, in_dim)` or `(batch, length, types, in_dim)`, which is
+            flattened. For a routing with explicit activations the pair `(poses, activations)`.
         mask: Boolean tensor `(batch, num_in)`. `True` where a child is present.
         return_coupling: Boolean. Whether to return the coupling as well. Defaults to `False`.
 
@@ -77,73 +82,58 @@ class CapsuleLayer(keras.layers.Layer):
         kernel_initializer="vote_scaling",
         kernel_regularizer=None,
         kernel_constraint=None,
+        implementation: str = "stored",
         **kwargs,
     ):
-        for name, value in (("num_capsules", num_capsules), ("capsule_dim", capsule_dim)):
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
-        if transform not in ("dense", "matrix"):
+        super().__init__(
+            num_capsules,
+            capsule_dim,
+            routing,
+            transform,
+            share_weights,
+            use_bias,
+            kernel_initializer,
+            kernel_regularizer,
+            kernel_constraint,
+            **kwargs,
+        )
+        if implementation not in ("stored", "lean"):
             raise ValueError(
-                f'`transform` must be "dense" or "matrix". Received: transform={transform!r}'
+                '`implementation` must be "stored" or "lean". '
+                f"Received: implementation={implementation!r}"
             )
-        if transform == "matrix" and math.isqrt(capsule_dim) ** 2 != capsule_dim:
+        if implementation == "lean" and not self.routing.sums_votes:
             raise ValueError(
-                'With transform="matrix" a pose is a square matrix, so `capsule_dim` must be a '
-                f"square such as 4, 9 or 16. Received: capsule_dim={capsule_dim}"
+                f'implementation="lean" is for routings that only sum votes, and '
+                f"{type(self.routing).__name__} does more with them. Use "
+                'implementation="stored", or a routing such as "dynamic".'
             )
-        super().__init__(**kwargs)
-        self.num_capsules = num_capsules
-        self.capsule_dim = capsule_dim
-        options = {"dtype": self.dtype_policy} if isinstance(routing, str) else {}
-        self.routing = get_routing(routing, **options)
-        self.transform = transform
-        self.share_weights = share_weights
-        self.use_bias = use_bias
-        if kernel_initializer == "vote_scaling":
-            kernel_initializer = VoteScaling()
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.kernel_constraint = keras.constraints.get(kernel_constraint)
+        self.implementation = implementation
         self.supports_masking = True
 
     def build(self, input_shape):
         batch, num_in, in_dim = self._children_shape(input_shape)
-        matrix = self.transform == "matrix"
-        rows, columns = [math.isqrt(self.capsule_dim)] * 2 if matrix else (in_dim, self.capsule_dim)
-        if matrix and in_dim != self.capsule_dim:
-            raise ValueError(
-                "With transform=\"matrix\" a child's pose is a matrix of the size of its parent's: "
-                f"expected poses of {self.capsule_dim} components. "
-                f"Received: input_shape={input_shape}"
-            )
-        self.kernel = self.add_weight(
-            name="kernel",
-            shape=(1 if self.share_weights else num_in, self.num_capsules, rows, columns),
-            initializer=self._initialize_kernel(num_in),
-            regularizer=self.kernel_regularizer,
-            constraint=self.kernel_constraint,
-        )
-        self.bias = None
-        if self.use_bias:
-            self.bias = self.add_weight(
-                name="bias", shape=(self.num_capsules, self.capsule_dim), initializer="zeros"
-            )
-        if not self.routing.built:  # It is, where the layer is loaded from a file.
-            votes_shape = (batch, num_in, self.num_capsules, self.capsule_dim)
-            poses_shape = [(batch, num_in, in_dim)] * self.routing.needs_poses
-            self.routing.build(votes_shape, *poses_shape)
+        # Where their number is unknown, `num_capsules**2` children make votes as long as poses.
+        children = num_in or self.num_capsules**2
+        self._add_weights((num_in,), (), in_dim, children)
+        self._build_routing(batch, num_in, in_dim)
         self.built = True
 
-    def call(self, inputs, mask=None, return_coupling=False):
-        poses, activations = inputs if isinstance(inputs, (tuple, list)) else (inputs, None)
+    def call(self, inputs, mask=None, return_coupling=False, training=False):
+        poses, activations = split_pair(inputs)
         if isinstance(mask, (tuple, list)):  # Keras hands over one mask for each input.
             mask = mask[0]
         num_in, in_dim = self._children_shape(poses.shape)[1:]
-        if len(poses.shape) == 5:
+        if len(poses.shape) > 3:
             poses = ops.reshape(poses, (-1, num_in, in_dim))
             if activations is not None:
                 activations = ops.reshape(activations, (-1, num_in))
-        result = self.routing.call_parents_first(self._votes(poses), activations, poses, mask)
+        if self.implementation == "lean":
+            votes = self._lean_votes(poses, mask, training)
+        else:
+            votes = self._votes(poses, self.kernel)
+            votes = votes if self.bias is None else votes + self.bias[:, None, :]
+        result = self.routing.call_parents_first(votes, activations, poses, mask)
         output = result.poses
         if self.routing.explicit_activations:
             output = (result.poses, result.activations)
@@ -157,35 +147,16 @@ class CapsuleLayer(keras.layers.Layer):
         poses = (batch, self.num_capsules, self.capsule_dim)
         return (poses, poses[:2]) if self.routing.explicit_activations else poses
 
-    def compute_output_spec(self, inputs, mask=None, return_coupling=False):
-        input_shape = keras.tree.map_structure(lambda tensor: tensor.shape, inputs)
-        shape = self.compute_output_shape(input_shape)
-        if return_coupling:
-            batch, num_in, _ = self._children_shape(input_shape)
-            shape = (shape, (batch, num_in, self.num_capsules))
-        return keras.tree.map_shape_structure(
-            lambda size: keras.KerasTensor(size, self.compute_dtype), shape
-        )
-
     def get_config(self):
-        return {
-            **super().get_config(),
-            "num_capsules": self.num_capsules,
-            "capsule_dim": self.capsule_dim,
-            "routing": keras.saving.serialize_keras_object(self.routing),
-            "transform": self.transform,
-            "share_weights": self.share_weights,
-            "use_bias": self.use_bias,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
-            "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
-        }
+        return {**super().get_config(), "implementation": self.implementation}
+
+    def _coupling_shape(self, input_shape):
+        return (*self._children_shape(input_shape)[:2], self.num_capsules)
 
     def _children_shape(self, input_shape):
         """Returns `(batch, num_in, in_dim)` of flat or gridded poses, or says what is wrong."""
-        paired = isinstance(input_shape[0], (tuple, list))
-        shape = tuple(input_shape[0] if paired else input_shape)
-        if len(shape) not in (3, 5):
+        shape = poses_shape(input_shape)
+        if len(shape) not in (3, 4, 5):
             raise ValueError(
                 f"{self.name} expects poses of shape (batch, num_in, in_dim) or a grid (batch, "
                 "height, width, types, in_dim). Put a PrimaryCapsule2D before it, or reshape. "
@@ -207,37 +178,17 @@ class CapsuleLayer(keras.layers.Layer):
             )
         return batch, num_in, in_dim
 
-    def _initialize_kernel(self, num_in):
-        """Draws a shared kernel as one of the `num_in` that would stand in its place.
-
-        Where their number is unknown, `num_capsules**2` of them make votes of the poses' length.
-        """
-
-        def initialize(shape, dtype=None):
-            children = num_in or self.num_capsules**2
-            return self.kernel_initializer((children, *shape[1:]), dtype=dtype)[: shape[0]]
-
-        return initialize if self.share_weights else self.kernel_initializer
-
-    def _votes(self, poses):
-        """Computes the votes `(batch, num_capsules, num_in, capsule_dim)`.
-
-        One batched matmul over the children, with the batch among its rows: each kernel is read
-        once for the whole batch, and no product is larger than the votes themselves.
-        """
-        num_in = poses.shape[1] or ops.shape(poses)[1]
-        rows = math.isqrt(self.capsule_dim) if self.transform == "matrix" else 1
-        size, columns = poses.shape[2] // rows, self.capsule_dim // rows
-        kernel = ops.transpose(self.kernel, (0, 2, 1, 3))
-        kernel = ops.reshape(kernel, (-1, size, self.num_capsules * columns))
-        children = ops.transpose(poses, (1, 0, 2))
-        if rows == 1:
-            votes = ops.matmul(children, kernel)
-            votes = ops.reshape(votes, (num_in, -1, self.num_capsules, columns))
-            votes = ops.transpose(votes, (1, 2, 0, 3))
-        else:  # The rows of a pose go through the kernel like members of the batch.
-            votes = ops.matmul(ops.reshape(children, (num_in, -1, size)), kernel)
-            votes = ops.reshape(votes, (num_in, -1, rows, self.num_capsules, columns))
-            votes = ops.transpose(votes, (1, 3, 0, 2, 4))
-            votes = ops.reshape(votes, (-1, self.num_capsules, num_in, self.capsule_dim))
-        return votes if self.bias is None else votes + self.bias[:, None, :]
+    def _lean_votes(self, poses, mask, training):
+        present = None
+        poses = at_least_float32(poses)
+        if mask is not None:
+            present = ops.cast(mask, poses.dtype)
+            poses = ops.where(ops.cast(mask, "bool")[:, :, None], poses, 0.0)
+        num_in, in_dim = poses.shape[1:]
+        return LeanVotes(
+            ops.reshape(poses, (-1, num_in or ops.shape(poses)[1], self.rows, in_dim // self.rows)),
+            *(at_least_float32(w) for w in (self.kernel, self.bias) if w is not None),
+            present=present,
+            dtype=self.compute_dtype,
+            unroll=not training,
+        )

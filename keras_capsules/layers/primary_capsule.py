@@ -1,13 +1,122 @@
 """The first capsules of a network: a convolution whose channels are grouped into poses."""
 
 import keras
-from keras import ops
+from keras import layers, ops
 
-from keras_capsules.ops import squash
+from keras_capsules.layers.receptive_fields import grid_argument
+from keras_capsules.ops import exponential_squash, squash
+
+_ACTIVATIONS = {"squash": squash, "exponential_squash": exponential_squash}
+
+
+class PrimaryCapsule(layers.Layer):
+    """What `PrimaryCapsule1D` and `PrimaryCapsule2D` share; they set the number of grid axes."""
+
+    rank: int
+    convolution_class: type
+    depthwise_class: type
+
+    def __init__(
+        self,
+        num_capsules: int,
+        capsule_dim: int,
+        kernel_size,
+        strides=1,
+        padding: str = "valid",
+        depthwise: bool = False,
+        activation="squash",
+        explicit_activations: bool = False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.num_capsules = num_capsules
+        self.capsule_dim = capsule_dim
+        self.kernel_size = grid_argument("kernel_size", kernel_size, self.rank)
+        self.strides = grid_argument("strides", strides, self.rank)
+        self.padding = padding
+        self.depthwise = depthwise
+        if isinstance(activation, str):
+            activation = _ACTIVATIONS.get(activation, activation)
+        self.activation = keras.activations.get(activation)
+        self.explicit_activations = explicit_activations
+        self.convolution = None  # The depthwise one cannot be made before the channels are known.
+        if not depthwise:
+            self.convolution = self._convolution("convolution", num_capsules * capsule_dim)
+        self.activation_convolution = None
+        if explicit_activations:
+            self.activation_convolution = self._convolution(
+                "activation_convolution", num_capsules, activation="sigmoid"
+            )
+
+    def build(self, input_shape):
+        if len(input_shape) != self.rank + 2:
+            axes = ("length",) if self.rank == 1 else ("height", "width")
+            raise ValueError(
+                f"{self.name} expects features (batch, {', '.join(axes)}, channels). "
+                f"Received: input_shape={tuple(input_shape)}"
+            )
+        if self.depthwise:
+            self.convolution = self._depthwise_convolution(input_shape[-1])
+        self.convolution.build(input_shape)
+        self.compute_output_shape(input_shape)
+        if self.explicit_activations:
+            self.activation_convolution.build(input_shape)
+        self.built = True
+
+    def call(self, inputs):
+        features = self.convolution(inputs)
+        grid = (-1, *features.shape[1:-1], self.num_capsules)
+        poses = self.activation(ops.reshape(features, (*grid, self.capsule_dim)))
+        if not self.explicit_activations:
+            return poses
+        return poses, ops.reshape(self.activation_convolution(inputs), grid)
+
+    def compute_output_shape(self, input_shape):
+        features = self._convolution("shape", 1).compute_output_shape(input_shape)
+        grid = (*features[:-1], self.num_capsules)
+        poses = (*grid, self.capsule_dim)
+        return (poses, grid) if self.explicit_activations else poses
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_capsules": self.num_capsules,
+            "capsule_dim": self.capsule_dim,
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+            "padding": self.padding,
+            "depthwise": self.depthwise,
+            "activation": keras.activations.serialize(self.activation),
+            "explicit_activations": self.explicit_activations,
+        }
+
+    def _convolution(self, name, filters, **options):
+        return self.convolution_class(filters, name=name, **self._convolution_options(), **options)
+
+    def _depthwise_convolution(self, channels):
+        filters = self.num_capsules * self.capsule_dim
+        if filters % channels:
+            raise ValueError(
+                f"{self.name} with `depthwise=True` makes the same number of filters of each "
+                "channel: `num_capsules * capsule_dim` must be a multiple of the input's channels. "
+                f"Received: {self.num_capsules} * {self.capsule_dim}, channels={channels}"
+            )
+        return self.depthwise_class(
+            depth_multiplier=filters // channels, name="convolution", **self._convolution_options()
+        )
+
+    def _convolution_options(self):
+        return {
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+            "padding": self.padding,
+            "data_format": "channels_last",
+            "dtype": self.dtype_policy,
+        }
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
-class PrimaryCapsule2D(keras.layers.Layer):
+class PrimaryCapsule2D(PrimaryCapsule):
     """Makes a grid of capsules out of feature maps.
 
     `poses = activation(reshape(conv2d(x), (batch, height, width, num_capsules, capsule_dim)))`
@@ -18,18 +127,25 @@ class PrimaryCapsule2D(keras.layers.Layer):
         kernel_size: Integer or pair. Size of the convolution's window, in pixels of its input.
         strides: Integer or pair. Defaults to `1`.
         padding: `"valid"` or `"same"`. Defaults to `"valid"`.
-        activation: String or callable, applied to poses. Defaults to `"squash"`; `None` leaves
-            them as they are.
+        depthwise: Boolean. Whether each channel is convolved by itself, as in Efficient-CapsNet;
+            `num_capsules * capsule_dim` is then a multiple of the input's channels. Defaults to
+            `False`.
+        activation: String or callable, applied to poses. Defaults to `"squash"`; also
+            `"exponential_squash"`, and `None`, which leaves them as they are.
+        explicit_activations: Boolean. Whether to return an activation beside each pose,
+            `sigmoid(conv2d(x))`, for routings that need it. Defaults to `False`.
 
     Call arguments:
         inputs: Feature maps `(batch, height, width, channels)`.
 
     Output shape:
-        Grid `(batch, new_height, new_width, num_capsules, capsule_dim)`. `CapsuleLayer` takes it
-        as it is.
+        Grid `(batch, new_height, new_width, num_capsules, capsule_dim)`. `CapsuleLayer` and
+        `ConvCapsule2D` take it as it is. With `explicit_activations=True` the pair of it and of
+        activations `(batch, new_height, new_width, num_capsules)`, in [0, 1].
 
     Raises:
-        ValueError: If the input is not of rank 4, or smaller than the kernel.
+        ValueError: If the input is not of rank 4, or smaller than the kernel, or if its channels
+            do not fit `depthwise`.
 
     Example:
 
@@ -37,61 +153,45 @@ class PrimaryCapsule2D(keras.layers.Layer):
     >>> layer(keras.random.normal((1, 20, 20, 256))).shape
     (1, 6, 6, 32, 8)
 
-    Reference:
+    References:
         Sabour, Frosst, Hinton, 2017, arXiv 1710.09829, section 4.
+        Hinton, Sabour, Frosst, ICLR 2018 (explicit activations).
+        Mazzia, Salvetti, Chiaberge, 2021, arXiv 2101.12491 (depthwise).
     """
 
-    def __init__(
-        self,
-        num_capsules: int,
-        capsule_dim: int,
-        kernel_size,
-        strides=1,
-        padding: str = "valid",
-        activation="squash",
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        self.num_capsules = num_capsules
-        self.capsule_dim = capsule_dim
-        self.activation = squash if activation == "squash" else keras.activations.get(activation)
-        self.convolution = keras.layers.Conv2D(
-            num_capsules * capsule_dim,
-            kernel_size,
-            strides=strides,
-            padding=padding,
-            data_format="channels_last",
-            dtype=self.dtype_policy,
-            name="convolution",
-        )
+    rank = 2
+    convolution_class = layers.Conv2D
+    depthwise_class = layers.DepthwiseConv2D
 
-    def build(self, input_shape):
-        if len(input_shape) != 4:
-            raise ValueError(
-                f"{self.name} expects feature maps (batch, height, width, channels). "
-                f"Received: input_shape={tuple(input_shape)}"
-            )
-        self.convolution.build(input_shape)
-        self.compute_output_shape(input_shape)
-        self.built = True
 
-    def call(self, inputs):
-        features = self.convolution(inputs)
-        return self.activation(ops.reshape(features, self._grid_shape(features.shape, -1)))
+@keras.saving.register_keras_serializable(package="keras_capsules")
+class PrimaryCapsule1D(PrimaryCapsule):
+    """Makes a row of capsules out of a sequence of features, such as a signal or a text.
 
-    def compute_output_shape(self, input_shape):
-        return self._grid_shape(self.convolution.compute_output_shape(input_shape), input_shape[0])
+    `poses = activation(reshape(conv1d(x), (batch, length, num_capsules, capsule_dim)))`
 
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "num_capsules": self.num_capsules,
-            "capsule_dim": self.capsule_dim,
-            "kernel_size": self.convolution.kernel_size,
-            "strides": self.convolution.strides,
-            "padding": self.convolution.padding,
-            "activation": keras.activations.serialize(self.activation),
-        }
+    Args:
+        num_capsules, capsule_dim, kernel_size, strides, padding, depthwise, activation,
+            explicit_activations: As in `PrimaryCapsule2D`, on one axis.
 
-    def _grid_shape(self, features_shape, batch):
-        return (batch, *features_shape[1:3], self.num_capsules, self.capsule_dim)
+    Call arguments:
+        inputs: Features `(batch, length, channels)`.
+
+    Output shape:
+        `(batch, new_length, num_capsules, capsule_dim)`. `CapsuleLayer` and `ConvCapsule1D` take
+        it as it is. With `explicit_activations=True` the pair of it and of activations
+        `(batch, new_length, num_capsules)`, in [0, 1].
+
+    Raises:
+        ValueError: As `PrimaryCapsule2D`, for inputs that are not of rank 3.
+
+    Example:
+
+    >>> layer = keras_capsules.PrimaryCapsule1D(4, 8, kernel_size=5, strides=2)
+    >>> layer(keras.random.normal((1, 65, 3))).shape
+    (1, 31, 4, 8)
+    """
+
+    rank = 1
+    convolution_class = layers.Conv1D
+    depthwise_class = layers.DepthwiseConv1D

@@ -2,7 +2,15 @@
 
 from keras_capsules.models.capsnet import capsnet
 from keras_capsules.models.cnn_baseline import cnn_baseline
+from keras_capsules.models.efficient_capsnet import efficient_capsnet
 from keras_capsules.models.registry import create_model, list_models
 from keras_capsules.models.se_resnet import se_resnet20
 
-__all__ = ["capsnet", "cnn_baseline", "create_model", "list_models", "se_resnet20"]
+__all__ = [
+    "capsnet",
+    "cnn_baseline",
+    "create_model",
+    "efficient_capsnet",
+    "list_models",
+    "se_resnet20",
+]

@@ -27,7 +27,7 @@ def list_models(pattern: str = "*") -> list[str]:
     Example:
 
     >>> keras_capsules.list_models("*caps*")
-    ['capsnet']
+    ['capsnet', 'efficient_capsnet']
     """
     return sorted(fnmatch.filter(_MODELS, pattern))
 

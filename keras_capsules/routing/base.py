@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_capsules.ops import at_least_float32
+from keras_capsules.routing.votes import LeanVotes
 
 # Added to sums of weights that divide, so that no child at all gives zeros.
 TINY = 1e-12
@@ -38,6 +39,11 @@ class Routing(keras.layers.Layer):
         explicit_activations: Boolean. `True` for the family in which a capsule's activation is a
             number of its own, `False` where it is the length of its pose.
         needs_poses: Boolean. `True` for routings that look at the children's own poses.
+        sums_votes: Boolean. `True` for routings that look at votes only through the functions of
+            `keras_capsules.routing.votes`; a layer need not store the votes for them.
+        competes_across_cells: Boolean. `True` for routings in which, in a convolution, a child
+            divides itself among the parents of every cell that sees it; their `route` takes a
+            `competition` as well.
 
     Call arguments:
         votes: Tensor `(batch, num_in, num_out, dim)`. What each child predicts for each parent.
@@ -57,6 +63,8 @@ class Routing(keras.layers.Layer):
 
     explicit_activations = False
     needs_poses = False
+    sums_votes = False
+    competes_across_cells = False
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -73,19 +81,29 @@ class Routing(keras.layers.Layer):
             )
         return self.call_parents_first(ops.transpose(votes, (0, 2, 1, 3)), activations, poses, mask)
 
-    def call_parents_first(self, votes, activations=None, poses=None, mask=None):
-        """Does what calling the routing does, for votes `(batch, num_out, num_in, dim)`."""
+    def call_parents_first(self, votes, activations=None, poses=None, mask=None, competition=None):
+        """Does what calling the routing does, for votes as layers make them.
+
+        Args:
+            votes: Tensor `(batch, num_out, num_in, dim)`, or `LeanVotes` for a routing that
+                `sums_votes`.
+            competition: For a routing that `competes_across_cells`: among which parents a child
+                divides itself, if not among those of `votes` alone.
+        """
         self._check_children(votes.shape[2], activations, poses, mask)
         dtype = votes.dtype
-        votes = at_least_float32(votes)
+        lean = isinstance(votes, LeanVotes)
+        votes = votes if lean else at_least_float32(votes)
         if activations is not None:
             activations = at_least_float32(activations)
         if mask is not None:
             mask = ops.cast(mask, "bool")
-            votes = ops.where(mask[:, None, :, None], votes, 0.0)
+            if not lean:  # Those of absent children are zero from the start.
+                votes = ops.where(mask[:, None, :, None], votes, 0.0)
             if activations is not None:
                 activations = ops.where(mask, activations, 0.0)
-        parents, activations, coupling = self.route(votes, activations, poses)
+        options = {} if competition is None else {"competition": competition}
+        parents, activations, coupling = self.route(votes, activations, poses, **options)
         coupling = ops.transpose(coupling, (0, 2, 1))
         if mask is not None:
             coupling = ops.where(mask[:, :, None], coupling, 0.0)
@@ -174,29 +192,3 @@ def check_iterations(iterations) -> None:
             "`iterations` must be a positive integer: with none the votes reach no parent. "
             f"Received: iterations={iterations!r}"
         )
-
-
-def combine(coupling, votes):
-    """Sums the votes weighted by their coupling: `s_j = sum_i c_ij * votes_ij`.
-
-    Args:
-        coupling: Tensor `(batch, num_out, num_in)`.
-        votes: Tensor `(batch, num_out, num_in, dim)`.
-
-    Returns:
-        Tensor `(batch, num_out, dim)`.
-    """
-    return ops.squeeze(ops.matmul(ops.expand_dims(coupling, 2), votes), axis=2)
-
-
-def agreement(votes, parents):
-    """Computes how far each vote agrees with its parent: `b_ij = votes_ij . v_j`.
-
-    Args:
-        votes: Tensor `(batch, num_out, num_in, dim)`.
-        parents: Tensor `(batch, num_out, dim)`.
-
-    Returns:
-        Tensor `(batch, num_out, num_in)`.
-    """
-    return ops.squeeze(ops.matmul(votes, ops.expand_dims(parents, 3)), axis=3)

@@ -4,7 +4,8 @@ import keras
 from keras import ops
 
 from keras_capsules.ops import capsule_length, squash
-from keras_capsules.routing.base import Routing, RoutingResult, agreement, check_iterations, combine
+from keras_capsules.routing.base import Routing, RoutingResult, check_iterations
+from keras_capsules.routing.votes import agreement, combine, equal_shares, total
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
@@ -44,6 +45,8 @@ class DynamicRouting(Routing):
         bias to the weighted sum; here a bias belongs to the layer (`use_bias`).
     """
 
+    sums_votes = True
+
     def __init__(
         self, iterations: int = 3, leaky: bool = False, stop_gradient: bool = False, **kwargs
     ):
@@ -56,17 +59,17 @@ class DynamicRouting(Routing):
     def route(self, votes, activations=None, poses=None):
         inner_votes = ops.stop_gradient(votes) if self.stop_gradient else votes
         share = 1.0 / (votes.shape[1] + self.leaky)
-        coupling = ops.full_like(votes[..., 0], share)
-        logits = 0.0
+        coupling = equal_shares(votes, share)
+        seen = 0.0  # The logits of all iterations so far are the agreement with their sum.
         for iteration in range(1, self.iterations + 1):
             last = iteration == self.iterations
             with keras.name_scope(f"routing_{iteration}"):
                 summed = votes if last else inner_votes
                 if iteration == 1:
-                    parents = squash(ops.sum(summed, axis=2) * share)
+                    parents = squash(total(summed) * share)
                 else:
-                    logits = logits + agreement(inner_votes, parents)
-                    coupling = self._softmax_over_parents(logits)
+                    seen = seen + parents
+                    coupling = self._softmax_over_parents(agreement(inner_votes, seen))
                     parents = squash(combine(coupling, summed))
         return RoutingResult(parents, capsule_length(parents), coupling)
 

@@ -5,7 +5,8 @@ from keras import ops
 
 from keras_capsules.ops import at_least_float32
 from keras_capsules.routing.base import Routing, RoutingResult, check_iterations
-from keras_capsules.routing.gaussian import UNIT, fit, log_deviation, posterior
+from keras_capsules.routing.competition import WITHIN_THE_CELL
+from keras_capsules.routing.gaussian import UNIT, fit, log_deviation, log_posterior
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
@@ -45,6 +46,7 @@ class EMRouting(Routing):
     """
 
     explicit_activations = True
+    competes_across_cells = True
 
     def __init__(
         self, iterations: int = 3, final_lambda: float = 0.01, epsilon: float = 1e-4, **kwargs
@@ -61,9 +63,9 @@ class EMRouting(Routing):
         self.beta_a = self.add_weight(name="beta_a", shape=shape, initializer="zeros")
         self.built = True
 
-    def route(self, votes, activations=None, poses=None):
+    def route(self, votes, activations=None, poses=None, competition=WITHIN_THE_CELL):
         votes = votes * (1 / UNIT)
-        coupling = ops.full_like(votes[..., 0], 1.0 / votes.shape[1])
+        coupling = competition.equal_shares(votes)
         for iteration in range(self.iterations):
             with keras.name_scope(f"routing_{iteration + 1}"):
                 weights = coupling * ops.expand_dims(activations, 1)
@@ -71,7 +73,8 @@ class EMRouting(Routing):
                 inverse_temperature = self.final_lambda * (1 - 0.95 ** (iteration + 1))
                 logits = inverse_temperature * self._merit(weights, variance)
                 if iteration < self.iterations - 1:
-                    coupling = posterior(votes, mean, variance, logits)
+                    posterior = log_posterior(votes, mean, variance, logits)
+                    coupling = competition.softmax(posterior)
         parents = ops.squeeze(mean, axis=2) * UNIT
         return RoutingResult(parents, ops.sigmoid(logits), coupling)
 

@@ -39,17 +39,18 @@ def log_density(votes, mean, variance):
     return -0.5 * ops.sum(terms, axis=3)
 
 
-def posterior(votes, mean, variance, logits):
-    """Computes `softmax_j(log(sigmoid(logits_j)) + log N(V_ij; mean_j, variance_j))`.
+def log_posterior(votes, mean, variance, logits):
+    """Computes `log(sigmoid(logits_j)) + log N(V_ij; mean_j, variance_j)`.
 
     Args:
         logits: Tensor `(batch, num_out)`. The parents' activations before their sigmoid.
 
     Returns:
-        Tensor `(batch, num_out, num_in)`: how likely each parent is for each child.
+        Tensor `(batch, num_out, num_in)`, whose softmax over the parents says how likely each is
+        for each child.
     """
     presence = ops.log_sigmoid(ops.expand_dims(logits, 2))
-    return ops.softmax(presence + log_density(votes, mean, variance), axis=1)
+    return presence + log_density(votes, mean, variance)
 
 
 def log_deviation(variance):

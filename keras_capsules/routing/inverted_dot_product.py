@@ -6,7 +6,8 @@ import keras
 from keras import ops
 
 from keras_capsules.ops import at_least_float32, capsule_length
-from keras_capsules.routing.base import Routing, RoutingResult, agreement, check_iterations, combine
+from keras_capsules.routing.base import Routing, RoutingResult, check_iterations
+from keras_capsules.routing.votes import agreement, combine, total
 
 # Keeps the squares of very long poses inside float32; the normalization undoes it.
 _SCALE = 2.0**-30
@@ -45,6 +46,8 @@ class InvertedDotProductRouting(Routing):
         Tsai, Srivastava, Goh, Salakhutdinov, 2020, arXiv 2002.04764.
     """
 
+    sums_votes = True
+
     def __init__(self, iterations: int = 2, epsilon: float = 1e-5, **kwargs):
         check_iterations(iterations)
         super().__init__(**kwargs)
@@ -58,7 +61,7 @@ class InvertedDotProductRouting(Routing):
         self.built = True
 
     def route(self, votes, activations=None, poses=None):
-        parents = self._normalize(ops.sum(votes, axis=2) * (1.0 / votes.shape[1]))
+        parents = self._normalize(total(votes) * (1.0 / votes.shape[1]))
         for iteration in range(1, self.iterations + 1):
             with keras.name_scope(f"routing_{iteration}"):
                 logits = agreement(votes, parents) * (1.0 / math.sqrt(votes.shape[3]))

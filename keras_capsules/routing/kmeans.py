@@ -4,7 +4,8 @@ import keras
 from keras import ops
 
 from keras_capsules.ops import capsule_length, safe_norm, squash
-from keras_capsules.routing.base import Routing, RoutingResult, agreement, check_iterations, combine
+from keras_capsules.routing.base import Routing, RoutingResult, check_iterations
+from keras_capsules.routing.votes import agreement, combine, total
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
@@ -37,6 +38,8 @@ class KMeansRouting(Routing):
         Ren, Lu, 2018, arXiv 1810.09177.
     """
 
+    sums_votes = True
+
     def __init__(self, iterations: int = 3, squash_output: bool = True, **kwargs):
         check_iterations(iterations)
         super().__init__(**kwargs)
@@ -44,7 +47,7 @@ class KMeansRouting(Routing):
         self.squash_output = squash_output
 
     def route(self, votes, activations=None, poses=None):
-        parents = ops.sum(votes, axis=2) * (1.0 / votes.shape[1])
+        parents = total(votes) * (1.0 / votes.shape[1])
         for iteration in range(1, self.iterations + 1):
             with keras.name_scope(f"routing_{iteration}"):
                 directions = parents / safe_norm(parents, keepdims=True)

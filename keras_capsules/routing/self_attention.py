@@ -6,7 +6,8 @@ import keras
 from keras import ops
 
 from keras_capsules.ops import at_least_float32, capsule_length, exponential_squash
-from keras_capsules.routing.base import Routing, RoutingResult, combine
+from keras_capsules.routing.base import Routing, RoutingResult
+from keras_capsules.routing.votes import agreement, combine, total
 
 # Keeps the products of very long votes inside float32.
 _SCALE = 2.0**-20
@@ -39,6 +40,8 @@ class SelfAttentionRouting(Routing):
         Mazzia, Salvetti, Chiaberge, 2021, arXiv 2101.12491.
     """
 
+    sums_votes = True
+
     def build(self, votes_shape):
         self.prior = self.add_weight(
             name="prior",
@@ -48,9 +51,8 @@ class SelfAttentionRouting(Routing):
         self.built = True
 
     def route(self, votes, activations=None, poses=None):
-        scaled = votes * _SCALE
-        total = ops.sum(scaled, axis=2, keepdims=True)
-        products = ops.clip(ops.sum(scaled * total, axis=3), -_LIMIT, _LIMIT)
+        products = agreement(votes, total(votes) * _SCALE**2)
+        products = ops.clip(products, -_LIMIT, _LIMIT)
         logits = products * (1.0 / (_SCALE**2 * math.sqrt(votes.shape[3])))
         prior = ops.transpose(at_least_float32(self.prior))
         coupling = ops.softmax(logits, axis=1) + prior

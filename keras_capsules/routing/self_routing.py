@@ -4,7 +4,8 @@ import keras
 from keras import ops
 
 from keras_capsules.ops import at_least_float32
-from keras_capsules.routing.base import TINY, Routing, RoutingResult, combine
+from keras_capsules.routing.base import TINY, Routing, RoutingResult
+from keras_capsules.routing.votes import combine
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
@@ -36,6 +37,7 @@ class SelfRouting(Routing):
 
     explicit_activations = True
     needs_poses = True
+    sums_votes = True
 
     def build(self, votes_shape, poses_shape):
         children, parents = self._known_children(votes_shape), votes_shape[2]

@@ -1,10 +1,11 @@
 """Squeeze-and-excitation as a routing: one gate for each child instead of iterations."""
 
 import keras
-from keras import layers, ops
+from keras import layers
 
 from keras_capsules.ops import capsule_length, squash
-from keras_capsules.routing.base import Routing, RoutingResult, combine
+from keras_capsules.routing.base import Routing, RoutingResult
+from keras_capsules.routing.votes import combine, mean_component
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
@@ -34,6 +35,8 @@ class SqueezeExcitationRouting(Routing):
         This library; after Hu, Shen, Albanie, Sun, Wu, 2018, arXiv 1709.01507.
     """
 
+    sums_votes = True
+
     def __init__(self, reduction_ratio: float = 4, **kwargs):
         if reduction_ratio <= 0:
             raise ValueError(
@@ -53,7 +56,7 @@ class SqueezeExcitationRouting(Routing):
         self.built = True
 
     def route(self, votes, activations=None, poses=None):
-        gates = self.excite(self.reduce(ops.mean(votes, axis=3)))
+        gates = self.excite(self.reduce(mean_component(votes)))
         coupling = gates * (1.0 / votes.shape[1])
         parents = squash(combine(coupling, votes))
         return RoutingResult(parents, capsule_length(parents), coupling)

@@ -1,10 +1,10 @@
 """Uniform routing: the control that every comparison of routings needs."""
 
 import keras
-from keras import ops
 
 from keras_capsules.ops import capsule_length, squash
 from keras_capsules.routing.base import Routing, RoutingResult
+from keras_capsules.routing.votes import equal_shares, total
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
@@ -28,8 +28,10 @@ class UniformRouting(Routing):
         Paik, Kwak, Kim, 2019, arXiv 1907.13327, who compare routings with it.
     """
 
+    sums_votes = True
+
     def route(self, votes, activations=None, poses=None):
         share = 1.0 / votes.shape[1]
-        parents = squash(ops.sum(votes, axis=2) * share)
-        coupling = ops.full_like(votes[..., 0], share)
+        parents = squash(total(votes) * share)
+        coupling = equal_shares(votes, share)
         return RoutingResult(parents, capsule_length(parents), coupling)

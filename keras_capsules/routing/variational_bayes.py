@@ -7,6 +7,7 @@ from keras import layers, ops
 
 from keras_capsules.ops import at_least_float32
 from keras_capsules.routing.base import TINY, Routing, RoutingResult, check_iterations
+from keras_capsules.routing.competition import WITHIN_THE_CELL
 from keras_capsules.routing.gaussian import UNIT
 
 
@@ -57,6 +58,7 @@ class VariationalBayesRouting(Routing):
     """
 
     explicit_activations = True
+    competes_across_cells = True
 
     def __init__(
         self,
@@ -86,11 +88,11 @@ class VariationalBayesRouting(Routing):
             self.activation_normalization = self._normalization("activation_normalization", parents)
         self.built = True
 
-    def route(self, votes, activations=None, poses=None):
+    def route(self, votes, activations=None, poses=None, competition=WITHIN_THE_CELL):
         parents, dim = votes.shape[1], votes.shape[3]
         nu0 = dim + 1.0 if self.nu0 is None else self.nu0
         votes = votes * (1 / UNIT)
-        coupling = ops.full_like(votes[..., 0], 1.0 / parents)
+        coupling = competition.equal_shares(votes)
         for iteration in range(self.iterations):
             with keras.name_scope(f"routing_{iteration + 1}"):
                 weights = ops.expand_dims(coupling * ops.expand_dims(activations, 1), 2)
@@ -107,7 +109,7 @@ class VariationalBayesRouting(Routing):
                 if iteration < self.iterations - 1:
                     distance = ops.sum(ops.square(votes - m) / psi, axis=3)
                     density = 0.5 * (log_det - dim / kappa - nu * distance)
-                    coupling = ops.softmax(log_pi + density, axis=1)
+                    coupling = competition.softmax(log_pi + density)
         entropy = 0.5 * (dim * math.log(2 * math.pi * math.e) - log_det)
         beta_u, beta_a = at_least_float32(self.beta_u), at_least_float32(self.beta_a)
         logits = beta_a - (ops.squeeze(ops.exp(log_pi) * entropy, axis=2) + beta_u)

@@ -163,12 +163,24 @@ def weighted_gaussian(votes, weights, epsilon):
     return mean, variance
 
 
-def em(votes, activations, beta_u, beta_a, iterations=3, final_lambda=0.01, epsilon=1e-4):
-    """Matrix Capsules with EM Routing, procedure 1."""
+def among_those_that_see(seen, votes):
+    """Equal shares of each child (children, parents) among the parents that see it."""
+    seen = np.ones(votes.shape[1:3], "bool") if seen is None else seen
+    shares = seen / np.maximum(seen.sum(axis=1, keepdims=True), 1)
+    return seen, np.repeat(shares[None], len(votes), axis=0)
+
+
+def em(
+    votes, activations, beta_u, beta_a, iterations=3, final_lambda=0.01, epsilon=1e-4, seen=None
+):
+    """Matrix Capsules with EM Routing, procedure 1.
+
+    In a convolution the parents are those of all cells; `seen` says which child each of them sees.
+    """
     votes, activations = np.asarray(votes, "float64"), np.asarray(activations, "float64")
     batch, children, parents, dim = votes.shape
     poses, presence = np.zeros((batch, parents, dim)), np.zeros((batch, parents))
-    coupling = np.full((batch, children, parents), 1 / parents)
+    seen, coupling = among_those_that_see(seen, votes)
     for n in range(batch):
         for t in range(iterations):
             r = coupling[n] * activations[n][:, None]
@@ -177,7 +189,7 @@ def em(votes, activations, beta_u, beta_a, iterations=3, final_lambda=0.01, epsi
             a = sigmoid(final_lambda * (1 - 0.95 ** (t + 1)) * (beta_a - cost.sum(axis=1)))
             if t < iterations - 1:
                 logits = np.log(a) + log_gaussian(votes[n], mean, variance)
-                coupling[n] = softmax_over_parents(logits)
+                coupling[n] = softmax_over_parents(np.where(seen, logits, -1e300)) * seen
         poses[n], presence[n] = mean, a
     return poses, presence, coupling
 
@@ -211,14 +223,27 @@ def digamma(x):
 
 
 def variational_bayes(
-    votes, activations, beta_u, beta_a, iterations=3, alpha0=1, kappa0=1, psi0=1, nu0=None
+    votes,
+    activations,
+    beta_u,
+    beta_a,
+    iterations=3,
+    alpha0=1,
+    kappa0=1,
+    psi0=1,
+    nu0=None,
+    seen=None,
+    cells=1,
 ):
-    """arXiv 1905.11455, algorithm 1, with a diagonal precision and no batch normalization."""
+    """arXiv 1905.11455, algorithm 1, with a diagonal precision and no batch normalization.
+
+    In a convolution as `em`; the parents of each of the `cells` share one Dirichlet prior.
+    """
     votes, activations = np.asarray(votes, "float64"), np.asarray(activations, "float64")
     batch, children, parents, dim = votes.shape
     nu0 = dim + 1 if nu0 is None else nu0
     poses, presence = np.zeros((batch, parents, dim)), np.zeros((batch, parents))
-    coupling = np.full((batch, children, parents), 1 / parents)
+    seen, coupling = among_those_that_see(seen, votes)
     for n in range(batch):
         for t in range(iterations):
             r = coupling[n] * activations[n][:, None]
@@ -228,14 +253,16 @@ def variational_bayes(
             m = mass[:, None] * mean / kappa[:, None]
             psi = psi0 + np.einsum("ij,ijd->jd", r, (votes[n] - mean) ** 2)
             psi = psi + (mass / kappa)[:, None] * mean**2
-            log_pi = digamma(alpha) - digamma(alpha.sum())
+            of_cell = alpha.reshape(cells, -1).sum(axis=1).repeat(parents // cells)
+            log_pi = digamma(alpha) - digamma(of_cell)
             log_det = sum(digamma((nu - d) / 2) for d in range(dim)) + dim * np.log(2)
             log_det = log_det - np.log(psi).sum(axis=1)
             if t < iterations - 1:
                 distance = ((votes[n] - m) ** 2 / psi).sum(axis=2)
                 log_p = 0.5 * log_det - 0.5 * dim * np.log(2 * np.pi)
                 log_p = log_p - 0.5 * (dim / kappa + nu * distance)
-                coupling[n] = softmax_over_parents(log_pi + log_p)
+                logits = np.where(seen, log_pi + log_p, -1e300)
+                coupling[n] = softmax_over_parents(logits) * seen
         entropy = 0.5 * dim * np.log(2 * np.pi * np.e) - 0.5 * log_det
         poses[n], presence[n] = m, sigmoid(beta_a - (np.exp(log_pi) * entropy + beta_u))
     return poses, presence, coupling

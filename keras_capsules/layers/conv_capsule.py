@@ -1,0 +1,270 @@
+"""Convolutional capsules: each cell of a grid routes the votes of the children it sees."""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_capsules.layers.receptive_fields import ReceptiveFields, grid_argument
+from keras_capsules.layers.voting import VotingLayer, poses_shape, split_pair
+from keras_capsules.routing.competition import AcrossCells
+
+
+class ConvCapsule(VotingLayer):
+    """What `ConvCapsule1D` and `ConvCapsule2D` share; they set the number of grid axes."""
+
+    rank: int
+
+    def __init__(
+        self,
+        num_capsules: int,
+        capsule_dim: int,
+        kernel_size,
+        strides=1,
+        padding: str = "valid",
+        routing="dynamic",
+        transform: str = "dense",
+        coordinate_addition: bool = False,
+        share_weights: bool = False,
+        use_bias: bool = False,
+        kernel_initializer="vote_scaling",
+        kernel_regularizer=None,
+        kernel_constraint=None,
+        **kwargs,
+    ):
+        super().__init__(
+            num_capsules,
+            capsule_dim,
+            routing,
+            transform,
+            share_weights,
+            use_bias,
+            kernel_initializer,
+            kernel_regularizer,
+            kernel_constraint,
+            **kwargs,
+        )
+        if padding not in ("valid", "same"):
+            raise ValueError(f'`padding` must be "valid" or "same". Received: padding={padding!r}')
+        self.kernel_size = grid_argument("kernel_size", kernel_size, self.rank)
+        self.strides = grid_argument("strides", strides, self.rank)
+        self.padding = padding
+        self.coordinate_addition = coordinate_addition
+        self._coordinate_components()
+
+    def build(self, input_shape):
+        batch, *_, num_in, in_dim = self._check_shape(input_shape)
+        fields = self._fields(input_shape)
+        children = fields.taps * num_in
+        self._add_weights(self.kernel_size, (num_in,), in_dim, children)
+        self._build_routing(batch, children, in_dim)
+        self.built = True
+
+    def call(self, inputs, return_coupling=False):
+        poses, activations = split_pair(inputs)
+        *_, num_in, in_dim = self._check_shape(poses.shape)
+        fields = self._fields(poses.shape)
+        children = fields.taps * num_in
+        # Cells become members of the batch, and the children they see its axis of children.
+        poses = ops.reshape(poses, (-1, fields.grid_size, num_in * in_dim))
+        poses = ops.reshape(fields.gather(poses), (-1, children, in_dim))
+        if activations is not None:
+            activations = ops.reshape(activations, (-1, fields.grid_size, num_in))
+            activations = ops.reshape(fields.gather(activations), (-1, children))
+        competes = self.routing.competes_across_cells
+        competition = AcrossCells(fields) if competes else None
+        parents, presence, coupling = self.routing.call_parents_first(
+            self._window_votes(poses, fields), activations, poses, competition=competition
+        )
+        grid = (-1, *fields.cells)
+        output = ops.reshape(parents, (*grid, self.num_capsules, self.capsule_dim))
+        if self.routing.explicit_activations:
+            output = (output, ops.reshape(presence, (*grid, self.num_capsules)))
+        if not return_coupling:
+            return output
+        coupling = ops.reshape(coupling, (*grid, fields.taps, num_in * self.num_capsules))
+        if not fields.present.all():
+            seen = fields.present.reshape(*fields.cells, fields.taps, 1)
+            coupling = ops.where(seen, coupling, 0.0)
+        return output, ops.reshape(coupling, (*grid, children, self.num_capsules))
+
+    def compute_output_shape(self, input_shape):
+        cells = self._fields(input_shape).cells
+        poses = (poses_shape(input_shape)[0], *cells, self.num_capsules, self.capsule_dim)
+        return (poses, poses[:-1]) if self.routing.explicit_activations else poses
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+            "padding": self.padding,
+            "coordinate_addition": self.coordinate_addition,
+        }
+
+    def _coupling_shape(self, input_shape):
+        batch, *_, num_in, _ = poses_shape(input_shape)
+        fields = self._fields(input_shape)
+        return (batch, *fields.cells, fields.taps * num_in, self.num_capsules)
+
+    def _check_shape(self, input_shape):
+        shape = poses_shape(input_shape)
+        if len(shape) != self.rank + 3 or None in shape[1:]:
+            axes = ("length",) if self.rank == 1 else ("height", "width")
+            raise ValueError(
+                f"{self.name} expects a grid of capsules (batch, {', '.join(axes)}, types, in_dim) "
+                f"of known size. Put a PrimaryCapsule{self.rank}D before it, and fix the size of "
+                f"its input. Received: shape={shape}"
+            )
+        return shape
+
+    def _fields(self, input_shape):
+        grid = self._check_shape(input_shape)[1 : 1 + self.rank]
+        return ReceptiveFields(grid, self.kernel_size, self.strides, self.padding)
+
+    def _window_votes(self, poses, fields):
+        """Computes the votes `(batch * num_cells, num_capsules, taps * num_in, capsule_dim)`."""
+        children, in_dim = poses.shape[1:]
+        num_in = children // fields.taps
+        kernel = ops.reshape(self.kernel, (-1, *self.kernel.shape[self.rank + 1 :]))
+        if self.share_weights:  # The taps of a window go through one kernel like its batch.
+            votes = self._votes(ops.reshape(poses, (-1, num_in, in_dim)), kernel)
+            taps = (-1, fields.taps, self.num_capsules, num_in, self.capsule_dim)
+            votes = ops.transpose(ops.reshape(votes, taps), (0, 2, 1, 3, 4))
+            votes = ops.reshape(votes, (-1, self.num_capsules, children, self.capsule_dim))
+        else:
+            votes = self._votes(poses, kernel)
+        if self.bias is not None:
+            votes = votes + self.bias[:, None, :]
+        if self.coordinate_addition:
+            votes = votes + ops.cast(self._coordinates(num_in), votes.dtype)
+        if fields.present.all() or not (self.use_bias or self.coordinate_addition):
+            return votes
+        # Nobody beyond the edge votes, neither by a bias nor by a coordinate.
+        seen = np.repeat(fields.present.reshape(len(fields.present) // fields.taps, -1), num_in, 1)
+        cells = (-1, len(seen), *votes.shape[1:])
+        votes = ops.where(seen[:, None, :, None], ops.reshape(votes, cells), 0.0)
+        return ops.reshape(votes, (-1, *cells[2:]))
+
+    def _coordinate_components(self):
+        """Returns the components of a vote that take a coordinate each."""
+        side = math.isqrt(self.capsule_dim)
+        last = self.transform == "matrix"
+        components = [axis * side + side - 1 if last else axis for axis in range(self.rank)]
+        if self.coordinate_addition and components[-1] >= self.capsule_dim:
+            raise ValueError(
+                f"`coordinate_addition` needs {self.rank} components of a pose to add to. "
+                f"Received: capsule_dim={self.capsule_dim}"
+            )
+        return components
+
+    def _coordinates(self, num_in):
+        """Returns where in its window each child is, from 0 to 1, `(taps * num_in, capsule_dim)`.
+
+        In the components that take no coordinate it is 0.
+        """
+        centers = [(np.arange(size) + 0.5) / size for size in self.kernel_size]
+        coordinates = np.zeros((*self.kernel_size, num_in, self.capsule_dim), "float32")
+        for axis, component in enumerate(self._coordinate_components()):
+            shape = [1] * (self.rank + 1)
+            shape[axis] = -1
+            coordinates[..., component] = centers[axis].reshape(shape)
+        return coordinates.reshape(-1, self.capsule_dim)
+
+
+@keras.saving.register_keras_serializable(package="keras_capsules")
+class ConvCapsule2D(ConvCapsule):
+    """Lets the capsules in each window of a grid vote for the capsules of one cell.
+
+    `votes_ij = u_i @ kernel_ij (+ bias_j)` for each child i, of `num_in` types, in the window of a
+    cell; `poses, activations, coupling = routing(votes)` in each cell, with the same weights.
+
+    For `em` and `variational_bayes` a child divides itself among the parents of all cells that
+    see it; for the others among those of each cell.
+
+    Args:
+        num_capsules: Integer. Parent types in each cell.
+        capsule_dim: Integer. Size of a parent's pose.
+        kernel_size: Integer or pair. Size of the window, in cells of the children's grid.
+        strides: Integer or pair. Distance between windows. Defaults to `1`.
+        padding: `"valid"` or `"same"`. Beyond the edge there is no child. Defaults to `"valid"`.
+        routing, transform, use_bias, kernel_initializer, kernel_regularizer, kernel_constraint:
+            As in `keras_capsules.CapsuleLayer`.
+        coordinate_addition: Boolean. Whether to add to each vote where in its window the child is,
+            from 0 to 1: row and column to the first two elements of the right column of a matrix,
+            or to the first two components of a vector. Defaults to `False`.
+        share_weights: Boolean. Whether all positions of a window share one kernel, as the class
+            capsules of a matrix capsule network do, whose window is the whole grid. Defaults to
+            `False`.
+
+    Call arguments:
+        inputs: Grid of poses `(batch, height, width, num_in, in_dim)`. For a routing with explicit
+            activations the pair of it and of activations `(batch, height, width, num_in)`.
+        return_coupling: Boolean. Whether to return the coupling as well. Defaults to `False`.
+
+    Output shape:
+        Grid `(batch, new_height, new_width, num_capsules, capsule_dim)`; for a routing with
+        explicit activations the pair of it and of activations `(batch, new_height, new_width,
+        num_capsules)`. With `return_coupling=True` the pair of that and of the coupling
+        `(batch, new_height, new_width, kernel_height * kernel_width * num_in, num_capsules)`.
+
+    Weights:
+        `kernel`: `(kernel_height, kernel_width, num_in, num_capsules, in_dim, capsule_dim)`, or
+        `(..., p, p)` for `transform="matrix"`; 1 in place of the window with `share_weights=True`.
+        `bias`: `(num_capsules, capsule_dim)`.
+
+    Raises:
+        ValueError: If an argument is out of range, the kernel is larger than the grid, or an
+            input has a rank or a size that does not fit or is unknown.
+
+    Example:
+
+    >>> layer = keras_capsules.ConvCapsule2D(8, 16, kernel_size=3, strides=2, routing="em",
+    ...                                      transform="matrix")
+    >>> poses, activations = layer((keras.random.normal((2, 7, 7, 4, 16)),
+    ...                             keras.random.uniform((2, 7, 7, 4))))
+    >>> poses.shape, activations.shape
+    ((2, 3, 3, 8, 16), (2, 3, 3, 8))
+
+    Reference:
+        Hinton, Sabour, Frosst, 2018, "Matrix Capsules with EM Routing", ICLR.
+    """
+
+    rank = 2
+
+
+@keras.saving.register_keras_serializable(package="keras_capsules")
+class ConvCapsule1D(ConvCapsule):
+    """Lets the capsules in each window of a sequence vote for the capsules of one cell.
+
+    As `keras_capsules.ConvCapsule2D`, on one axis.
+
+    Args:
+        num_capsules, capsule_dim, kernel_size, strides, padding, routing, transform,
+            coordinate_addition, share_weights, use_bias, kernel_initializer, kernel_regularizer,
+            kernel_constraint: As in `ConvCapsule2D`; the one coordinate goes to the first element.
+
+    Call arguments:
+        inputs: Poses `(batch, length, num_in, in_dim)`. For a routing with explicit activations
+            the pair of them and of activations `(batch, length, num_in)`.
+        return_coupling: Boolean. Whether to return the coupling as well. Defaults to `False`.
+
+    Output shape:
+        `(batch, new_length, num_capsules, capsule_dim)`, with activations and coupling as in
+        `ConvCapsule2D`.
+
+    Weights:
+        `kernel`: `(kernel_size, num_in, num_capsules, in_dim, capsule_dim)`.
+
+    Raises:
+        ValueError: As `ConvCapsule2D`.
+
+    Example:
+
+    >>> layer = keras_capsules.ConvCapsule1D(4, 8, kernel_size=5, strides=2)
+    >>> layer(keras.random.normal((2, 31, 4, 8))).shape
+    (2, 14, 4, 8)
+    """
+
+    rank = 1

@@ -1,0 +1,158 @@
+"""What the layers share in which children vote for parents."""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_capsules.initializers import VoteScaling
+from keras_capsules.routing import get as get_routing
+
+
+class VotingLayer(keras.layers.Layer):
+    """Kernel, bias and routing of `CapsuleLayer` and of the convolutional capsules."""
+
+    def __init__(
+        self,
+        num_capsules: int,
+        capsule_dim: int,
+        routing="dynamic",
+        transform: str = "dense",
+        share_weights: bool = False,
+        use_bias: bool = False,
+        kernel_initializer="vote_scaling",
+        kernel_regularizer=None,
+        kernel_constraint=None,
+        **kwargs,
+    ):
+        for name, value in (("num_capsules", num_capsules), ("capsule_dim", capsule_dim)):
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
+        if transform not in ("dense", "matrix"):
+            raise ValueError(
+                f'`transform` must be "dense" or "matrix". Received: transform={transform!r}'
+            )
+        if transform == "matrix" and math.isqrt(capsule_dim) ** 2 != capsule_dim:
+            raise ValueError(
+                'With transform="matrix" a pose is a square matrix, so `capsule_dim` must be a '
+                f"square such as 4, 9 or 16. Received: capsule_dim={capsule_dim}"
+            )
+        super().__init__(**kwargs)
+        self.num_capsules = num_capsules
+        self.capsule_dim = capsule_dim
+        options = {"dtype": self.dtype_policy} if isinstance(routing, str) else {}
+        self.routing = get_routing(routing, **options)
+        self.transform = transform
+        self.share_weights = share_weights
+        self.use_bias = use_bias
+        if kernel_initializer == "vote_scaling":
+            kernel_initializer = VoteScaling()
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.kernel_constraint = keras.constraints.get(kernel_constraint)
+        # A pose of p x p goes through its kernel as p rows of p, a vector as one row.
+        self.rows = math.isqrt(capsule_dim) if transform == "matrix" else 1
+
+    def compute_output_spec(self, inputs, mask=None, return_coupling=False, training=False):
+        input_shape = keras.tree.map_structure(lambda tensor: tensor.shape, inputs)
+        shape = self.compute_output_shape(input_shape)
+        if return_coupling:
+            shape = (shape, self._coupling_shape(input_shape))
+        return keras.tree.map_shape_structure(
+            lambda size: keras.KerasTensor(size, self.compute_dtype), shape
+        )
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_capsules": self.num_capsules,
+            "capsule_dim": self.capsule_dim,
+            "routing": keras.saving.serialize_keras_object(self.routing),
+            "transform": self.transform,
+            "share_weights": self.share_weights,
+            "use_bias": self.use_bias,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+            "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
+        }
+
+    def _add_weights(self, shared, num_in, in_dim, children):
+        """Adds the kernel, whose first axes are `shared` and `num_in`, and the bias.
+
+        Args:
+            shared: Tuple of integers. Axes over which `share_weights` shares one kernel.
+            num_in: Tuple of integers. Axes over which it does not.
+            in_dim: Integer. Size of a child's pose.
+            children: Integer. Number of children that vote for a parent.
+        """
+        if self.transform == "matrix" and in_dim != self.capsule_dim:
+            raise ValueError(
+                "With transform=\"matrix\" a child's pose is a matrix of the size of its parent's: "
+                f"expected poses of {self.capsule_dim} components. Received: poses of {in_dim}"
+            )
+        sizes = (self.num_capsules, in_dim // self.rows, self.capsule_dim // self.rows)
+        initializer = self.kernel_initializer
+        if self.share_weights:
+            votes = math.prod(num_in)
+            shared = (1,) * len(shared)
+
+            def initializer(shape, dtype=None):  # As one of the kernels that would stand there.
+                drawn = self.kernel_initializer((children // votes, *num_in, *sizes), dtype=dtype)
+                return ops.reshape(drawn[:1], shape)
+
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(*shared, *num_in, *sizes),
+            initializer=initializer,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+        )
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(
+                name="bias", shape=(self.num_capsules, self.capsule_dim), initializer="zeros"
+            )
+
+    def _build_routing(self, batch, num_in, in_dim):
+        if not self.routing.built:  # It is, where the layer is loaded from a file.
+            poses_shape = [(batch, num_in, in_dim)] * self.routing.needs_poses
+            votes_shape = (batch, num_in, self.num_capsules, self.capsule_dim)
+            self.routing.build(votes_shape, *poses_shape)
+
+    def _votes(self, poses, kernel):
+        """Computes the votes `(batch, num_capsules, num_in, capsule_dim)`, without the bias.
+
+        One batched matmul over the children, with the batch among its rows: each kernel is read
+        once for the whole batch, and no product is larger than the votes themselves.
+
+        Args:
+            poses: Tensor `(batch, num_in, in_dim)`.
+            kernel: Tensor `(num_in, num_capsules, in_dim / rows, capsule_dim / rows)`; with 1 in
+                place of `num_in` for all children.
+        """
+        num_in = poses.shape[1] or ops.shape(poses)[1]
+        rows = self.rows
+        size, columns = poses.shape[2] // rows, self.capsule_dim // rows
+        kernel = ops.transpose(kernel, (0, 2, 1, 3))
+        kernel = ops.reshape(kernel, (-1, size, self.num_capsules * columns))
+        children = ops.transpose(poses, (1, 0, 2))
+        if rows == 1:
+            votes = ops.matmul(children, kernel)
+            votes = ops.reshape(votes, (num_in, -1, self.num_capsules, columns))
+            return ops.transpose(votes, (1, 2, 0, 3))
+        # The rows of a pose go through the kernel like members of the batch.
+        votes = ops.matmul(ops.reshape(children, (num_in, -1, size)), kernel)
+        votes = ops.reshape(votes, (num_in, -1, rows, self.num_capsules, columns))
+        votes = ops.transpose(votes, (1, 3, 0, 2, 4))
+        return ops.reshape(votes, (-1, self.num_capsules, num_in, self.capsule_dim))
+
+
+def split_pair(inputs):
+    """Returns poses and activations, or poses and `None`, of what a layer is called with."""
+    return tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs, None)
+
+
+def poses_shape(input_shape):
+    """Returns the shape of the poses, of what a layer is built with."""
+    paired = isinstance(input_shape[0], (tuple, list))
+    return tuple(input_shape[0] if paired else input_shape)

@@ -1,0 +1,102 @@
+"""Efficient-CapsNet: few parameters, depthwise primary capsules, routing by self-attention."""
+
+import keras
+from keras import layers
+
+from keras_capsules.layers import (
+    CapsuleLayer,
+    CapsuleLength,
+    CapsuleMask,
+    PrimaryCapsule2D,
+    ReconstructionDecoder,
+)
+from keras_capsules.models.registry import register_model
+
+
+@register_model
+def efficient_capsnet(
+    input_shape=(28, 28, 1),
+    num_classes: int = 10,
+    filters=(32, 64, 64, 128),
+    kernel_sizes=(5, 3, 3, 3),
+    strides=(1, 1, 1, 2),
+    primary_capsules: int = 16,
+    capsule_dim: int = 16,
+    routing="self_attention",
+    with_decoder: bool = False,
+    decoder_units=(512, 1024),
+    name: str = "efficient_capsnet",
+) -> keras.Model:
+    """Builds Efficient-CapsNet; the defaults are the authors', 161,824 trainable parameters.
+
+    Convolutions, each with relu and batch normalization; one depthwise convolution as large as
+    the map, whose channels are grouped into primary capsules; class capsules; lengths. Train it
+    with `MarginLoss` on one-hot labels.
+
+    Args:
+        input_shape: Tuple `(height, width, channels)`. Pixels in [0, 1].
+        num_classes: Integer.
+        filters: Tuple of integers. Channels of the convolutions.
+        kernel_sizes: Tuple of integers. Their windows.
+        strides: Tuple of integers. Their strides.
+        primary_capsules: Integer. Number of primary capsules, among which the last convolution's
+            channels are divided.
+        capsule_dim: Integer. Size of the class capsules' poses.
+        routing: As in `CapsuleLayer`.
+        with_decoder: Boolean. Whether to add the decoder that the authors train with. The model
+            then takes `{"image": ..., "label": ...}` with one-hot labels and returns
+            `{"scores": ..., "reconstruction": ...}`. Defaults to `False`.
+        decoder_units: Tuple of integers. Widths of the decoder's hidden layers.
+        name: String. Name of the model.
+
+    Returns:
+        A functional `keras.Model` from `image` to `scores`, `(batch, num_classes)` in [0, 1].
+
+    Example:
+
+    >>> keras_capsules.create_model("efficient_capsnet").output_shape
+    (None, 10)
+
+    Reference:
+        Mazzia, Salvetti, Chiaberge, 2021, arXiv 2101.12491.
+    """
+    image = x = keras.Input(input_shape, name="image")
+    sizes = zip(filters, kernel_sizes, strides, strict=True)
+    for index, (width, kernel_size, stride) in enumerate(sizes, start=1):
+        x = layers.Conv2D(
+            width,
+            kernel_size,
+            strides=stride,
+            activation="relu",
+            kernel_initializer="he_normal",
+            name=f"convolution_{index}",
+        )(x)
+        x = layers.BatchNormalization(name=f"normalization_{index}")(x)
+    x = PrimaryCapsule2D(
+        primary_capsules,
+        filters[-1] // primary_capsules,
+        kernel_size=x.shape[1:3],
+        depthwise=True,
+        activation="exponential_squash",
+        name="primary_capsules",
+    )(x)
+    poses = CapsuleLayer(
+        num_classes,
+        capsule_dim,
+        routing=routing,
+        kernel_initializer="he_normal",
+        name="class_capsules",
+    )(x)
+    scores = CapsuleLength(name="scores")(poses)
+    if not with_decoder:
+        return keras.Model(image, scores, name=name)
+    label = keras.Input((num_classes,), name="label")
+    masked = CapsuleMask(name="mask")(poses, label)
+    reconstruction = ReconstructionDecoder(input_shape, decoder_units, name="reconstruction")(
+        masked
+    )
+    return keras.Model(
+        {"image": image, "label": label},
+        {"scores": scores, "reconstruction": reconstruction},
+        name=name,
+    )

@@ -1,0 +1,277 @@
+"""Convolutional capsules against windows, votes and routings computed one by one in float64."""
+
+import keras
+import numpy as np
+import pytest
+from conftest import evaluate, gradient, to_numpy
+from reference import convolution as reference
+from reference import routing as routing_reference
+from test_routing import CASES
+
+from keras_capsules import ConvCapsule1D, ConvCapsule2D, routing
+
+# One case of each routing.
+ROUTINGS = {name: (options, expected) for name, options, expected in CASES}
+GEOMETRIES = [
+    ((5, 4), {"kernel_size": (3, 2), "strides": (2, 1)}),
+    ((4, 4), {"kernel_size": 4}),
+    ((3, 4), {"kernel_size": 3, "strides": 2, "padding": "same"}),
+    ((7,), {"kernel_size": 3, "strides": 2}),
+    ((5,), {"kernel_size": 4, "padding": "same"}),
+]
+
+
+def built(generator, grid, types=2, in_dim=4, **options):
+    """A layer with random weights, and random inputs for it."""
+    layer_class = ConvCapsule1D if len(grid) == 1 else ConvCapsule2D
+    sizes = {"num_capsules": 3, "capsule_dim": 4, "kernel_initializer": "zeros"}
+    layer = layer_class(**sizes | options)
+    poses = generator.normal(size=(2, *grid, types, in_dim)).astype("float32")
+    inputs = poses
+    if layer.routing.explicit_activations:
+        activations = generator.uniform(0.05, 1, size=poses.shape[:-1]).astype("float32")
+        inputs = (poses, activations)
+    layer.build(keras.tree.map_structure(lambda x: x.shape, inputs))
+    for weight in layer.trainable_weights:
+        weight.assign(to_numpy(weight) + 0.4 * generator.normal(size=weight.shape))
+    return layer, inputs
+
+
+def votes_of_cells(layer, poses):
+    """Returns votes (batch, cells, children, parents, dim), the windows and the cells' grid."""
+    rank = len(layer.kernel_size)
+    grid, types = poses.shape[1 : 1 + rank], poses.shape[-2]
+    found, cells = reference.windows(grid, layer.kernel_size, layer.strides, layer.padding)
+    taps = len(found[0])
+    kernel = to_numpy(layer.kernel).astype("float64")
+    kernel = np.broadcast_to(kernel, (*layer.kernel_size, *kernel.shape[rank:]))
+    kernel = kernel.reshape(taps, types, *kernel.shape[rank + 1 :])
+    bias = np.zeros((layer.num_capsules, layer.capsule_dim))
+    if layer.use_bias:
+        bias = to_numpy(layer.bias)
+    coordinates = None
+    if layer.coordinate_addition:
+        coordinates = np.zeros((taps, layer.capsule_dim))
+        side = int(np.sqrt(layer.capsule_dim))
+        for tap, place in enumerate(np.ndindex(*layer.kernel_size)):
+            for axis in range(rank):
+                where = axis * side + side - 1 if layer.transform == "matrix" else axis
+                coordinates[tap, where] = (place[axis] + 0.5) / layer.kernel_size[axis]
+    votes = [
+        [
+            reference.votes_of_a_cell(
+                sample.astype("float64"),
+                window,
+                kernel,
+                layer.transform == "matrix",
+                bias,
+                coordinates,
+            )
+            for window in found
+        ]
+        for sample in poses
+    ]
+    return np.array(votes), found, cells
+
+
+def windows_of(values, found):
+    """Takes (batch, *grid, types, ...) to (batch, cells, taps * types, ...), 0 beyond the edge."""
+    empty = np.zeros_like(values[(0,) + (0,) * len(found[0][0] or found[-1][0])])
+    cells = [
+        [[empty if place is None else sample[place] for place in window] for window in found]
+        for sample in values
+    ]
+    cells = np.array(cells)
+    return cells.reshape(*cells.shape[:2], -1, *cells.shape[4:])
+
+
+def expected_of(layer, name, inputs):
+    """Routes each cell by itself; for the routings that compete across cells, all together."""
+    poses, activations = inputs if isinstance(inputs, tuple) else (inputs, None)
+    options, expected = ROUTINGS[name]
+    votes, found, cells = votes_of_cells(layer, poses)
+    prefix = layer.routing.name + "/"
+    weights = {
+        weight.path.partition(prefix)[2]: to_numpy(weight).astype("float64")
+        for weight in layer.routing.trainable_weights
+    }
+    batch, num_cells, children, parents, dim = votes.shape
+    if layer.routing.competes_across_cells:
+        grid = poses.shape[1:-1]  # With the types.
+        all_votes = np.zeros((batch, *grid, num_cells, parents, dim))
+        seen = np.zeros((*grid, num_cells, parents), "bool")
+        taps = votes.reshape(batch, num_cells, -1, grid[-1], parents, dim)
+        for cell, window in enumerate(found):
+            for tap, place in enumerate(window):
+                if place is not None:
+                    all_votes[(slice(None), *place)][:, :, cell] = taps[:, cell, tap]
+                    seen[place][:, cell] = True
+        size = np.prod(grid)
+        arguments = {key: np.tile(weight, num_cells) for key, weight in weights.items()}
+        arguments |= {key: value for key, value in options.items() if key != "normalize"}
+        arguments |= {"cells": num_cells} if name == "variational_bayes" else {}
+        result = getattr(routing_reference, name)(
+            all_votes.reshape(batch, size, num_cells * parents, dim),
+            activations.reshape(batch, size),
+            seen=seen.reshape(size, -1),
+            **arguments,
+        )
+        coupling = result[2].reshape(batch, *grid, num_cells * parents)
+        coupling = windows_of(coupling, found).reshape(
+            batch, num_cells, children, num_cells, parents
+        )
+        coupling = coupling[:, np.arange(num_cells), :, np.arange(num_cells)].swapaxes(0, 1)
+        result = (*result[:2], coupling)
+    else:
+        cell_inputs = {"votes": votes.reshape(-1, children, parents, dim)}
+        if activations is not None:
+            cell_inputs["activations"] = windows_of(activations, found).reshape(-1, children)
+        if layer.routing.needs_poses:
+            cell_inputs["poses"] = windows_of(poses, found).reshape(-1, children, poses.shape[-1])
+        result = expected(cell_inputs, weights)
+    poses, *activations, coupling = result
+    coupling = coupling.reshape(batch, num_cells, -1, poses.shape[-1] and parents)
+    beyond = np.array([[place is None for place in window] for window in found])
+    coupling[:, np.repeat(beyond, children // beyond.shape[1], axis=1)] = 0
+    activations = [part.reshape(batch, *cells, parents) for part in activations]
+    return (
+        poses.reshape(batch, *cells, parents, dim),
+        *activations,
+        coupling.reshape(batch, *cells, children, parents),
+    )
+
+
+def check(layer, name, inputs):
+    output, coupling = evaluate(lambda x: layer(x, return_coupling=True), inputs)
+    found = (*(output if isinstance(output, tuple) else (output,)), coupling)
+    for part, expected in zip(found, expected_of(layer, name, inputs), strict=True):
+        np.testing.assert_allclose(part, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(routing.ROUTINGS))
+@pytest.mark.parametrize(("grid", "geometry"), GEOMETRIES[2:4])
+def test_every_routing_in_every_cell(generator, name, grid, geometry):
+    layer, inputs = built(
+        generator, grid, routing=routing.get(name, **ROUTINGS[name][0]), **geometry
+    )
+    check(layer, name, inputs)
+
+
+@pytest.mark.parametrize(("grid", "geometry"), GEOMETRIES)
+@pytest.mark.parametrize(("transform", "share_weights"), [("dense", True), ("matrix", False)])
+def test_transforms_bias_and_coordinates(generator, grid, geometry, transform, share_weights):
+    options = {"use_bias": True, "coordinate_addition": True, "share_weights": share_weights}
+    for name in ("uniform", "em"):
+        instance = routing.get(name, **ROUTINGS[name][0])
+        layer, inputs = built(
+            generator, grid, routing=instance, transform=transform, **options, **geometry
+        )
+        check(layer, name, inputs)
+    kernel_axes = [1] * len(grid) if share_weights else list(layer.kernel_size)
+    assert list(layer.kernel.shape) == [*kernel_axes, 2, 3, *([2, 2], [4, 4])[transform == "dense"]]
+
+
+@pytest.mark.parametrize("name", ["em", "variational_bayes"])
+@pytest.mark.parametrize(("grid", "geometry"), GEOMETRIES[::2])
+def test_a_child_divides_itself_among_all_cells_that_see_it(generator, name, grid, geometry):
+    layer, inputs = built(generator, grid, routing=name, **geometry)
+    _, coupling = evaluate(lambda x: layer(x, return_coupling=True), inputs)
+    found, _ = reference.windows(grid, layer.kernel_size, layer.strides, layer.padding)
+    shares = coupling.reshape(2, len(found), len(found[0]), 2, 3).sum(axis=-1)
+    total = np.zeros((2, *grid, 2))
+    seen = np.zeros(grid, "bool")
+    for cell, window in enumerate(found):
+        for tap, place in enumerate(window):
+            if place is not None:
+                total[(slice(None), *place)] += shares[:, cell, tap]
+                seen[place] = True
+    np.testing.assert_allclose(total[:, seen], 1, atol=1e-5)
+
+
+def test_one_position_is_what_a_capsule_layer_does(generator):
+    from keras_capsules import CapsuleLayer
+
+    layer, poses = built(generator, (2, 3), kernel_size=(2, 3))
+    dense = CapsuleLayer(3, 4)
+    dense.build((None, 12, 4))
+    dense.kernel.assign(to_numpy(layer.kernel).reshape(12, 3, 4, 4))
+    found = to_numpy(layer(poses))[:, 0, 0]
+    np.testing.assert_allclose(found, to_numpy(dense(poses)), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["dynamic", "em", "variational_bayes"])
+def test_samples_do_not_see_their_batch(generator, name):
+    layer, inputs = built(generator, (5, 4), routing=name, kernel_size=3)
+    together = keras.tree.flatten(evaluate(layer, inputs))
+    alone = keras.tree.map_structure(lambda x: x[1:], inputs)
+    for one, both in zip(keras.tree.flatten(evaluate(layer, alone)), together, strict=True):
+        np.testing.assert_allclose(one[0], both[1], atol=1e-5)
+    poses = inputs[0] if isinstance(inputs, tuple) else inputs
+    poses[0, 0, 0] = np.nan
+    poisoned = keras.tree.flatten(evaluate(layer, inputs))[0]
+    assert np.isnan(poisoned[0]).any() and not np.isnan(poisoned[1]).any()
+
+
+@pytest.mark.parametrize("name", sorted(routing.ROUTINGS))
+def test_symbolic_shapes_config_and_finite_gradient_at_zero(generator, name):
+    layer, inputs = built(generator, (4, 5), routing=name, kernel_size=3, padding="same", strides=2)
+    symbolic = keras.tree.map_structure(lambda x: keras.Input(x.shape[1:]), inputs)
+    output, coupling = layer(symbolic, return_coupling=True)
+    assert coupling.shape == (None, 2, 3, 18, 3)
+    shapes = [part.shape for part in keras.tree.flatten(output)]
+    assert shapes == [(None, 2, 3, 3, 4), (None, 2, 3, 3)][: len(shapes)]
+    again = ConvCapsule2D.from_config(layer.get_config())
+    assert again.get_config() == layer.get_config()
+    again.build(keras.tree.map_structure(lambda x: x.shape, inputs))
+    again.set_weights(layer.get_weights())
+    for one, other in zip(
+        keras.tree.flatten(evaluate(again, inputs)),
+        keras.tree.flatten(evaluate(layer, inputs)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one, other)
+    rest = [keras.ops.convert_to_tensor(part) for part in keras.tree.flatten(inputs)[1:]]
+
+    def poses_of(poses):
+        return keras.tree.flatten(layer((poses, *rest) if rest else poses))[0]
+
+    zeros = np.zeros((1, 4, 5, 2, 4), "float32")
+    rest = [part[:1] for part in rest]
+    assert np.isfinite(gradient(poses_of, zeros)).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "shape", "message"),
+    [
+        ({"kernel_size": 5}, (4, 6, 2, 4), r"kernel_size=\(5, 5\), grid=\(4, 6\)"),
+        ({}, (4, 2, 4), r"PrimaryCapsule2D.*shape=\(None, 4, 2, 4\)"),
+        ({}, (None, 4, 2, 4), "known size"),
+        ({"transform": "matrix"}, (4, 4, 2, 5), "matrix of the size"),
+    ],
+)
+def test_inputs_that_do_not_fit(options, shape, message):
+    with pytest.raises(ValueError, match=message):
+        ConvCapsule2D(3, 4, **{"kernel_size": 3, **options}).build((None, *shape))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kernel_size": 0}, "kernel_size=0"),
+        ({"kernel_size": (3, 3, 3)}, r"kernel_size=\(3, 3, 3\)"),
+        ({"strides": (1, -1)}, "strides"),
+        ({"padding": "causal"}, "padding='causal'"),
+        ({"coordinate_addition": True, "capsule_dim": 1}, "capsule_dim=1"),
+    ],
+)
+def test_arguments_out_of_range(options, message):
+    with pytest.raises(ValueError, match=message):
+        ConvCapsule2D(**{"num_capsules": 3, "capsule_dim": 4, "kernel_size": 3, **options})
+
+
+def test_activations_missing_or_not_wanted(generator):
+    poses = generator.normal(size=(2, 4, 4, 2, 4)).astype("float32")
+    with pytest.raises(ValueError, match="activations=None"):
+        ConvCapsule2D(3, 4, 3, routing="em")(poses)
+    with pytest.raises(ValueError, match="no use for"):
+        ConvCapsule2D(3, 4, 3)((poses, poses[..., 0]))

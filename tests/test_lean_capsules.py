@@ -1,0 +1,110 @@
+"""The implementation that never stores votes gives what the one that does gives."""
+
+import keras
+import numpy as np
+import pytest
+from conftest import evaluate, gradient, once, to_numpy
+
+from keras_capsules import CapsuleLayer, routing
+
+LEAN = sorted(name for name, layer in routing.ROUTINGS.items() if layer.sums_votes)
+
+
+def pair(generator, poses_dim=9, **options):
+    """The same layer twice, stored and lean, with the same random weights, and inputs for them."""
+    options = {"num_capsules": 3, "capsule_dim": 9, "kernel_initializer": "zeros", **options}
+    layers = [CapsuleLayer(**options, implementation=kind) for kind in ("stored", "lean")]
+    explicit = layers[0].routing.explicit_activations
+    poses = generator.normal(size=(2, 7, poses_dim)).astype("float32")
+    rest = [generator.uniform(size=(2, 7)).astype("float32")] * explicit
+    shapes = [poses.shape, *(part.shape for part in rest)]
+    for layer in layers:
+        layer.build(shapes if explicit else poses.shape)
+    weights = [0.4 * generator.normal(size=w.shape) for w in layers[0].weights]
+    for layer in layers:
+        layer.set_weights(weights)
+    return layers, poses, rest
+
+
+@pytest.mark.parametrize("name", LEAN)
+@pytest.mark.parametrize(("transform", "share_weights"), [("dense", False), ("matrix", True)])
+def test_same_parents_coupling_and_gradients(generator, name, transform, share_weights):
+    options = {"routing": name, "transform": transform, "share_weights": share_weights}
+    layers, poses, rest = pair(generator, use_bias=True, **options)
+    mask = keras.ops.convert_to_tensor(generator.uniform(size=(2, 7)) > 0.3)
+    rest = [keras.ops.convert_to_tensor(part) for part in rest]
+
+    def call(layer, poses):
+        inputs = (poses, *rest) if rest else poses
+        return layer(inputs, mask=mask, return_coupling=True, training=True)
+
+    stored, lean = (
+        keras.tree.flatten(evaluate(lambda x, layer=layer: call(layer, x), poses))
+        for layer in layers
+    )
+    for one, other in zip(stored, lean, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+    def squares(layer, poses):
+        return keras.ops.square(keras.tree.flatten(call(layer, poses))[0])
+
+    slopes = [gradient(lambda x, layer=layer: squares(layer, x), poses) for layer in layers]
+    np.testing.assert_allclose(*slopes, atol=1e-5 * max(1, np.abs(slopes[0]).max()))
+
+
+@pytest.mark.parametrize("transform", ["dense", "matrix"])
+def test_same_gradients_of_kernel_and_bias(generator, transform):
+    """Steps of plain gradient descent leave the same weights behind."""
+    layers, poses, _ = pair(generator, use_bias=True, transform=transform)
+    targets = generator.normal(size=(2, 3, 9)).astype("float32")
+    for layer in layers:
+        model = keras.Sequential([keras.Input((7, 9)), layer])
+        model.compile(keras.optimizers.SGD(0.1), "mse")
+        model.fit(poses, targets, epochs=3, verbose=0)
+    for one, other in zip(*(layer.get_weights() for layer in layers), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    assert all(np.abs(weight).max() > 0 for weight in layers[1].get_weights())
+
+
+@pytest.mark.parametrize("transform", ["dense", "matrix"])
+def test_same_predictions(generator, transform):
+    layers, poses, _ = pair(generator, transform=transform, use_bias=True)
+    stored, lean = (keras.Sequential([layer]).predict(poses, verbose=0) for layer in layers)
+    np.testing.assert_allclose(stored, lean, atol=1e-5)
+
+
+def test_any_number_of_children_with_shared_weights(generator):
+    layers, _, _ = pair(generator, share_weights=True)
+    for children in (1, 5):
+        poses = generator.normal(size=(2, children, 9)).astype("float32")
+        stored, lean = (keras.Sequential([layer]).predict(poses, verbose=0) for layer in layers)
+        np.testing.assert_allclose(stored, lean, atol=1e-5)
+
+
+def test_half_precision_and_config(generator):
+    layers, poses, _ = pair(generator, dtype="mixed_float16")
+    stored, lean = (to_numpy(keras.ops.cast(layer(poses), "float32")) for layer in layers)
+    assert layers[1](poses).dtype == layers[0](poses).dtype
+    np.testing.assert_allclose(stored, lean, atol=2e-2)
+    again = CapsuleLayer.from_config(layers[1].get_config())
+    assert again.implementation == "lean" and again.get_config() == layers[1].get_config()
+
+
+def test_routings_that_look_at_each_vote_are_refused():
+    for name in set(routing.ROUTINGS) - set(LEAN):
+        with pytest.raises(ValueError, match="only sum votes"):
+            CapsuleLayer(3, 4, routing=name, implementation="lean")
+    with pytest.raises(ValueError, match="implementation='fast'"):
+        CapsuleLayer(3, 4, implementation="fast")
+
+
+@once
+def test_memory_is_a_third_at_most():
+    """As `python -m benchmarks.memory` prints it, with some room for noise."""
+    from benchmarks.memory import measure
+
+    stored, lean = (
+        measure("tensorflow", kind, [], 128) - measure("tensorflow", kind, [], 1)
+        for kind in ("stored", "lean")
+    )
+    assert lean < 0.35 * stored
