@@ -1,7 +1,8 @@
 """Capsule and squeeze-and-excitation layers for Keras 3."""
 
-from keras_capsules import attention, layers, losses, models, ops, routing
+from keras_capsules import attention, callbacks, layers, losses, models, ops, routing
 from keras_capsules.attention import SqueezeExcitation
+from keras_capsules.callbacks import SpreadMarginSchedule
 from keras_capsules.initializers import VoteScaling
 from keras_capsules.layers import (
     CapsuleLayer,
@@ -13,7 +14,7 @@ from keras_capsules.layers import (
     PrimaryCapsule2D,
     ReconstructionDecoder,
 )
-from keras_capsules.losses import MarginLoss
+from keras_capsules.losses import MarginLoss, SpreadLoss
 from keras_capsules.models import create_model, list_models
 from keras_capsules.ops import capsule_length, exponential_squash, squash
 from keras_capsules.routing import (
@@ -52,12 +53,15 @@ __all__ = [
     "RoutingResult",
     "SelfAttentionRouting",
     "SelfRouting",
+    "SpreadLoss",
+    "SpreadMarginSchedule",
     "SqueezeExcitation",
     "SqueezeExcitationRouting",
     "UniformRouting",
     "VariationalBayesRouting",
     "VoteScaling",
     "attention",
+    "callbacks",
     "capsule_length",
     "create_model",
     "exponential_squash",

@@ -1,7 +1,20 @@
-"""Losses on the lengths of class capsules."""
+"""Losses on the activations of class capsules."""
 
 import keras
 from keras import ops
+
+
+def labels_and_scores(name, y_true, y_pred):
+    """Returns both as tensors of one dtype, or says what is wrong with their shapes."""
+    y_pred = ops.convert_to_tensor(y_pred)
+    y_true = ops.cast(ops.convert_to_tensor(y_true), y_pred.dtype)
+    if len(y_pred.shape) < 2 or tuple(y_true.shape[1:]) != tuple(y_pred.shape[1:]):
+        raise ValueError(
+            f"{name} compares one-hot labels with the lengths of class capsules, both "
+            "(batch, num_classes); keras.utils.to_categorical makes them of class numbers. "
+            f"Received: y_true.shape={tuple(y_true.shape)}, y_pred.shape={tuple(y_pred.shape)}"
+        )
+    return y_true, y_pred
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
@@ -52,15 +65,7 @@ class MarginLoss(keras.losses.Loss):
         self.negative_weight = negative_weight
 
     def call(self, y_true, y_pred):
-        y_pred = ops.convert_to_tensor(y_pred)
-        y_true = ops.cast(ops.convert_to_tensor(y_true), y_pred.dtype)
-        if len(y_pred.shape) < 2 or tuple(y_true.shape[1:]) != tuple(y_pred.shape[1:]):
-            raise ValueError(
-                "MarginLoss compares one-hot labels with the lengths of class capsules, both "
-                "(batch, num_classes); keras.utils.to_categorical makes them of class numbers. "
-                f"Received: y_true.shape={tuple(y_true.shape)}, "
-                f"y_pred.shape={tuple(y_pred.shape)}"
-            )
+        y_true, y_pred = labels_and_scores("MarginLoss", y_true, y_pred)
         present = y_true * ops.square(ops.relu(self.positive_margin - y_pred))
         absent = (1.0 - y_true) * ops.square(ops.relu(y_pred - self.negative_margin))
         return ops.sum(present + self.negative_weight * absent, axis=-1)
@@ -72,3 +77,59 @@ class MarginLoss(keras.losses.Loss):
             "negative_margin": self.negative_margin,
             "negative_weight": self.negative_weight,
         }
+
+
+@keras.saving.register_keras_serializable(package="keras_capsules")
+class SpreadLoss(keras.losses.Loss):
+    """Asks the capsule of the right class to be ahead of each other one by a margin.
+
+    `loss = sum_{i != t} relu(margin - (score_t - score_i))**2`, t being the right class
+
+    The sum runs over the wrong classes; the batch is averaged. A wide margin from the start leaves
+    capsules dead, so `keras_capsules.SpreadMarginSchedule` widens it from 0.2 to 0.9 during
+    `model.fit`.
+
+    Args:
+        margin: Float in (0, 1]. By how much the right class should be ahead. Defaults to `0.2`.
+
+    Call arguments:
+        y_true: Tensor `(batch, num_classes)`, one-hot: exactly one class is right.
+        y_pred: Tensor `(batch, num_classes)` in [0, 1]. Activations of the class capsules.
+
+    Raises:
+        ValueError: If `margin` is out of range, or if `y_true` and `y_pred` differ in shape, as
+            class numbers do.
+
+    Example:
+
+    >>> loss = keras_capsules.SpreadLoss(margin=0.5)
+    >>> float(loss([[1.0, 0.0, 0.0]], [[0.7, 0.4, 0.1]]))  # (0.5 - 0.3)**2
+    0.04
+
+    Reference:
+        Hinton, Sabour, Frosst, ICLR 2018, "Matrix capsules with EM routing", equation 3.
+    """
+
+    def __init__(
+        self,
+        margin: float = 0.2,
+        reduction="sum_over_batch_size",
+        name="spread_loss",
+        dtype=None,
+    ):
+        if not 0 < margin <= 1:
+            raise ValueError(
+                "`margin` is a difference of activations and must be in (0, 1]. "
+                f"Received: margin={margin!r}"
+            )
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.margin = margin
+
+    def call(self, y_true, y_pred):
+        y_true, y_pred = labels_and_scores("SpreadLoss", y_true, y_pred)
+        right = ops.sum(y_true * y_pred, axis=-1, keepdims=True)
+        gap = ops.square(ops.relu(self.margin - (right - y_pred)))
+        return ops.sum((1.0 - y_true) * gap, axis=-1)
+
+    def get_config(self):
+        return {**super().get_config(), "margin": self.margin}
