@@ -1,6 +1,6 @@
 """Capsule and squeeze-and-excitation layers for Keras 3."""
 
-from keras_capsules import attention, callbacks, layers, losses, models, ops, routing
+from keras_capsules import attention, callbacks, layers, losses, metrics, models, ops, routing
 from keras_capsules.attention import SqueezeExcitation
 from keras_capsules.callbacks import SpreadMarginSchedule
 from keras_capsules.initializers import VoteScaling
@@ -15,6 +15,12 @@ from keras_capsules.layers import (
     ReconstructionDecoder,
 )
 from keras_capsules.losses import MarginLoss, SpreadLoss
+from keras_capsules.metrics import (
+    CouplingEntropy,
+    CouplingVariance,
+    DeadCapsuleRate,
+    TopKSetAccuracy,
+)
 from keras_capsules.models import create_model, list_models
 from keras_capsules.ops import capsule_length, exponential_squash, squash
 from keras_capsules.routing import (
@@ -40,6 +46,9 @@ __all__ = [
     "CapsuleMask",
     "ConvCapsule1D",
     "ConvCapsule2D",
+    "CouplingEntropy",
+    "CouplingVariance",
+    "DeadCapsuleRate",
     "DynamicRouting",
     "EMRouting",
     "HeinsenRouting",
@@ -57,6 +66,7 @@ __all__ = [
     "SpreadMarginSchedule",
     "SqueezeExcitation",
     "SqueezeExcitationRouting",
+    "TopKSetAccuracy",
     "UniformRouting",
     "VariationalBayesRouting",
     "VoteScaling",
@@ -68,6 +78,7 @@ __all__ = [
     "layers",
     "list_models",
     "losses",
+    "metrics",
     "models",
     "ops",
     "routing",

@@ -1,0 +1,7 @@
+"""Metrics that ask whether the capsules of a model do what they are there for."""
+
+from keras_capsules.metrics.coupling import CouplingEntropy, CouplingVariance
+from keras_capsules.metrics.dead_capsule_rate import DeadCapsuleRate
+from keras_capsules.metrics.top_k_set_accuracy import TopKSetAccuracy
+
+__all__ = ["CouplingEntropy", "CouplingVariance", "DeadCapsuleRate", "TopKSetAccuracy"]

@@ -1,0 +1,31 @@
+"""What the metrics share."""
+
+from keras import ops
+
+# Added to sums of weights that divide, so that no weight at all gives zero.
+TINY = 1e-12
+
+
+def sample_weights(sample_weight, values):
+    """Returns one weight for each sample, of the shape and dtype of `values`."""
+    if sample_weight is None:
+        return ops.ones_like(values)
+    return ops.reshape(ops.cast(ops.convert_to_tensor(sample_weight), values.dtype), (-1,))
+
+
+def fixed_shape(metric, shape):
+    """Returns the shape of a state that has one number for each capsule."""
+    if None in shape:
+        raise ValueError(
+            f"{type(metric).__name__} keeps a number for each capsule, so how many there are must "
+            f"be fixed. Fix the shape of the model's input. Received: shape={('batch', *shape)}"
+        )
+    return tuple(shape)
+
+
+def check_same_shape(metric, expected, shape):
+    if tuple(expected) != tuple(shape):
+        raise ValueError(
+            f"{type(metric).__name__} has seen capsules of shape {tuple(expected)} before. Use a "
+            f"metric for each layer. Received: shape={tuple(shape)}"
+        )

@@ -1,0 +1,69 @@
+"""The share of capsules that nothing wakes."""
+
+import keras
+from keras import ops
+
+from keras_capsules.metrics.base import check_same_shape, fixed_shape
+from keras_capsules.ops import at_least_float32, capsule_length
+
+
+@keras.saving.register_keras_serializable(package="keras_capsules")
+class DeadCapsuleRate(keras.metrics.Metric):
+    """Measures the share of capsules that no input seen has made longer than a threshold.
+
+    `rate = mean_j(max_x(length(v_j(x))) <= threshold)` over all inputs x seen
+
+    Args:
+        threshold: Float. A capsule that stays this short is dead. Defaults to `0.01`.
+        name: String. Defaults to `"dead_capsule_rate"`.
+        dtype: Data type of the state. Defaults to `None`, Keras' default float.
+
+    Call arguments:
+        y_true: Ignored; `update_state(capsules)` alone will do.
+        y_pred: Lengths or explicit activations `(batch, num_capsules)`, or poses
+            `(batch, num_capsules, capsule_dim)`, or a grid of poses
+            `(batch, height, width, types, capsule_dim)`. All but the batch must be fixed.
+        sample_weight: Ignored.
+
+    Raises:
+        ValueError: If the capsules have another rank, or another number than before.
+
+    Example:
+
+    >>> metric = keras_capsules.DeadCapsuleRate()
+    >>> metric.update_state(np.array([[0.5, 0.001, 0.0, 0.0], [0.6, 0.9, 0.0, 0.0]]))
+    >>> float(metric.result())
+    0.5
+
+    Reference:
+        Mitterreiter, Koch, Giesen, Laue, 2023, arXiv 2301.01583 (capsule starvation).
+    """
+
+    def __init__(self, threshold: float = 0.01, name="dead_capsule_rate", dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        self.threshold = threshold
+        self.longest = None
+
+    def update_state(self, y_true, y_pred=None, sample_weight=None):
+        capsules = at_least_float32(y_true if y_pred is None else y_pred)
+        if len(capsules.shape) not in (2, 3, 5):
+            raise ValueError(
+                "DeadCapsuleRate expects lengths (batch, num_capsules), poses (batch, "
+                "num_capsules, capsule_dim) or a grid of poses (batch, height, width, types, "
+                f"capsule_dim). Received: shape={tuple(capsules.shape)}"
+            )
+        lengths = capsules if len(capsules.shape) == 2 else capsule_length(capsules)
+        if self.longest is None:
+            shape = fixed_shape(self, lengths.shape[1:])
+            self.longest = self.add_weight(shape, initializer="zeros", name="longest")
+        check_same_shape(self, self.longest.shape, lengths.shape[1:])
+        longest = ops.cast(ops.max(lengths, axis=0), self.dtype)
+        self.longest.assign(ops.maximum(self.longest, longest))
+
+    def result(self):
+        if self.longest is None:
+            return ops.ones((), self.dtype)
+        return ops.mean(ops.cast(self.longest <= self.threshold, self.dtype))
+
+    def get_config(self):
+        return {**super().get_config(), "threshold": self.threshold}
