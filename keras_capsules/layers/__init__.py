@@ -4,6 +4,8 @@ from keras_capsules.layers.capsule_layer import CapsuleLayer
 from keras_capsules.layers.capsule_length import CapsuleLength
 from keras_capsules.layers.capsule_mask import CapsuleMask
 from keras_capsules.layers.conv_capsule import ConvCapsule1D, ConvCapsule2D
+from keras_capsules.layers.label_aware_attention import LabelAwareAttention
+from keras_capsules.layers.multi_interest_capsule import MultiInterestCapsule
 from keras_capsules.layers.primary_capsule import PrimaryCapsule1D, PrimaryCapsule2D
 from keras_capsules.layers.reconstruction_decoder import ReconstructionDecoder
 
@@ -14,6 +16,8 @@ __all__ = [
     "ConvCapsule1D",
     "ConvCapsule2D",
     "PrimaryCapsule1D",
+    "LabelAwareAttention",
+    "MultiInterestCapsule",
     "PrimaryCapsule2D",
     "ReconstructionDecoder",
 ]
