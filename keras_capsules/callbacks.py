@@ -80,7 +80,7 @@ class SpreadMarginSchedule(keras.callbacks.Callback):
         way = min(1.0, epoch / self.epochs)
         if self.curve == "sigmoid":
             way = 1.0 / (1.0 + math.exp(-min(10.0, 8.0 * epoch / self.epochs - 4.0)))
-        return self.start + (self.end - self.start) * way
+        return (1.0 - way) * self.start + way * self.end
 
     def _losses(self):
         losses = keras.tree.flatten(self.model.loss)

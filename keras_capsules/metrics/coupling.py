@@ -23,7 +23,8 @@ class CouplingEntropy(keras.metrics.Mean):
         dtype: Data type of the result. Defaults to `None`, Keras' default float.
 
     Call arguments:
-        y_true: Ignored; `update_state(coupling)` alone will do.
+        y_true: Ignored; `update_state(coupling)` alone will do. In `model.fit`, Keras wants labels
+            for the output all the same: `np.zeros(samples)`.
         y_pred: Tensor `(batch, num_in, num_out)`, not negative. What
             `CapsuleLayer(...)(poses, return_coupling=True)` returns second.
         sample_weight: Tensor `(batch,)` or `None`.
@@ -76,7 +77,7 @@ class CouplingVariance(keras.metrics.Metric):
         dtype: Data type of the state. Defaults to `None`, Keras' default float.
 
     Call arguments:
-        y_true: Ignored; `update_state(coupling)` alone will do.
+        y_true: Ignored, as by `CouplingEntropy`.
         y_pred: Tensor `(batch, num_in, num_out)`. The number of children must be fixed.
         sample_weight: Tensor `(batch,)` or `None`.
 

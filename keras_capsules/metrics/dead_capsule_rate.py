@@ -19,7 +19,7 @@ class DeadCapsuleRate(keras.metrics.Metric):
         dtype: Data type of the state. Defaults to `None`, Keras' default float.
 
     Call arguments:
-        y_true: Ignored; `update_state(capsules)` alone will do.
+        y_true: Ignored, as by `CouplingEntropy`.
         y_pred: Lengths or explicit activations `(batch, num_capsules)`, or poses
             `(batch, num_capsules, capsule_dim)`, or a grid of poses
             `(batch, height, width, types, capsule_dim)`. All but the batch must be fixed.
