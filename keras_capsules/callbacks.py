@@ -4,6 +4,7 @@ import math
 
 import keras
 
+from keras_capsules.arguments import positive_integer
 from keras_capsules.losses import SpreadLoss
 
 
@@ -49,15 +50,13 @@ class SpreadMarginSchedule(keras.callbacks.Callback):
     """
 
     def __init__(self, epochs: int, start: float = 0.2, end: float = 0.9, curve: str = "linear"):
-        if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 1:
-            raise ValueError(f"`epochs` must be a positive integer. Received: epochs={epochs!r}")
         for name, value in (("start", start), ("end", end)):
             if not 0 < value <= 1:
                 raise ValueError(f"`{name}` must be in (0, 1]. Received: {name}={value!r}")
         if curve not in ("linear", "sigmoid"):
             raise ValueError(f'`curve` must be "linear" or "sigmoid". Received: curve={curve!r}')
         super().__init__()
-        self.epochs = epochs
+        self.epochs = positive_integer("epochs", epochs)
         self.start = start
         self.end = end
         self.curve = curve

@@ -6,7 +6,7 @@ import pytest
 from conftest import evaluate, gradient, to_numpy
 from reference import convolution as reference
 from reference import routing as routing_reference
-from test_routing import CASES
+from routing_cases import CASES
 
 from keras_capsules import ConvCapsule1D, ConvCapsule2D, routing
 
@@ -259,7 +259,7 @@ def test_inputs_that_do_not_fit(options, shape, message):
     [
         ({"kernel_size": 0}, "kernel_size=0"),
         ({"kernel_size": (3, 3, 3)}, r"kernel_size=\(3, 3, 3\)"),
-        ({"strides": (1, -1)}, "strides"),
+        ({"strides": (1, -1)}, "strides=-1"),
         ({"padding": "causal"}, "padding='causal'"),
         ({"coordinate_addition": True, "capsule_dim": 1}, "capsule_dim=1"),
     ],

@@ -184,6 +184,7 @@ def test_inputs_that_do_not_fit(arguments, shape, message):
     [
         ({"num_capsules": 0}, "num_capsules=0"),
         ({"capsule_dim": -1}, "capsule_dim=-1"),
+        ({"num_capsules": True}, "num_capsules=True"),
         ({"routing": "dynamik"}, "Known ones: dynamic.*'dynamik'"),
         ({"transform": "affine"}, "transform='affine'"),
         ({"transform": "matrix", "capsule_dim": 6}, "capsule_dim=6"),
@@ -216,6 +217,24 @@ def test_decoder_is_dense_layers_into_an_image(generator):
     hidden = np.maximum(poses.reshape(2, 12) @ kernel_1 + bias_1, 0)
     expected = 1 / (1 + np.exp(-(hidden @ kernel_2 + bias_2)))
     np.testing.assert_allclose(image, expected.reshape(2, 3, 2, 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("children", [16, 1152])
+def test_few_and_many_children_train_from_the_default_initializer(generator, children):
+    model = keras.Sequential([keras.Input((children, 8)), CapsuleLayer(3, 16), CapsuleLength()])
+    model.compile(keras.optimizers.Adam(1e-3), keras_capsules.MarginLoss())
+    labels = np.arange(48) % 3
+    prototypes = generator.normal(size=(3, children, 8))
+    poses = prototypes[labels] + generator.normal(size=(48, children, 8))
+    poses = reference.squash(poses).astype("float32")
+    targets = np.eye(3, dtype="float32")[labels]
+    losses = model.fit(poses, targets, epochs=15, batch_size=16, verbose=0).history["loss"]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_sizes_may_be_numpy_integers():
+    layer = CapsuleLayer(np.int64(3), np.int32(4))
+    assert type(layer.get_config()["num_capsules"]) is int
 
 
 def test_stacked_capsule_layers_train(generator):

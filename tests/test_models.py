@@ -109,7 +109,5 @@ def test_weights_from_a_file(tmp_path, generator):
 def test_names_and_patterns():
     assert list_models("*caps*") == ["capsnet", "efficient_capsnet"]
     assert list_models("se_*") == ["se_resnet20"]
-    with pytest.raises(
-        ValueError, match="capsnet, cnn_baseline, .*'capsnets'"
-    ):
+    with pytest.raises(ValueError, match="capsnet, cnn_baseline, .*'capsnets'"):
         create_model("capsnets")

@@ -4,65 +4,11 @@ import keras
 import numpy as np
 import pytest
 from conftest import gradient, to_numpy
-from reference import routing as reference
+from routing_cases import CASES
 
 import keras_capsules
 from keras_capsules import routing
 
-# What each routing should give: its options, and its reference on inputs and weights.
-CASES = [
-    *[
-        ("dynamic", {"iterations": r}, lambda x, w, r=r: reference.dynamic(x["votes"], r))
-        for r in (1, 2, 3, 5)
-    ],
-    ("dynamic", {"stop_gradient": True}, lambda x, w: reference.dynamic(x["votes"])),
-    ("dynamic", {"leaky": True}, lambda x, w: reference.dynamic_leaky(x["votes"])),
-    *[
-        ("em", {"iterations": r}, lambda x, w, r=r: reference.em(**x, **w, iterations=r))
-        for r in (1, 3)
-    ],
-    (
-        "em",
-        {"final_lambda": 0.5, "epsilon": 1e-3},
-        lambda x, w: reference.em(**x, **w, final_lambda=0.5, epsilon=1e-3),
-    ),
-    *[
-        ("heinsen", {"iterations": r}, lambda x, w, r=r: reference.heinsen(**x, **w, iterations=r))
-        for r in (1, 3)
-    ],
-    *[
-        (
-            "inverted_dot_product",
-            {"iterations": r},
-            lambda x, w, r=r: reference.inverted_dot_product(**x, **w, iterations=r),
-        )
-        for r in (1, 2)
-    ],
-    *[
-        ("kmeans", {"iterations": r}, lambda x, w, r=r: reference.kmeans(x["votes"], r))
-        for r in (1, 3)
-    ],
-    ("kmeans", {"squash_output": False}, lambda x, w: reference.kmeans(x["votes"], 3, False)),
-    ("self_attention", {}, lambda x, w: reference.self_attention(**x, **w)),
-    ("self_routing", {}, lambda x, w: reference.self_routing(**x, **w)),
-    (
-        "squeeze_excitation",
-        {},
-        lambda x, w: reference.squeeze_excitation(
-            *(x["votes"], w["reduce/kernel"], w["reduce/bias"]),
-            *(w["excite/kernel"], w["excite/bias"]),
-        ),
-    ),
-    ("uniform", {}, lambda x, w: reference.uniform(x["votes"])),
-    *[
-        (
-            "variational_bayes",
-            {"normalize": False, **options},
-            lambda x, w, options=options: reference.variational_bayes(**x, **w, **options),
-        )
-        for options in ({"iterations": 1}, {}, {"alpha0": 2.0, "kappa0": 0.5, "psi0": 3.0})
-    ],
-]
 SHAPES = [((2, 6, 3, 4), 1.0), ((2, 6, 3, 4), 0.1), ((1, 1, 1, 2), 1.0), ((3, 40, 10, 16), 1.0)]
 ids = [f"{name}{list(options.values()) or ''}" for name, options, _ in CASES]
 every_routing = pytest.mark.parametrize("name", sorted(routing.ROUTINGS))
@@ -130,6 +76,52 @@ def test_agrees_with_the_float64_reference(generator, name, options, expected, s
     np.testing.assert_allclose(result.poses, poses, atol=1e-5)
     np.testing.assert_allclose(result.activations, activations[0], atol=1e-5)
     np.testing.assert_allclose(result.coupling, coupling, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "options", "expected"), CASES, ids=ids)
+def test_gradients_are_those_of_the_reference(generator, name, options, expected):
+    """Finite differences of the float64 reference, in a few random directions."""
+    if options.get("stop_gradient"):
+        pytest.skip("its gradient is another one on purpose")
+    shape = (1, 5, 3, 4)
+    layer = built(name, generator, shape, **options)
+    inputs = inputs_of(layer, generator, shape)
+    weights = {
+        weight.path.partition("/")[2]: to_numpy(weight).astype("float64")
+        for weight in layer.trainable_weights
+    }
+    onto = generator.normal(size=(1, 3, 4)).astype("float32")
+    onto_activations = generator.normal(size=(1, 3)).astype("float32")
+
+    def project(poses, activations):
+        total = (poses * onto).sum()
+        return total + (activations * onto_activations).sum() * layer.explicit_activations
+
+    for argument, array in inputs.items():
+        others = {k: keras.ops.convert_to_tensor(a) for k, a in inputs.items() if k != argument}
+
+        def projected(x, argument=argument, others=others):
+            result = layer(**{argument: x}, **others)
+            total = keras.ops.sum(result.poses * keras.ops.convert_to_tensor(onto))
+            if layer.explicit_activations:
+                weighted = result.activations * keras.ops.convert_to_tensor(onto_activations)
+                total = total + keras.ops.sum(weighted)
+            return total
+
+        slopes = gradient(projected, array)
+        for _ in range(4):
+            direction = generator.normal(size=array.shape)
+            ends = []
+            for step in (1e-5, -1e-5):
+                moved = {k: a.astype("float64") for k, a in inputs.items()}
+                moved[argument] = moved[argument] + step * direction
+                ends.append(
+                    project(*expected(moved, weights)[:2])
+                    if layer.explicit_activations
+                    else project(expected(moved, weights)[0], onto_activations)
+                )
+            difference = (ends[0] - ends[1]) / 2e-5
+            np.testing.assert_allclose((slopes * direction).sum(), difference, rtol=1e-3, atol=1e-4)
 
 
 def test_every_routing_has_a_reference():

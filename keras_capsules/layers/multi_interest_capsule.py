@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
+from keras_capsules.arguments import positive_integer
 from keras_capsules.ops import at_least_float32, squash
-from keras_capsules.routing.base import check_iterations
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
@@ -82,18 +82,13 @@ class MultiInterestCapsule(keras.layers.Layer):
         seed: int | None = None,
         **kwargs,
     ):
-        check_iterations(iterations)
-        sizes = {"num_interests": num_interests, "interest_dim": interest_dim}
-        if max_length is not None:
-            sizes["max_length"] = max_length
-        for name, value in sizes.items():
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
         super().__init__(**kwargs)
-        self.num_interests = num_interests
-        self.interest_dim = interest_dim
-        self.iterations = iterations
-        self.max_length = max_length
+        self.num_interests = positive_integer("num_interests", num_interests)
+        self.interest_dim = positive_integer("interest_dim", interest_dim)
+        self.iterations = positive_integer("iterations", iterations)
+        self.max_length = None
+        if max_length is not None:
+            self.max_length = positive_integer("max_length", max_length)
         self.dynamic_interests = dynamic_interests
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)

@@ -3,6 +3,7 @@
 import keras
 from keras import layers, ops
 
+from keras_capsules.arguments import positive_integer
 from keras_capsules.layers.receptive_fields import grid_argument
 from keras_capsules.ops import exponential_squash, squash
 
@@ -29,8 +30,8 @@ class PrimaryCapsule(layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.num_capsules = num_capsules
-        self.capsule_dim = capsule_dim
+        self.num_capsules = positive_integer("num_capsules", num_capsules)
+        self.capsule_dim = positive_integer("capsule_dim", capsule_dim)
         self.kernel_size = grid_argument("kernel_size", kernel_size, self.rank)
         self.strides = grid_argument("strides", strides, self.rank)
         self.padding = padding

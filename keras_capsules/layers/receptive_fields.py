@@ -5,6 +5,8 @@ import math
 import numpy as np
 from keras import ops
 
+from keras_capsules.arguments import positive_integer
+
 
 class ReceptiveFields:
     """The windows that a kernel takes of a grid with one axis or more.
@@ -83,9 +85,9 @@ class ReceptiveFields:
 
 def grid_argument(name: str, value, rank: int) -> tuple:
     """Returns an integer or a tuple of them as one positive integer for each of `rank` axes."""
-    sizes = (value,) * rank if isinstance(value, int) else tuple(value)
-    if len(sizes) != rank or not all(isinstance(size, int) and size > 0 for size in sizes):
+    sizes = tuple(value) if isinstance(value, (tuple, list)) else (value,) * rank
+    if len(sizes) != rank:
         raise ValueError(
-            f"`{name}` must be a positive integer or {rank} of them. Received: {name}={value!r}"
+            f"`{name}` must be an integer or {rank} of them. Received: {name}={value!r}"
         )
-    return sizes
+    return tuple(positive_integer(name, size) for size in sizes)

@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from keras_capsules.arguments import positive_integer
 from keras_capsules.initializers import VoteScaling
 from keras_capsules.routing import get as get_routing
 
@@ -25,9 +26,8 @@ class VotingLayer(keras.layers.Layer):
         kernel_constraint=None,
         **kwargs,
     ):
-        for name, value in (("num_capsules", num_capsules), ("capsule_dim", capsule_dim)):
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
+        num_capsules = positive_integer("num_capsules", num_capsules)
+        capsule_dim = positive_integer("capsule_dim", capsule_dim)
         if transform not in ("dense", "matrix"):
             raise ValueError(
                 f'`transform` must be "dense" or "matrix". Received: transform={transform!r}'

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_capsules.arguments import positive_integer
 from keras_capsules.losses import labels_and_scores
 
 
@@ -40,10 +41,8 @@ class TopKSetAccuracy(keras.metrics.Mean):
     """
 
     def __init__(self, k: int = 2, name="top_k_set_accuracy", dtype=None):
-        if not isinstance(k, int) or isinstance(k, bool) or k < 1:
-            raise ValueError(f"`k` must be a positive integer. Received: k={k!r}")
         super().__init__(name=name, dtype=dtype)
-        self.k = k
+        self.k = positive_integer("k", k)
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         y_true, y_pred = labels_and_scores("TopKSetAccuracy", y_true, y_pred)

@@ -183,12 +183,3 @@ class Routing(keras.layers.Layer):
                     f"{name} routes the votes of {num_in} children and expects `{argument}` of "
                     f"shape {expected}. Received: {argument}.shape={shape}"
                 )
-
-
-def check_iterations(iterations) -> None:
-    """Raises a ValueError for a number of iterations that is no positive integer."""
-    if not isinstance(iterations, int) or isinstance(iterations, bool) or iterations < 1:
-        raise ValueError(
-            "`iterations` must be a positive integer: with none the votes reach no parent. "
-            f"Received: iterations={iterations!r}"
-        )

@@ -3,8 +3,9 @@
 import keras
 from keras import ops
 
+from keras_capsules.arguments import positive_integer
 from keras_capsules.ops import capsule_length, squash
-from keras_capsules.routing.base import Routing, RoutingResult, check_iterations
+from keras_capsules.routing.base import Routing, RoutingResult
 from keras_capsules.routing.votes import agreement, combine, equal_shares, total
 
 
@@ -50,9 +51,8 @@ class DynamicRouting(Routing):
     def __init__(
         self, iterations: int = 3, leaky: bool = False, stop_gradient: bool = False, **kwargs
     ):
-        check_iterations(iterations)
         super().__init__(**kwargs)
-        self.iterations = iterations
+        self.iterations = positive_integer("iterations", iterations)
         self.leaky = leaky
         self.stop_gradient = stop_gradient
 

@@ -3,8 +3,9 @@
 import keras
 from keras import ops
 
+from keras_capsules.arguments import positive_integer
 from keras_capsules.ops import at_least_float32
-from keras_capsules.routing.base import Routing, RoutingResult, check_iterations
+from keras_capsules.routing.base import Routing, RoutingResult
 from keras_capsules.routing.competition import WITHIN_THE_CELL
 from keras_capsules.routing.gaussian import UNIT, fit, log_deviation, log_posterior
 
@@ -51,9 +52,8 @@ class EMRouting(Routing):
     def __init__(
         self, iterations: int = 3, final_lambda: float = 0.01, epsilon: float = 1e-4, **kwargs
     ):
-        check_iterations(iterations)
         super().__init__(**kwargs)
-        self.iterations = iterations
+        self.iterations = positive_integer("iterations", iterations)
         self.final_lambda = final_lambda
         self.epsilon = epsilon
 

@@ -3,8 +3,9 @@
 import keras
 from keras import ops
 
+from keras_capsules.arguments import positive_integer
 from keras_capsules.ops import at_least_float32
-from keras_capsules.routing.base import Routing, RoutingResult, check_iterations
+from keras_capsules.routing.base import Routing, RoutingResult
 from keras_capsules.routing.gaussian import UNIT, fit, log_posterior
 from keras_capsules.routing.votes import equal_shares
 
@@ -47,9 +48,8 @@ class HeinsenRouting(Routing):
     explicit_activations = True
 
     def __init__(self, iterations: int = 3, epsilon: float = 1e-5, **kwargs):
-        check_iterations(iterations)
         super().__init__(**kwargs)
-        self.iterations = iterations
+        self.iterations = positive_integer("iterations", iterations)
         self.epsilon = epsilon
 
     def build(self, votes_shape):

@@ -5,8 +5,9 @@ import math
 import keras
 from keras import ops
 
+from keras_capsules.arguments import positive_integer
 from keras_capsules.ops import at_least_float32, capsule_length
-from keras_capsules.routing.base import Routing, RoutingResult, check_iterations
+from keras_capsules.routing.base import Routing, RoutingResult
 from keras_capsules.routing.votes import agreement, combine, total
 
 # Keeps the squares of very long poses inside float32; the normalization undoes it.
@@ -49,9 +50,8 @@ class InvertedDotProductRouting(Routing):
     sums_votes = True
 
     def __init__(self, iterations: int = 2, epsilon: float = 1e-5, **kwargs):
-        check_iterations(iterations)
         super().__init__(**kwargs)
-        self.iterations = iterations
+        self.iterations = positive_integer("iterations", iterations)
         self.epsilon = epsilon
 
     def build(self, votes_shape):

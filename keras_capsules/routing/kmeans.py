@@ -3,8 +3,9 @@
 import keras
 from keras import ops
 
+from keras_capsules.arguments import positive_integer
 from keras_capsules.ops import capsule_length, safe_norm, squash
-from keras_capsules.routing.base import Routing, RoutingResult, check_iterations
+from keras_capsules.routing.base import Routing, RoutingResult
 from keras_capsules.routing.votes import agreement, combine, total
 
 
@@ -41,9 +42,8 @@ class KMeansRouting(Routing):
     sums_votes = True
 
     def __init__(self, iterations: int = 3, squash_output: bool = True, **kwargs):
-        check_iterations(iterations)
         super().__init__(**kwargs)
-        self.iterations = iterations
+        self.iterations = positive_integer("iterations", iterations)
         self.squash_output = squash_output
 
     def route(self, votes, activations=None, poses=None):

@@ -5,8 +5,9 @@ import math
 import keras
 from keras import layers, ops
 
+from keras_capsules.arguments import positive_integer
 from keras_capsules.ops import at_least_float32
-from keras_capsules.routing.base import TINY, Routing, RoutingResult, check_iterations
+from keras_capsules.routing.base import TINY, Routing, RoutingResult
 from keras_capsules.routing.competition import WITHIN_THE_CELL
 from keras_capsules.routing.gaussian import UNIT
 
@@ -70,9 +71,8 @@ class VariationalBayesRouting(Routing):
         normalize: bool = True,
         **kwargs,
     ):
-        check_iterations(iterations)
         super().__init__(**kwargs)
-        self.iterations = iterations
+        self.iterations = positive_integer("iterations", iterations)
         self.alpha0 = alpha0
         self.kappa0 = kappa0
         self.psi0 = psi0
