@@ -1,7 +1,22 @@
 """Capsule and squeeze-and-excitation layers for Keras 3."""
 
 from keras_capsules import attention, callbacks, layers, losses, metrics, models, ops, routing
-from keras_capsules.attention import SqueezeExcitation
+from keras_capsules.attention import (
+    CapsuleSqueezeExcitation,
+    ConcurrentSqueezeExcitation,
+    ConvBlockAttention,
+    CoordinateAttention,
+    EffectiveSqueezeExcitation,
+    EfficientChannelAttention,
+    GatherExcite,
+    GlobalContext,
+    SelectiveKernel,
+    SimAM,
+    SpatialSqueezeExcitation,
+    SqueezeExcitation,
+    StyleRecalibration,
+    TripletAttention,
+)
 from keras_capsules.callbacks import SpreadMarginSchedule
 from keras_capsules.initializers import VoteScaling
 from keras_capsules.layers import (
@@ -51,8 +66,16 @@ __all__ = [
     "CouplingEntropy",
     "CouplingVariance",
     "DeadCapsuleRate",
+    "CapsuleSqueezeExcitation",
+    "ConcurrentSqueezeExcitation",
+    "ConvBlockAttention",
+    "CoordinateAttention",
     "DynamicRouting",
     "EMRouting",
+    "EffectiveSqueezeExcitation",
+    "EfficientChannelAttention",
+    "GatherExcite",
+    "GlobalContext",
     "HeinsenRouting",
     "InvertedDotProductRouting",
     "KMeansRouting",
@@ -64,6 +87,7 @@ __all__ = [
     "ReconstructionDecoder",
     "Routing",
     "RoutingResult",
+    "SelectiveKernel",
     "SelfAttentionRouting",
     "SelfRouting",
     "SpreadLoss",
@@ -71,6 +95,12 @@ __all__ = [
     "SqueezeExcitation",
     "SqueezeExcitationRouting",
     "TopKSetAccuracy",
+    "SimAM",
+    "SpatialSqueezeExcitation",
+    "SqueezeExcitation",
+    "SqueezeExcitationRouting",
+    "StyleRecalibration",
+    "TripletAttention",
     "UniformRouting",
     "VariationalBayesRouting",
     "VoteScaling",

@@ -1,5 +1,97 @@
-"""Squeeze-and-excitation and its family, one file each."""
+"""Squeeze-and-excitation and its family, one file each, and the table of their short names."""
 
+import keras
+
+from keras_capsules.attention.capsule_squeeze_excitation import CapsuleSqueezeExcitation
+from keras_capsules.attention.concurrent_squeeze_excitation import ConcurrentSqueezeExcitation
+from keras_capsules.attention.conv_block_attention import ConvBlockAttention
+from keras_capsules.attention.coordinate_attention import CoordinateAttention
+from keras_capsules.attention.effective_squeeze_excitation import EffectiveSqueezeExcitation
+from keras_capsules.attention.efficient_channel_attention import EfficientChannelAttention
+from keras_capsules.attention.gather_excite import GatherExcite
+from keras_capsules.attention.global_context import GlobalContext
+from keras_capsules.attention.selective_kernel import SelectiveKernel
+from keras_capsules.attention.simam import SimAM
+from keras_capsules.attention.spatial_squeeze_excitation import SpatialSqueezeExcitation
 from keras_capsules.attention.squeeze_excitation import SqueezeExcitation
+from keras_capsules.attention.style_recalibration import StyleRecalibration
+from keras_capsules.attention.triplet_attention import TripletAttention
 
-__all__ = ["SqueezeExcitation"]
+ATTENTIONS = {
+    "se": SqueezeExcitation,
+    "sse": SpatialSqueezeExcitation,
+    "scse": ConcurrentSqueezeExcitation,
+    "ese": EffectiveSqueezeExcitation,
+    "eca": EfficientChannelAttention,
+    "cbam": ConvBlockAttention,
+    "ge": GatherExcite,
+    "gc": GlobalContext,
+    "sk": SelectiveKernel,
+    "ca": CoordinateAttention,
+    "srm": StyleRecalibration,
+    "simam": SimAM,
+    "triplet": TripletAttention,
+}
+
+
+def get(identifier: "str | dict | keras.layers.Layer", **kwargs) -> keras.layers.Layer:
+    """Returns the layer that `identifier` names.
+
+    Args:
+        identifier: String, config or instance. A name out of
+            `keras_capsules.attention.ATTENTIONS`, a config as
+            `keras.saving.serialize_keras_object` makes it, or a layer, which is returned as it is.
+        **kwargs: Constructor arguments, with a name only.
+
+    Returns:
+        A `keras.layers.Layer`.
+
+    Raises:
+        ValueError: If the name is unknown, if the object is no layer, or if arguments come with a
+            config or an instance.
+
+    Example:
+
+    >>> keras_capsules.attention.get("se", reduction_ratio=8).reduction_ratio
+    8
+    """
+    if isinstance(identifier, str):
+        if identifier not in ATTENTIONS:
+            raise ValueError(
+                f"Unknown attention. Known ones: {', '.join(ATTENTIONS)}. "
+                f"Received: attention={identifier!r}"
+            )
+        return ATTENTIONS[identifier](**kwargs)
+    if kwargs:
+        raise ValueError(
+            "Constructor arguments go with the name of an attention; a config or an instance "
+            f"already has its own. Received: attention={identifier!r} with {sorted(kwargs)}"
+        )
+    if isinstance(identifier, dict):
+        identifier = keras.saving.deserialize_keras_object(identifier)
+    if not isinstance(identifier, keras.layers.Layer):
+        raise ValueError(
+            f"`attention` must be one of the names {', '.join(ATTENTIONS)}, the config of a layer "
+            f"or an instance of one. Received: attention={identifier!r}"
+        )
+    return identifier
+
+
+__all__ = [
+    "ATTENTIONS",
+    "CapsuleSqueezeExcitation",
+    "ConcurrentSqueezeExcitation",
+    "ConvBlockAttention",
+    "CoordinateAttention",
+    "EffectiveSqueezeExcitation",
+    "EfficientChannelAttention",
+    "GatherExcite",
+    "GlobalContext",
+    "SelectiveKernel",
+    "SimAM",
+    "SpatialSqueezeExcitation",
+    "SqueezeExcitation",
+    "StyleRecalibration",
+    "TripletAttention",
+    "get",
+]

@@ -1,0 +1,128 @@
+"""Squeeze-and-excitation for capsules: one gate for each, from how present all of them are."""
+
+import math
+
+import keras
+from keras import layers, ops
+
+from keras_capsules.ops import capsule_length
+
+
+@keras.saving.register_keras_serializable(package="keras_capsules")
+class CapsuleSqueezeExcitation(layers.Layer):
+    """Weighs each capsule by a gate computed from the lengths of all capsules.
+
+    `z_i = length(pose_i)`, `gates = sigmoid(W2 @ relu(W1 @ z + b1) + b2)`,
+    `pose_i' = pose_i * gates_i`
+
+    The length says how present a capsule is, whatever the signs of its pose, and a gate in [0, 1]
+    keeps the direction. On a grid every position has capsules of its own, with weights of their
+    own: choose the ratio by `height * width * types`.
+
+    Args:
+        reduction_ratio: Integer or float. The number of capsules divided by it is the width of the
+            hidden layer. Defaults to `4`.
+        activation: String or callable, of the hidden layer. Defaults to `"relu"`.
+        gate_activation: String or callable, of the gates. Defaults to `"sigmoid"`.
+        use_bias: Boolean. Defaults to `True`.
+
+    Call arguments:
+        poses: Tensor `(batch, num_capsules, capsule_dim)`, or a grid
+            `(batch, height, width, types, capsule_dim)`, whose `num_capsules` is
+            `height * width * types`.
+        mask: Boolean tensor `(batch, num_capsules)`, or of the grid's shape. Absent capsules have
+            no say in the gates; their own gates and poses are zero.
+        return_gates: Boolean. Whether to return the gates as well. Defaults to `False`.
+
+    Output shape:
+        That of `poses`; with `return_gates=True` the pair of that and of gates
+        `(batch, num_capsules)`.
+
+    Raises:
+        ValueError: If the rank is not 3 or 5, the number of capsules is unknown, or the ratio is
+            not positive.
+
+    Example:
+
+    >>> layer = keras_capsules.CapsuleSqueezeExcitation()
+    >>> poses, gates = layer(keras.random.normal((2, 4, 4, 8, 16)), return_gates=True)
+    >>> poses.shape, gates.shape
+    ((2, 4, 4, 8, 16), (2, 128))
+
+    Reference:
+        This library; after Hu, Shen, Albanie, Sun, Wu, 2018, arXiv 1709.01507.
+    """
+
+    def __init__(
+        self,
+        reduction_ratio: float = 4,
+        activation="relu",
+        gate_activation="sigmoid",
+        use_bias: bool = True,
+        **kwargs,
+    ):
+        if reduction_ratio <= 0:
+            raise ValueError(
+                f"`reduction_ratio` must be positive. Received: reduction_ratio={reduction_ratio!r}"
+            )
+        super().__init__(**kwargs)
+        self.reduction_ratio = reduction_ratio
+        self.activation = keras.activations.get(activation)
+        self.gate_activation = keras.activations.get(gate_activation)
+        self.use_bias = use_bias
+        self.supports_masking = True
+
+    def build(self, poses_shape):
+        if len(poses_shape) not in (3, 5):
+            raise ValueError(
+                f"{self.name} expects poses (batch, num_capsules, capsule_dim) or a grid "
+                "(batch, height, width, types, capsule_dim). "
+                f"Received: poses_shape={tuple(poses_shape)}"
+            )
+        if None in poses_shape[1:-1]:
+            raise ValueError(
+                f"{self.name} needs the number of capsules to create its weights. Fix it in the "
+                f"input's shape. Received: poses_shape={tuple(poses_shape)}"
+            )
+        capsules = math.prod(poses_shape[1:-1])
+        width = max(1, int(capsules / self.reduction_ratio))
+        options = {"use_bias": self.use_bias, "dtype": self.dtype_policy}
+        self.reduce = layers.Dense(width, activation=self.activation, name="reduce", **options)
+        self.excite = layers.Dense(
+            capsules, activation=self.gate_activation, name="excite", **options
+        )
+        self.reduce.build((poses_shape[0], capsules))
+        self.excite.build((poses_shape[0], width))
+        self.built = True
+
+    def call(self, poses, mask=None, return_gates=False):
+        shape = tuple(poses.shape[1:])
+        capsules = math.prod(shape[:-1])
+        flat = ops.reshape(poses, (-1, capsules, shape[-1]))
+        if mask is not None:
+            mask = ops.reshape(ops.cast(mask, "bool"), (-1, capsules))
+            flat = ops.where(mask[:, :, None], flat, 0.0)
+        gates = self.excite(self.reduce(capsule_length(flat)))
+        if mask is not None:
+            gates = ops.where(mask, gates, 0.0)
+        outputs = ops.reshape(flat * gates[:, :, None], (-1, *shape))
+        return (outputs, gates) if return_gates else outputs
+
+    def compute_output_shape(self, poses_shape):
+        return tuple(poses_shape)
+
+    def compute_output_spec(self, poses, mask=None, return_gates=False):
+        outputs = keras.KerasTensor(poses.shape, self.compute_dtype)
+        if not return_gates:
+            return outputs
+        gates = (poses.shape[0], math.prod(poses.shape[1:-1]))
+        return outputs, keras.KerasTensor(gates, self.compute_dtype)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "reduction_ratio": self.reduction_ratio,
+            "activation": keras.activations.serialize(self.activation),
+            "gate_activation": keras.activations.serialize(self.gate_activation),
+            "use_bias": self.use_bias,
+        }

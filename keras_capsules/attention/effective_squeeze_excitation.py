@@ -1,0 +1,72 @@
+"""Effective squeeze-and-excitation (eSE): one layer over all channels, none narrower."""
+
+import keras
+
+from keras_capsules.attention.base import AttentionLayer
+
+
+@keras.saving.register_keras_serializable(package="keras_capsules")
+class EffectiveSqueezeExcitation(AttentionLayer):
+    """Weighs each channel by a gate computed from the mean of all channels, without a hidden layer.
+
+    `gates = hard_sigmoid(W @ mean(x, positions) + b)`, `y = x * gates`, where
+    `hard_sigmoid(z) = clip(z / 6 + 1 / 2, 0, 1)`
+
+    It has `channels * (channels + 1)` parameters, which is much where channels are many.
+
+    Settings that others use: the defaults are those of the authors' released code and of timm.
+
+    Args:
+        gate_activation: String or callable, of the gates. Defaults to `"hard_sigmoid"`.
+        use_bias: Boolean. Defaults to `True`.
+        data_format: `"channels_last"`, `"channels_first"` or `None`, which stands for
+            `keras.config.image_data_format()`.
+
+    Call arguments:
+        inputs: Tensor of rank 3 to 5: `(batch, positions..., channels)`, or
+            `(batch, channels, positions...)` with `"channels_first"`.
+        mask: Boolean tensor `(batch, steps)`, for sequences. Masked steps stay out of the mean.
+        return_gates: Boolean. Whether to return the gates as well. Defaults to `False`.
+
+    Output shape:
+        That of the input; with `return_gates=True` the pair of that and of gates
+        `(batch, channels)`.
+
+    Raises:
+        ValueError: If the rank is not 3 to 5, or the number of channels is unknown.
+
+    Example:
+
+    >>> layer = keras_capsules.EffectiveSqueezeExcitation()
+    >>> layer(keras.random.normal((2, 8, 8, 64))).shape
+    (2, 8, 8, 64)
+
+    Reference:
+        Lee, Park, 2020, arXiv 1911.06667.
+    """
+
+    def __init__(
+        self,
+        gate_activation="hard_sigmoid",
+        use_bias: bool = True,
+        data_format: str | None = None,
+        **kwargs,
+    ):
+        super().__init__(data_format, **kwargs)
+        self.gate_activation = keras.activations.get(gate_activation)
+        self.use_bias = use_bias
+
+    def build_attention(self, shape):
+        one = (shape[0], *[1] * (len(shape) - 2), shape[-1])
+        self.excite = self.convolution(one, shape[-1], "excite", use_bias=self.use_bias)
+
+    def attend(self, inputs, mask, training):
+        gates = self.gate_activation(self.excite(self.squeeze(inputs, mask)))
+        return self.gate_channels(inputs, gates)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "gate_activation": keras.activations.serialize(self.gate_activation),
+            "use_bias": self.use_bias,
+        }

@@ -1,0 +1,214 @@
+"""Gather-excite: gates from the surroundings of each position, or from the whole map."""
+
+import keras
+from keras import layers, ops
+
+from keras_capsules.attention.base import ReducingAttention
+from keras_capsules.ops import at_least_float32
+
+VARIANTS = ("theta_minus", "theta", "theta_plus")
+POOLINGS = {3: layers.AveragePooling1D, 4: layers.AveragePooling2D, 5: layers.AveragePooling3D}
+DEPTHWISE = {3: layers.DepthwiseConv1D, 4: layers.DepthwiseConv2D}
+
+
+@keras.saving.register_keras_serializable(package="keras_capsules")
+class GatherExcite(ReducingAttention):
+    """Weighs each channel by a gate gathered over an extent, and spread over it again.
+
+    `y = x * sigmoid(spread(gather(x)))`
+
+    `"theta_minus"` gathers by the mean and has no weights. `"theta"` gathers by weights, channel by
+    channel: by a kernel of the map's size where the extent is global, else by log2(extent)
+    convolutions of size 3 and stride 2; batch normalization follows each, with epsilon 1e-5 and
+    momentum 0.9 (0.1 in PyTorch's terms), and relu all but the last. `"theta_plus"` excites what
+    `"theta"` gathered by `W2 @ relu(W1 @ relu(z) + b1) + b2`. The nearest gathered value is spread.
+
+    Settings that others use: with the global extent the three variants are those of the authors'
+    released networks; timm's `extra_params=False, use_mlp=False` is `"theta_minus"`,
+    `extra_params=True, use_mlp=False` is `"theta"`; with `use_mlp=True` it differs from
+    `"theta_plus"` by having no relu before `W1`.
+
+    Args:
+        variant: `"theta_minus"`, `"theta"` or `"theta_plus"`. Defaults to `"theta_minus"`.
+        extent: Integer. Positions from one gathered value to the next along each axis; a power of
+            two, or `0` for the whole map. Defaults to `0`.
+        reduction_ratio: Integer or float. Channels divided by it are the width of the hidden
+            layer of `"theta_plus"`. Defaults to `16`.
+        reduced_channels: Integer or `None`. That width itself, in place of the ratio.
+        divisor: Integer. That quotient is rounded to a multiple of it, and is at least that.
+            Defaults to `1`.
+        activation: String or callable, of the hidden layers. Defaults to `"relu"`.
+        gate_activation: String or callable, of the gates. Defaults to `"sigmoid"`.
+        use_bias: Boolean. Whether `W1` and `W2` have biases. Defaults to `True`.
+        data_format: `"channels_last"`, `"channels_first"` or `None`, which stands for
+            `keras.config.image_data_format()`.
+
+    Call arguments:
+        inputs: Tensor of rank 3 to 5: `(batch, positions..., channels)`, or
+            `(batch, channels, positions...)` with `"channels_first"`.
+        mask: Boolean tensor `(batch, steps)`, for sequences and the global mean. Masked steps stay
+            out of it.
+        return_gates: Boolean. Whether to return the gates as well. Defaults to `False`.
+        training: Boolean. Whether batch normalization uses the batch's statistics.
+
+    Output shape:
+        That of the input; with `return_gates=True` the pair of that and of gates: one for each
+        value gathered, `(batch, channels)` for the global extent and
+        `(batch, ceil(positions / extent)..., channels)` for others.
+
+    Raises:
+        ValueError: If the rank is not 3 to 5 (3 or 4 for weights with an extent), the number of
+            channels is unknown, an argument is out of range, a number of positions is unknown that
+            an extent or a global kernel needs, or a mask comes where none can be used.
+
+    Example:
+
+    >>> layer = keras_capsules.GatherExcite("theta_plus", extent=4)
+    >>> outputs, gates = layer(keras.random.normal((2, 8, 8, 64)), return_gates=True)
+    >>> outputs.shape, gates.shape
+    ((2, 8, 8, 64), (2, 2, 2, 64))
+
+    Reference:
+        Hu, Shen, Albanie, Sun, Vedaldi, 2018, arXiv 1810.12348.
+    """
+
+    def __init__(
+        self,
+        variant: str = "theta_minus",
+        extent: int = 0,
+        reduction_ratio: float = 16,
+        reduced_channels: int | None = None,
+        divisor: int = 1,
+        activation="relu",
+        gate_activation="sigmoid",
+        use_bias: bool = True,
+        data_format: str | None = None,
+        **kwargs,
+    ):
+        if variant not in VARIANTS:
+            raise ValueError(
+                f"`variant` must be one of {', '.join(VARIANTS)}. Received: variant={variant!r}"
+            )
+        if extent < 0 or extent == 1 or extent & (extent - 1):
+            raise ValueError(
+                "`extent` must be a power of two, or 0 for the whole map. "
+                f"Received: extent={extent!r}"
+            )
+        super().__init__(
+            reduction_ratio,
+            reduced_channels,
+            divisor,
+            activation,
+            gate_activation,
+            use_bias,
+            data_format,
+            **kwargs,
+        )
+        self.variant = variant
+        self.extent = extent
+
+    def build_attention(self, shape):
+        if (self.extent or self.variant != "theta_minus") and None in shape[1:-1]:
+            raise ValueError(
+                f"{self.name} needs the number of positions for extent={self.extent} and "
+                f'variant="{self.variant}". Fix it in the input\'s shape, or take extent=0 and '
+                f'variant="theta_minus". Received, channels last: input_shape={shape}'
+            )
+        self.gathers, self.normalizations = [], []
+        if self.variant != "theta_minus":
+            self._build_gathers(shape)
+        elif self.extent:
+            options = {"data_format": "channels_last", "dtype": self.dtype_policy}
+            size = 2 * self.extent - 1
+            self.pool = POOLINGS[len(shape)](size, self.extent, name="pool", **options)
+        if self.variant == "theta_plus":
+            self.build_excitation(shape)
+
+    def attend(self, inputs, mask, training):
+        if mask is not None and (self.extent or self.variant != "theta_minus"):
+            raise ValueError(
+                f"{self.name} takes a mask with the global mean only, extent=0 and "
+                f'variant="theta_minus". Received: extent={self.extent}, variant="{self.variant}"'
+            )
+        if self.variant != "theta_minus":
+            gates = self._gather_by_weights(self.to_channels_last(inputs), training)
+        elif self.extent:
+            gates = self._gather_by_means(self.to_channels_last(inputs))
+        else:
+            gates = self.squeeze(inputs, mask)
+        if self.variant == "theta_plus":
+            gates = self.excite(self.reduce(self.activation(gates)))
+        gates = self.gate_activation(gates)
+        if not self.extent:
+            return self.gate_channels(inputs, gates)
+        spread = gates
+        sizes = self.shape_with_channels_last(inputs.shape)[1:-1]
+        for axis, size in enumerate(sizes, start=1):
+            gathered = gates.shape[axis]
+            nearest = [position * gathered // size for position in range(size)]
+            spread = ops.take(spread, nearest, axis=axis)
+        return inputs * self.from_channels_last(spread), gates
+
+    def gates_shape(self, shape):
+        if not self.extent:
+            return shape[0], shape[-1]
+        return (shape[0], *(-(-size // self.extent) for size in shape[1:-1]), shape[-1])
+
+    def get_config(self):
+        return {**super().get_config(), "variant": self.variant, "extent": self.extent}
+
+    def _build_gathers(self, shape):
+        if not self.extent:
+            self.kernel = self.add_weight(shape=shape[1:], initializer="he_normal", name="kernel")
+            one = (shape[0], *[1] * (len(shape) - 2), shape[-1])
+            self.normalizations.append(self.normalization(one, "normalize_1"))
+            return
+        if len(shape) not in DEPTHWISE:
+            raise ValueError(
+                f"{self.name} gathers by weights over an extent in sequences and images, inputs of "
+                f'rank 3 and 4. Take extent=0 or variant="theta_minus". '
+                f"Received, channels last: input_shape={shape}"
+            )
+        for number in range(1, self.extent.bit_length()):
+            padded = (shape[0], *(size + 2 for size in shape[1:-1]), shape[-1])
+            gather = DEPTHWISE[len(shape)](
+                3,
+                strides=2,
+                use_bias=False,
+                data_format="channels_last",
+                dtype=self.dtype_policy,
+                name=f"gather_{number}",
+            )
+            gather.build(padded)
+            shape = gather.compute_output_shape(padded)
+            self.gathers.append(gather)
+            self.normalizations.append(self.normalization(shape, f"normalize_{number}"))
+
+    def _gather_by_weights(self, x, training):
+        inside = range(1, len(x.shape) - 1)
+        if not self.extent:
+            products = at_least_float32(x) * at_least_float32(self.kernel)
+            gathered = ops.sum(products, axis=tuple(inside), keepdims=True)
+            return self.normalizations[0](ops.cast(gathered, x.dtype), training=training)
+        for number, gather in enumerate(self.gathers):
+            if number:
+                x = self.activation(x)
+            x = gather(ops.pad(x, [(0, 0), *[(1, 1)] * len(inside), (0, 0)]))
+            x = self.normalizations[number](x, training=training)
+        return x
+
+    def _gather_by_means(self, x):
+        """Means of what lies within a window around every `extent`-th position."""
+        reach = self.extent - 1
+        margin = [(0, 0), *[(reach, reach)] * (len(x.shape) - 2), (0, 0)]
+        share = 1.0
+        for axis, size in enumerate(x.shape[1:-1], start=1):
+            counts = [
+                float(min(size, at + reach + 1) - max(0, at - reach))
+                for at in range(0, size, self.extent)
+            ]
+            shape = [1] * len(x.shape)
+            shape[axis] = len(counts)
+            share = share * ops.reshape(ops.convert_to_tensor(counts), shape) / (2 * reach + 1)
+        means = at_least_float32(self.pool(ops.pad(x, margin)))
+        return ops.cast(means / ops.cast(share, means.dtype), x.dtype)

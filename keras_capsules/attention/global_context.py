@@ -1,0 +1,146 @@
+"""Global context: an average in which positions count by how much they matter."""
+
+import keras
+from keras import layers, ops
+
+from keras_capsules.attention.base import ReducingAttention
+from keras_capsules.ops import at_least_float32
+
+FUSIONS = ("add", "multiply", "both")
+
+
+@keras.saving.register_keras_serializable(package="keras_capsules")
+class GlobalContext(ReducingAttention):
+    """Adds to each channel, or weighs it by, what an attentive average of all positions says.
+
+    `context = sum_j softmax_j(w @ x_j + b) * x_j` over the positions j
+    `t = W2 @ relu(normalize(W1 @ context + b1)) + b2`
+    `y = x + t` (`"add"`), `y = x * sigmoid(t)` (`"multiply"`), or `y = x * sigmoid(t) + t'`
+    (`"both"`, where t' has weights of its own)
+
+    The normalization is over the hidden channels, with epsilon 1e-5. What is added has W2 and b2 of
+    zero at first, so a new layer with `"add"` gives its input.
+
+    Settings that others use: the defaults are those of the authors' released code, which trained
+    with `reduction_ratio` 16 and 4. timm's are `fusion="multiply", reduction_ratio=8`.
+
+    Args:
+        reduction_ratio: Integer or float. Channels divided by it are the width of the hidden
+            layer. Defaults to `16`.
+        reduced_channels: Integer or `None`. That width itself, in place of the ratio.
+        divisor: Integer. That quotient is rounded to a multiple of it, and is at least that.
+            Defaults to `1`.
+        fusion: `"add"`, `"multiply"` or `"both"`. Defaults to `"add"`.
+        activation: String or callable, of the hidden layer. Defaults to `"relu"`.
+        gate_activation: String or callable, of what multiplies. Defaults to `"sigmoid"`.
+        use_bias: Boolean. Defaults to `True`.
+        data_format: `"channels_last"`, `"channels_first"` or `None`, which stands for
+            `keras.config.image_data_format()`.
+
+    Call arguments:
+        inputs: Tensor of rank 3 to 5: `(batch, positions..., channels)`, or
+            `(batch, channels, positions...)` with `"channels_first"`.
+        mask: Boolean tensor `(batch, steps)`, for sequences. Masked steps stay out of the context.
+        return_gates: Boolean. Whether to return the softmax as well. Defaults to `False`.
+
+    Output shape:
+        That of the input; with `return_gates=True` the pair of that and of the softmax
+        `(batch, positions...)`, whose sum is one.
+
+    Raises:
+        ValueError: If the rank is not 3 to 5, the number of channels is unknown, or an argument
+            is out of range.
+
+    Example:
+
+    >>> x = keras.random.normal((2, 8, 8, 64))
+    >>> outputs, gates = keras_capsules.GlobalContext()(x, return_gates=True)
+    >>> outputs.shape, gates.shape
+    ((2, 8, 8, 64), (2, 8, 8))
+
+    Reference:
+        Cao, Xu, Lin, Wei, Hu, 2019, arXiv 1904.11492.
+    """
+
+    def __init__(
+        self,
+        reduction_ratio: float = 16,
+        reduced_channels: int | None = None,
+        divisor: int = 1,
+        fusion: str = "add",
+        activation="relu",
+        gate_activation="sigmoid",
+        use_bias: bool = True,
+        data_format: str | None = None,
+        **kwargs,
+    ):
+        if fusion not in FUSIONS:
+            raise ValueError(
+                f"`fusion` must be one of {', '.join(FUSIONS)}. Received: fusion={fusion!r}"
+            )
+        super().__init__(
+            reduction_ratio,
+            reduced_channels,
+            divisor,
+            activation,
+            gate_activation,
+            use_bias,
+            data_format,
+            **kwargs,
+        )
+        self.fusion = fusion
+
+    def build_attention(self, shape):
+        self.attention = self.convolution(shape, 1, "attention", use_bias=self.use_bias)
+        if self.fusion != "add":
+            self.multiply = self._transform(shape, "multiply", "glorot_uniform")
+        if self.fusion != "multiply":
+            self.add = self._transform(shape, "add", "zeros")
+
+    def attend(self, inputs, mask, training):
+        present = self.present(inputs, mask)
+        values = inputs if present is None else ops.where(present, inputs, 0.0)
+        logits = at_least_float32(
+            self.from_channels_last(self.attention(self.to_channels_last(values)))
+        )
+        if present is not None:
+            logits = ops.where(present, logits, -1e9)
+        axes = self.position_axes(len(inputs.shape))
+        weights = ops.exp(logits - ops.max(logits, axis=axes, keepdims=True))
+        weights = weights / ops.sum(weights, axis=axes, keepdims=True)
+        context = ops.sum(at_least_float32(values) * weights, axis=axes, keepdims=True)
+        context = ops.cast(self.to_channels_last(context), inputs.dtype)
+        outputs = inputs
+        if self.fusion != "add":
+            gates = self.gate_activation(self._apply(self.multiply, context))
+            outputs = outputs * self.from_channels_last(gates)
+        if self.fusion != "multiply":
+            outputs = outputs + self.from_channels_last(self._apply(self.add, context))
+        weights = ops.squeeze(weights, self.channel_axis(len(inputs.shape)))
+        return outputs, ops.cast(weights, inputs.dtype)
+
+    def gates_shape(self, shape):
+        return shape[:-1]
+
+    def get_config(self):
+        return {**super().get_config(), "fusion": self.fusion}
+
+    def _transform(self, shape, name, initializer):
+        channels, width = shape[-1], self.reduced_width(shape[-1])
+        one = (shape[0], *[1] * (len(shape) - 2))
+        bias = {"use_bias": self.use_bias}
+        normalize = layers.LayerNormalization(
+            epsilon=1e-5, dtype=self.dtype_policy, name=f"{name}_normalize"
+        )
+        normalize.build((*one, width))
+        return [
+            self.convolution((*one, channels), width, f"{name}_reduce", **bias),
+            normalize,
+            self.convolution(
+                (*one, width), channels, f"{name}_excite", kernel_initializer=initializer, **bias
+            ),
+        ]
+
+    def _apply(self, transform, context):
+        reduce, normalize, excite = transform
+        return excite(self.activation(normalize(reduce(context))))

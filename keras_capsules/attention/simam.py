@@ -1,0 +1,82 @@
+"""SimAM: a gate for every value, from how far it stands out; no parameters."""
+
+import keras
+from keras import ops
+
+from keras_capsules.attention.base import AttentionLayer
+
+
+@keras.saving.register_keras_serializable(package="keras_capsules")
+class SimAM(AttentionLayer):
+    """Weighs each value by how far it is from the mean of its channel.
+
+    `d = square(x - mean(x, positions))`, `v = sum(d, positions) / (n - 1)` for n positions,
+    `gates = sigmoid(d / (4 * (v + regularization)) + 1 / 2)`, `y = x * gates`
+
+    One position has `v = 0`, where the released code divides by zero.
+
+    Settings that others use: the defaults are those of the authors' released code.
+
+    Args:
+        regularization: Float. The paper's lambda. Defaults to `1e-4`.
+        gate_activation: String or callable, of the gates. Defaults to `"sigmoid"`.
+        data_format: `"channels_last"`, `"channels_first"` or `None`, which stands for
+            `keras.config.image_data_format()`.
+
+    Call arguments:
+        inputs: Tensor of rank 3 to 5: `(batch, positions..., channels)`, or
+            `(batch, channels, positions...)` with `"channels_first"`.
+        mask: Boolean tensor `(batch, steps)`, for sequences. Masked steps stay out of the mean and
+            the variance.
+        return_gates: Boolean. Whether to return the gates as well. Defaults to `False`.
+
+    Output shape:
+        That of the input; with `return_gates=True` the pair of that and of gates of the same shape.
+
+    Raises:
+        ValueError: If the rank is not 3 to 5, the number of channels is unknown, or the
+            regularization is not positive.
+
+    Example:
+
+    >>> keras_capsules.SimAM()(keras.ops.ones((1, 2, 2, 1)))
+    [[[[0.6224593], [0.6224593]], [[0.6224593], [0.6224593]]]]
+
+    Reference:
+        Yang, Zhang, Li, Xie, 2021, International Conference on Machine Learning.
+    """
+
+    def __init__(
+        self,
+        regularization: float = 1e-4,
+        gate_activation="sigmoid",
+        data_format: str | None = None,
+        **kwargs,
+    ):
+        if regularization <= 0:
+            raise ValueError(
+                "`regularization` must be positive, it keeps constant channels from a division by "
+                f"zero. Received: regularization={regularization!r}"
+            )
+        super().__init__(data_format, **kwargs)
+        self.regularization = regularization
+        self.gate_activation = keras.activations.get(gate_activation)
+
+    def build_attention(self, shape):
+        pass
+
+    def attend(self, inputs, mask, training):
+        _, squares, variance = self.variance(inputs, mask)
+        scale = self.from_channels_last(4.0 * (variance + self.regularization))
+        gates = ops.cast(self.gate_activation(squares / scale + 0.5), inputs.dtype)
+        return inputs * gates, self.to_channels_last(gates)
+
+    def gates_shape(self, shape):
+        return shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "regularization": self.regularization,
+            "gate_activation": keras.activations.serialize(self.gate_activation),
+        }

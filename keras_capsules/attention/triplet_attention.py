@@ -1,0 +1,110 @@
+"""Triplet attention: gates over each pair of the axes height, width and channels."""
+
+import keras
+from keras import ops
+
+from keras_capsules.attention.base import AttentionLayer
+from keras_capsules.ops import at_least_float32
+
+
+@keras.saving.register_keras_serializable(package="keras_capsules")
+class TripletAttention(AttentionLayer):
+    """Weighs by three maps, each computed with one axis pooled away, and averages the results.
+
+    `gates_a = sigmoid(normalize(convolution_a([max(x, a), mean(x, a)])))` for each axis a of
+    height, width and channels; `y = mean_a(x * gates_a)`
+
+    Each convolution has one filter, no bias, and a batch normalization with epsilon 1e-5 and
+    momentum 0.99 (0.01 in PyTorch's terms).
+
+    Settings that others use: the defaults are those of the authors' released code, whose
+    `no_spatial=True` is `spatial=False`. Its convolution without the height has the axes
+    (channels, width), here (width, channels): transpose that kernel.
+
+    Args:
+        kernel_size: Integer. Side of the convolutions. Defaults to `7`.
+        spatial: Boolean. Whether the map over height and width is one of them. Defaults to `True`.
+        gate_activation: String or callable, of the gates. Defaults to `"sigmoid"`.
+        data_format: `"channels_last"`, `"channels_first"` or `None`, which stands for
+            `keras.config.image_data_format()`.
+
+    Call arguments:
+        inputs: Tensor `(batch, height, width, channels)`, or `(batch, channels, height, width)`
+            with `"channels_first"`.
+        return_gates: Boolean. Whether to return the gates as well. Defaults to `False`.
+        training: Boolean. Whether batch normalization uses the batch's statistics.
+
+    Output shape:
+        That of the input; with `return_gates=True` the pair of that and of gates
+        `(batch, width, channels)`, `(batch, height, channels)` and, with `spatial=True`,
+        `(batch, height, width)`.
+
+    Raises:
+        ValueError: If the rank is not 4, or the number of channels is unknown.
+
+    Example:
+
+    >>> keras_capsules.TripletAttention()(keras.random.normal((2, 8, 6, 64))).shape
+    (2, 8, 6, 64)
+
+    Reference:
+        Misra, Nalamada, Arasanipalai, Hou, 2021, arXiv 2010.03045.
+    """
+
+    ranks = (4,)
+
+    def __init__(
+        self,
+        kernel_size: int = 7,
+        spatial: bool = True,
+        gate_activation="sigmoid",
+        data_format: str | None = None,
+        **kwargs,
+    ):
+        super().__init__(data_format, **kwargs)
+        self.kernel_size = kernel_size
+        self.spatial = spatial
+        self.gate_activation = keras.activations.get(gate_activation)
+
+    def build_attention(self, shape):
+        self.convolutions, self.normalizations = [], []
+        for name, map_shape in zip(
+            ("height", "width", "channels"), self.gates_shape(shape), strict=False
+        ):
+            self.convolutions.append(
+                self.convolution(
+                    (*map_shape, 2), 1, name, kernel_size=self.kernel_size, use_bias=False
+                )
+            )
+            self.normalizations.append(
+                self.normalization((*map_shape, 1), f"{name}_normalize", momentum=0.99)
+            )
+
+    def attend(self, inputs, mask, training):
+        axes = (*self.position_axes(4), self.channel_axis(4))
+        total, all_gates = 0.0, []
+        for number, (convolve, normalize) in enumerate(
+            zip(self.convolutions, self.normalizations, strict=True)
+        ):
+            pooled, last = axes[number], number + 1
+            highest = ops.max(inputs, axis=pooled, keepdims=True)
+            mean = ops.mean(at_least_float32(inputs), axis=pooled, keepdims=True)
+            maps = [self.to_channels_last(x) for x in (highest, ops.cast(mean, inputs.dtype))]
+            maps = ops.concatenate([ops.moveaxis(x, last, 3) for x in maps], axis=3)
+            gates = self.gate_activation(normalize(convolve(maps), training=training))
+            total = total + inputs * self.from_channels_last(ops.moveaxis(gates, 3, last))
+            all_gates.append(gates[..., 0])
+        return total * (1.0 / len(all_gates)), tuple(all_gates)
+
+    def gates_shape(self, shape):
+        batch, height, width, channels = shape
+        shapes = [(batch, width, channels), (batch, height, channels), (batch, height, width)]
+        return shapes if self.spatial else shapes[:2]
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "kernel_size": self.kernel_size,
+            "spatial": self.spatial,
+            "gate_activation": keras.activations.serialize(self.gate_activation),
+        }
