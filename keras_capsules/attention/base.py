@@ -11,6 +11,21 @@ CONVOLUTIONS = {3: keras.layers.Conv1D, 4: keras.layers.Conv2D, 5: keras.layers.
 KINDS = {3: "sequence", 4: "image", 5: "volume"}
 
 
+def channels_first(x):
+    """From `(batch, positions..., channels)` to `(batch, channels, positions...)`.
+
+    Small maps that change their axes do it in this layout: ONNX has it, so the transposes to it and
+    back again vanish in the file, and only reshapes remain.
+    """
+    rank = len(x.shape)
+    return ops.transpose(x, (0, rank - 1, *range(1, rank - 1)))
+
+
+def channels_last(x):
+    """From `(batch, channels, positions...)` to `(batch, positions..., channels)`."""
+    return ops.transpose(x, (0, *range(2, len(x.shape)), 1))
+
+
 class AttentionLayer(keras.layers.Layer):
     """Base of the layers that weigh a feature map by what it holds; same shape out as in.
 
@@ -93,16 +108,10 @@ class AttentionLayer(keras.layers.Layer):
         )
 
     def to_channels_last(self, x):
-        rank = len(x.shape)
-        if self.data_format == "channels_last":
-            return x
-        return ops.transpose(x, (0, *range(2, rank), 1))
+        return channels_last(x) if self.data_format == "channels_first" else x
 
     def from_channels_last(self, x):
-        rank = len(x.shape)
-        if self.data_format == "channels_last":
-            return x
-        return ops.transpose(x, (0, rank - 1, *range(1, rank - 1)))
+        return channels_first(x) if self.data_format == "channels_first" else x
 
     def gate_channels(self, inputs, gates):
         """Multiplies by gates `(batch, 1..., channels)` and returns them as `(batch, channels)`."""

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_capsules.attention.base import ReducingAttention
+from keras_capsules.attention.base import ReducingAttention, channels_first, channels_last
 from keras_capsules.ops import at_least_float32
 
 
@@ -98,13 +98,13 @@ class CoordinateAttention(ReducingAttention):
         rows = self.to_channels_last(ops.mean(values, axis=width_axis, keepdims=True))
         columns = self.to_channels_last(ops.mean(values, axis=height_axis, keepdims=True))
         height = rows.shape[1] if rows.shape[1] is not None else ops.shape(rows)[1]
-        lines = ops.concatenate([rows, ops.transpose(columns, (0, 2, 1, 3))], axis=1)
+        lines = ops.concatenate([rows, _turn(columns, 2)], axis=1)
         hidden = self.normalize(self.reduce(ops.cast(lines, inputs.dtype)), training=training)
         hidden = self.activation(hidden)
         rows = self.gate_activation(self.excite_rows(hidden[:, :height]))
         columns = self.gate_activation(self.excite_columns(hidden[:, height:]))
         outputs = inputs * self.from_channels_last(rows)
-        outputs = outputs * self.from_channels_last(ops.transpose(columns, (0, 2, 1, 3)))
+        outputs = outputs * self.from_channels_last(_turn(columns, 3))
         return outputs, (ops.squeeze(rows, 2), ops.squeeze(columns, 2))
 
     def gates_shape(self, shape):
@@ -112,3 +112,8 @@ class CoordinateAttention(ReducingAttention):
 
     def get_config(self):
         return {**super().get_config(), "min_channels": self.min_channels}
+
+
+def _turn(line, axis):
+    """Makes a row a column or the reverse; `axis` has size one, counted with the channels first."""
+    return channels_last(ops.expand_dims(ops.squeeze(channels_first(line), axis), 5 - axis))

@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from keras_capsules.attention.base import AttentionLayer
+from keras_capsules.attention.base import AttentionLayer, channels_first, channels_last
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
@@ -80,11 +80,11 @@ class EfficientChannelAttention(AttentionLayer):
         )
 
     def attend(self, inputs, mask, training):
-        squeezed = self.squeeze(inputs, mask)
-        channels = squeezed.shape[-1]
+        squeezed = channels_first(self.squeeze(inputs, mask))
+        channels = squeezed.shape[1]
         gates = self.excite(ops.reshape(squeezed, (-1, channels, 1)))
-        gates = ops.reshape(gates, (-1, *[1] * (len(inputs.shape) - 2), channels))
-        return self.gate_channels(inputs, self.gate_activation(gates))
+        gates = ops.reshape(gates, (-1, channels, *[1] * (len(inputs.shape) - 2)))
+        return self.gate_channels(inputs, self.gate_activation(channels_last(gates)))
 
     def get_config(self):
         return {

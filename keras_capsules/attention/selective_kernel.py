@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_capsules.attention.base import ReducingAttention
+from keras_capsules.attention.base import ReducingAttention, channels_first, channels_last
 from keras_capsules.ops import at_least_float32
 
 
@@ -123,12 +123,13 @@ class SelectiveKernel(ReducingAttention):
             total = total + other
         squeezed = ops.cast(ops.mean(total, axis=(1, 2), keepdims=True), x.dtype)
         hidden = self.activation(self.normalize(self.reduce(squeezed), training=training))
-        logits = ops.reshape(self.select(hidden), (-1, self.branches, 1, 1, x.shape[-1]))
+        logits = channels_first(self.select(hidden))
+        logits = ops.reshape(logits, (-1, self.branches, x.shape[-1], 1, 1))
         gates = ops.cast(ops.softmax(at_least_float32(logits), axis=1), x.dtype)
-        outputs = maps[0] * gates[:, 0]
-        for number, other in enumerate(maps[1:], start=1):
-            outputs = outputs + other * gates[:, number]
-        return self.from_channels_last(outputs), ops.squeeze(gates, (2, 3))
+        outputs = 0.0
+        for number, branch in enumerate(maps):
+            outputs = outputs + branch * channels_last(gates[:, number])
+        return self.from_channels_last(outputs), ops.squeeze(gates, (3, 4))
 
     def gates_shape(self, shape):
         return shape[0], self.branches, shape[-1]

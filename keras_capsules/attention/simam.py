@@ -67,8 +67,9 @@ class SimAM(AttentionLayer):
 
     def attend(self, inputs, mask, training):
         _, squares, variance = self.variance(inputs, mask)
-        scale = self.from_channels_last(4.0 * (variance + self.regularization))
-        gates = ops.cast(self.gate_activation(squares / scale + 0.5), inputs.dtype)
+        # A reciprocal and not a division: tf2onnx moves no transposes past divisions.
+        scale = self.from_channels_last(ops.reciprocal(4.0 * (variance + self.regularization)))
+        gates = ops.cast(self.gate_activation(squares * scale + 0.5), inputs.dtype)
         return inputs * gates, self.to_channels_last(gates)
 
     def gates_shape(self, shape):

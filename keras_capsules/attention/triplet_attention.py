@@ -3,8 +3,10 @@
 import keras
 from keras import ops
 
-from keras_capsules.attention.base import AttentionLayer
+from keras_capsules.attention.base import AttentionLayer, channels_first, channels_last
 from keras_capsules.ops import at_least_float32
+
+POOLED = (2, 3, 1)  # Height, width and channels, with the channels first.
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
@@ -18,8 +20,8 @@ class TripletAttention(AttentionLayer):
     momentum 0.99 (0.01 in PyTorch's terms).
 
     Settings that others use: the defaults are those of the authors' released code, whose
-    `no_spatial=True` is `spatial=False`. Its convolution without the height has the axes
-    (channels, width), here (width, channels): transpose that kernel.
+    `no_spatial=True` is `spatial=False`. Its convolution without the width has the axes
+    (height, channels), here (channels, height): transpose that kernel.
 
     Args:
         kernel_size: Integer. Side of the convolutions. Defaults to `7`.
@@ -36,7 +38,7 @@ class TripletAttention(AttentionLayer):
 
     Output shape:
         That of the input; with `return_gates=True` the pair of that and of gates
-        `(batch, width, channels)`, `(batch, height, channels)` and, with `spatial=True`,
+        `(batch, channels, width)`, `(batch, channels, height)` and, with `spatial=True`,
         `(batch, height, width)`.
 
     Raises:
@@ -81,24 +83,29 @@ class TripletAttention(AttentionLayer):
             )
 
     def attend(self, inputs, mask, training):
-        axes = (*self.position_axes(4), self.channel_axis(4))
+        height, width = self.position_axes(4)
         total, all_gates = 0.0, []
-        for number, (convolve, normalize) in enumerate(
-            zip(self.convolutions, self.normalizations, strict=True)
+        for number, axis in enumerate(
+            (height, width, self.channel_axis(4))[: len(self.convolutions)]
         ):
-            pooled, last = axes[number], number + 1
-            highest = ops.max(inputs, axis=pooled, keepdims=True)
-            mean = ops.mean(at_least_float32(inputs), axis=pooled, keepdims=True)
-            maps = [self.to_channels_last(x) for x in (highest, ops.cast(mean, inputs.dtype))]
-            maps = ops.concatenate([ops.moveaxis(x, last, 3) for x in maps], axis=3)
-            gates = self.gate_activation(normalize(convolve(maps), training=training))
-            total = total + inputs * self.from_channels_last(ops.moveaxis(gates, 3, last))
-            all_gates.append(gates[..., 0])
+            highest = ops.max(inputs, axis=axis, keepdims=True)
+            mean = ops.mean(at_least_float32(inputs), axis=axis, keepdims=True)
+            pooled = POOLED[number]
+            maps = [
+                ops.expand_dims(ops.squeeze(channels_first(self.to_channels_last(x)), pooled), 1)
+                for x in (highest, ops.cast(mean, inputs.dtype))
+            ]
+            maps = channels_last(ops.concatenate(maps, axis=1))
+            gates = self.normalizations[number](self.convolutions[number](maps), training=training)
+            gates = ops.squeeze(channels_first(self.gate_activation(gates)), 1)
+            spread = channels_last(ops.expand_dims(gates, pooled))
+            total = total + inputs * self.from_channels_last(spread)
+            all_gates.append(gates)
         return total * (1.0 / len(all_gates)), tuple(all_gates)
 
     def gates_shape(self, shape):
         batch, height, width, channels = shape
-        shapes = [(batch, width, channels), (batch, height, channels), (batch, height, width)]
+        shapes = [(batch, channels, width), (batch, channels, height), (batch, height, width)]
         return shapes if self.spatial else shapes[:2]
 
     def get_config(self):
