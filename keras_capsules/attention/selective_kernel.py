@@ -118,17 +118,13 @@ class SelectiveKernel(ReducingAttention):
             self.activation(normalize(convolve(x), training=training))
             for convolve, normalize in zip(self.convolutions, self.normalizations, strict=True)
         ]
-        total = at_least_float32(maps[0])
-        for other in maps[1:]:
-            total = total + other
+        total = sum(at_least_float32(branch) for branch in maps)
         squeezed = ops.cast(ops.mean(total, axis=(1, 2), keepdims=True), x.dtype)
         hidden = self.activation(self.normalize(self.reduce(squeezed), training=training))
         logits = channels_first(self.select(hidden))
         logits = ops.reshape(logits, (-1, self.branches, x.shape[-1], 1, 1))
         gates = ops.cast(ops.softmax(at_least_float32(logits), axis=1), x.dtype)
-        outputs = 0.0
-        for number, branch in enumerate(maps):
-            outputs = outputs + branch * channels_last(gates[:, number])
+        outputs = sum(branch * channels_last(gates[:, m]) for m, branch in enumerate(maps))
         return self.from_channels_last(outputs), ops.squeeze(gates, (3, 4))
 
     def gates_shape(self, shape):

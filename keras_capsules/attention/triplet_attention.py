@@ -83,25 +83,12 @@ class TripletAttention(AttentionLayer):
             )
 
     def attend(self, inputs, mask, training):
-        height, width = self.position_axes(4)
-        total, all_gates = 0.0, []
-        for number, axis in enumerate(
-            (height, width, self.channel_axis(4))[: len(self.convolutions)]
-        ):
-            highest = ops.max(inputs, axis=axis, keepdims=True)
-            mean = ops.mean(at_least_float32(inputs), axis=axis, keepdims=True)
-            pooled = POOLED[number]
-            maps = [
-                ops.expand_dims(ops.squeeze(channels_first(self.to_channels_last(x)), pooled), 1)
-                for x in (highest, ops.cast(mean, inputs.dtype))
-            ]
-            maps = channels_last(ops.concatenate(maps, axis=1))
-            gates = self.normalizations[number](self.convolutions[number](maps), training=training)
-            gates = ops.squeeze(channels_first(self.gate_activation(gates)), 1)
-            spread = channels_last(ops.expand_dims(gates, pooled))
-            total = total + inputs * self.from_channels_last(spread)
-            all_gates.append(gates)
-        return total * (1.0 / len(all_gates)), tuple(all_gates)
+        all_gates = [self._gates(inputs, m, training) for m in range(len(self.convolutions))]
+        outputs = sum(
+            inputs * self.from_channels_last(channels_last(ops.expand_dims(gates, axis)))
+            for gates, axis in zip(all_gates, POOLED, strict=False)
+        )
+        return outputs * (1.0 / len(all_gates)), tuple(all_gates)
 
     def gates_shape(self, shape):
         batch, height, width, channels = shape
@@ -115,3 +102,16 @@ class TripletAttention(AttentionLayer):
             "spatial": self.spatial,
             "gate_activation": keras.activations.serialize(self.gate_activation),
         }
+
+    def _gates(self, inputs, number, training):
+        axis = (*self.position_axes(4), self.channel_axis(4))[number]
+        highest = ops.max(inputs, axis=axis, keepdims=True)
+        mean = ops.mean(at_least_float32(inputs), axis=axis, keepdims=True)
+        maps = [
+            ops.squeeze(channels_first(self.to_channels_last(x)), POOLED[number])
+            for x in (highest, ops.cast(mean, inputs.dtype))
+        ]
+        maps = ops.concatenate([ops.expand_dims(x, 1) for x in maps], axis=1)
+        gates = self.convolutions[number](channels_last(maps))
+        gates = self.gate_activation(self.normalizations[number](gates, training=training))
+        return ops.squeeze(channels_first(gates), 1)
