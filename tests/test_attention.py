@@ -5,7 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
-from conftest import gradient, to_numpy
+from conftest import gradient, once, to_numpy
 from reference import attention as reference
 
 import keras_capsules
@@ -47,6 +47,8 @@ NAMES = list(attention.ATTENTIONS)
 SEQUENCES = ["se", "sse", "scse", "ese", "eca", "cbam", "ge", "gc", "srm", "simam"]
 NORMALIZED = ["cbam", "ge", "sk", "ca", "srm", "triplet"]
 WITH_WEIGHTS = {"ge": {"variant": "theta_plus"}}  # Others have weights by default, or never.
+# JAX compiles for each dtype anew.
+POLICIES = ["mixed_float16", "mixed_bfloat16"][: 1 if keras.backend.backend() == "jax" else 2]
 RESNET50 = ((256, 3, 56), (512, 4, 28), (1024, 6, 14), (2048, 3, 7))
 
 
@@ -69,6 +71,19 @@ def randomize(layer, shape, generator):
     return weights
 
 
+def compiled(layer, **arguments):
+    """The call as one function, which JAX compiles faster than one operation after the other."""
+
+    def call(*inputs):
+        return layer(*inputs, **arguments)
+
+    if keras.backend.backend() != "jax":
+        return call
+    import jax
+
+    return jax.jit(call)
+
+
 def swap(x, data_format):
     return np.moveaxis(x, -1, 1) if data_format == "channels_first" else x
 
@@ -81,15 +96,13 @@ def test_equation(generator, name, arguments, shapes, taken, data_format):
         x = generator.normal(size=shape)
         inputs = swap(x, data_format).astype("float32")
         weights = randomize(layer, inputs.shape, generator)
-        found = to_numpy(layer(inputs, return_gates=True))
+        found = to_numpy(compiled(layer, return_gates=True)(inputs))
         options = {argument: arguments[argument] for argument in taken}
         expected, gates = getattr(reference, name)(
             inputs_of(inputs, data_format), weights, **options
         )
         close(found[0], swap(expected, data_format))
         keras.tree.map_structure(close, found[1], gates)
-        if shape is IMAGE:
-            close(to_numpy(layer(inputs)), found[0])
         symbolic = layer(keras.KerasTensor((None, *inputs.shape[1:])), return_gates=True)
         keras.tree.map_structure(
             lambda tensor, array: same(tensor.shape, (None, *array.shape[1:])), symbolic, found
@@ -114,11 +127,11 @@ def test_capsule_equation(generator, shape):
     layer = CapsuleSqueezeExcitation(reduction_ratio=2)
     poses = generator.normal(size=shape).astype("float32")
     weights = randomize(layer, shape, generator)
-    found, gates = to_numpy(layer(poses, return_gates=True))
+    found, gates = to_numpy(compiled(layer, return_gates=True)(poses))
     expected, expected_gates = reference.capsule(poses.astype("float64"), weights)
     close(found, expected)
     close(gates, expected_gates)
-    close(to_numpy(layer(poses)), expected)
+    close(to_numpy(compiled(layer)(poses)), expected)
     symbolic = layer(keras.KerasTensor((None, *shape[1:])), return_gates=True)
     assert [tensor.shape for tensor in symbolic] == [(None, *shape[1:]), (None, gates.shape[1])]
 
@@ -128,13 +141,14 @@ def test_absent_capsules(generator):
     poses = generator.normal(size=(2, 6, 4)).astype("float32")
     mask = np.array([[True] * 4 + [False] * 2, [True] * 6])
     randomize(layer, poses.shape, generator)
-    found, gates = to_numpy(layer(poses, mask=mask, return_gates=True))
-    silent = np.where(mask[:, :, None], poses, 0)
-    np.testing.assert_allclose(found[:, :4], to_numpy(layer(silent))[:, :4], atol=1e-6)
+    masked = compiled(layer, return_gates=True)
+    found, gates = to_numpy(masked(poses, mask))
+    silent = np.where(mask[:, :, None], poses, 0).astype("float32")
+    np.testing.assert_allclose(found[:, :4], to_numpy(compiled(layer)(silent))[:, :4], atol=1e-6)
     assert (found[0, 4:] == 0).all() and (gates[0, 4:] == 0).all() and (gates[mask] > 0).all()
     garbage = np.where(mask[:, :, None], poses, np.nan)
-    np.testing.assert_array_equal(to_numpy(layer(garbage, mask=mask)), found)
-    assert np.isfinite(gradient(layer, np.zeros_like(poses))).all()
+    np.testing.assert_array_equal(to_numpy(masked(garbage, mask)[0]), found)
+    assert np.isfinite(gradient(compiled(layer), np.zeros_like(poses))).all()
 
 
 @pytest.mark.parametrize("name", SEQUENCES)
@@ -143,11 +157,12 @@ def test_a_masked_sequence_equals_a_shorter_one(generator, name):
     x = generator.normal(size=(2, 6, 8)).astype("float32")
     randomize(layer, x.shape, generator)
     mask = np.array([[True] * 4 + [False] * 2] * 2)
-    masked = to_numpy(layer(x, mask=mask))
-    np.testing.assert_allclose(masked[:, :4], to_numpy(layer(x[:, :4])), atol=1e-6)
+    call = compiled(layer)
+    masked = to_numpy(call(x, mask))
+    np.testing.assert_allclose(masked[:, :4], to_numpy(call(x[:, :4])), atol=1e-6)
     garbage = np.where(mask[:, :, None], x, np.nan)
-    np.testing.assert_array_equal(to_numpy(layer(garbage, mask=mask))[:, :4], masked[:, :4])
-    assert np.isfinite(to_numpy(layer(x, mask=np.zeros((2, 6), "bool")))).all()
+    np.testing.assert_array_equal(to_numpy(call(garbage, mask))[:, :4], masked[:, :4])
+    assert np.isfinite(to_numpy(call(x, np.zeros((2, 6), "bool")))).all()
     with pytest.raises(ValueError, match="sequences only"):
         attention.get(name)(np.ones((2, 3, 3, 4), "float32"), mask=np.ones((2, 3), "bool"))
 
@@ -161,6 +176,7 @@ def test_hard_sigmoid_gate(generator):
     np.testing.assert_allclose(to_numpy(layer(x)), expected, atol=1e-5)
 
 
+@once
 @pytest.mark.parametrize(
     ("arguments", "width"),
     [
@@ -179,13 +195,14 @@ def test_reduced_width(arguments, width):
     assert layer.count_params() == 64 * width + width + width * 64 + 64
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("name", NAMES)
 def test_half_precision(name, policy):
     """A float16 sum over this map would be infinite, were it not done in float32."""
     layer = attention.get(name, dtype=policy)
     x = np.full((1, 16, 16, 4), 300.0, "float32")
-    tensors = keras.tree.flatten(layer(x, return_gates=True))
+    layer.build(x.shape)
+    tensors = keras.tree.flatten(compiled(layer, return_gates=True)(x))
     for tensor in tensors:
         assert keras.backend.standardize_dtype(tensor.dtype) == policy.removeprefix("mixed_")
         assert np.isfinite(to_numpy(keras.ops.cast(tensor, "float32"))).all()
@@ -198,8 +215,9 @@ def test_half_precision(name, policy):
 def test_finite_at_zero(name, shape):
     layer = attention.get(name)
     x = np.zeros(shape, "float32")
-    assert np.isfinite(to_numpy(layer(x))).all()
-    assert np.isfinite(gradient(layer, x)).all()
+    layer.build(shape)
+    assert np.isfinite(to_numpy(compiled(layer)(x))).all()
+    assert np.isfinite(gradient(compiled(layer), x)).all()
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("sk", "triplet")])
@@ -209,7 +227,9 @@ def test_positions_may_be_unknown(generator, name):
     image = keras.Input((None, None, 8))
     model = keras.Model(image, layer(image))
     assert model.output_shape == (None, None, None, 8)
-    np.testing.assert_allclose(to_numpy(model(x)), to_numpy(layer(x)), atol=1e-6)
+    np.testing.assert_allclose(
+        to_numpy(compiled(model)(x)), to_numpy(compiled(layer)(x)), atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", NORMALIZED)
@@ -219,7 +239,7 @@ def test_training_moves_the_normalization(generator, name):
     randomize(layer, IMAGE, generator)
     means = [weight for weight in layer.weights if weight.path.endswith("moving_mean")]
     before = [to_numpy(weight.value) for weight in means]
-    layer(x)
+    layer(x, training=False)
     assert all((to_numpy(m.value) == b).all() for m, b in zip(means, before, strict=True))
     layer(x, training=True)
     assert means and all((to_numpy(m.value) != b).any() for m, b in zip(means, before, strict=True))
@@ -285,6 +305,7 @@ def test_get():
             attention.get(other)
 
 
+@once
 def test_eca_kernel_sizes():
     sizes = {64: 3, 128: 5, 256: 5, 512: 5, 1024: 5, 2048: 7}
     for channels, size in sizes.items():
@@ -293,6 +314,7 @@ def test_eca_kernel_sizes():
         assert layer.count_params() == size
 
 
+@once
 @pytest.mark.parametrize(
     ("name", "arguments", "expected"),
     [
@@ -316,6 +338,7 @@ def test_parameters_in_resnet50(name, arguments, expected):
     assert total == expected
 
 
+@once
 def test_parameters_of_others():
     published = 0
     for (_, blocks, _), size in zip(RESNET50, (3, 5, 5, 7), strict=True):
@@ -353,6 +376,7 @@ def shape_for(short):
 every_layer = pytest.mark.parametrize("short", [*NAMES, "capsule"])
 
 
+@once
 @every_layer
 def test_keras_hub_config_that_the_constructor_refuses(short):
     for arguments in [{"name": None}, *(case[1] for case in CASES if case[0] == short)]:
@@ -376,13 +400,15 @@ def test_keras_cv_callables_in_the_config(short, generator):
     randomize(layer, x.shape, generator)
     again.build(x.shape)
     again.set_weights(layer.get_weights())
-    np.testing.assert_array_equal(to_numpy(again(x)), to_numpy(layer(x)))
+    np.testing.assert_array_equal(to_numpy(compiled(again)(x)), to_numpy(compiled(layer)(x)))
 
 
 @pytest.mark.parametrize("short", ["se", "scse", "cbam", "ge", "sk", "ca", "capsule"])
 def test_kimm_gate_dropped_without_activation(short, generator):
     x = generator.normal(size=shape_for(short)).astype("float32")
-    _, gates = make(short, activation=None)(x, return_gates=True)
+    layer = make(short, activation=None)
+    layer.build(x.shape)
+    _, gates = compiled(layer, return_gates=True)(x)
     for gate in keras.tree.flatten(to_numpy(gates)):
         assert (gate > 0).all() and (gate < 1).all()
 
@@ -400,12 +426,14 @@ def test_timm_light_cbam_ignores_the_gate(short, generator):
     multiply = {"fusion": "multiply"} if short == "gc" else {}
     layer = make(short, gate_activation=two, **multiply)
     x = generator.normal(size=shape_for(short)).astype("float32")
-    outputs, gates = to_numpy(layer(x, return_gates=True))
+    layer.build(x.shape)
+    outputs, gates = to_numpy(compiled(layer, return_gates=True)(x))
     assert short == "gc" or all((gate == 2).all() for gate in keras.tree.flatten(gates))
     factor = {"cbam": 4, "ca": 4}.get(short, 2)  # These two multiply twice.
     np.testing.assert_allclose(outputs, factor * x, rtol=1e-6)
 
 
+@once
 @every_layer
 def test_medicai_unregistered_and_sublayers_of_another_dtype(short):
     layer = make(short, dtype="mixed_bfloat16")
@@ -425,6 +453,6 @@ def test_keras_hub_layers_made_in_call(short):
     weights = [id(weight) for weight in layer.weights]
     assert all(child.built for child in layer._flatten_layers())
     assert weights or short == "simam"
-    layer(np.ones(shape_for(short), "float32"))
+    compiled(layer)(np.ones(shape_for(short), "float32"))
     assert [id(child) for child in layer._flatten_layers()] == children
     assert [id(weight) for weight in layer.weights] == weights

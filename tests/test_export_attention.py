@@ -1,0 +1,46 @@
+"""The attention family in one model: one conversion, one comparison."""
+
+import keras
+import onnx
+
+import export
+from keras_capsules import CapsuleSqueezeExcitation, attention
+
+
+def convolution(name):
+    return keras.layers.Conv2D(16, 3, padding="same", name=name)
+
+
+def test_every_attention_exports(tmp_path):
+    """Between convolutions none leaves a transpose: the one is that of the model's input."""
+    image, poses = keras.Input((8, 6, 3), name="image"), keras.Input((6, 4), name="poses")
+    x = convolution("first")(image)
+    capsules, gates = CapsuleSqueezeExcitation(name="layer_capsule")(poses, return_gates=True)
+    outputs = {"capsules": capsules, "capsule_gates": gates}
+    for name in attention.ATTENTIONS:
+        y = convolution(f"after_{name}")(attention.get(name, name=f"layer_{name}")(x))
+        outputs[name] = keras.layers.GlobalAveragePooling2D(name=f"pool_{name}")(y)
+    report = export.export_onnx(
+        keras.Model({"image": image, "poses": poses}, outputs), tmp_path / "model.onnx"
+    )
+    assert report.passed
+    nodes = onnx.load(tmp_path / "model.onnx").graph.node
+    operations = [node.op_type for node in nodes]
+    assert not set(operations) & {"Loop", "If", "Einsum", "Where", "Shape", "Gather"}
+    assert operations.count("Transpose") == 1
+    for name in attention.ATTENTIONS:
+        assert any(node.name.startswith(f"layer_{name}/") for node in nodes), name
+
+
+def test_squeeze_excitation_adds_no_transpose(tmp_path):
+    transposes = []
+    for layers in ([], [attention.get("se")]):
+        image = keras.Input((8, 6, 3), name="image")
+        x = convolution("first")(image)
+        for layer in layers:
+            x = layer(x)
+        model = keras.Model(image, convolution("second")(x))
+        report = export.export_onnx(model, tmp_path / f"{len(layers)}.onnx")
+        assert report.passed
+        transposes.append(report.file["operations"]["Transpose"])
+    assert transposes[0] == transposes[1] == 2  # Of the input and of the output.
