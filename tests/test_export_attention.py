@@ -11,24 +11,25 @@ def convolution(name):
     return keras.layers.Conv2D(16, 3, padding="same", name=name)
 
 
-def test_every_attention_exports(tmp_path):
+def test_every_attention_exports(tmp_path, generator):
     """Between convolutions none leaves a transpose: the one is that of the model's input."""
     image, poses = keras.Input((8, 6, 3), name="image"), keras.Input((6, 4), name="poses")
-    x = convolution("first")(image)
     capsules, gates = CapsuleSqueezeExcitation(name="layer_capsule")(poses, return_gates=True)
     outputs = {"capsules": capsules, "capsule_gates": gates}
     for name in attention.ATTENTIONS:
-        y = convolution(f"after_{name}")(attention.get(name, name=f"layer_{name}")(x))
-        outputs[name] = keras.layers.GlobalAveragePooling2D(name=f"pool_{name}")(y)
-    report = export.export_onnx(
-        keras.Model({"image": image, "poses": poses}, outputs), tmp_path / "model.onnx"
-    )
+        x = convolution(f"before_{name}")(image)
+        x = convolution(f"after_{name}")(attention.get(name, name=f"layer_{name}")(x))
+        outputs[name] = keras.layers.GlobalAveragePooling2D(name=f"pool_{name}")(x)
+    model = keras.Model({"image": image, "poses": poses}, outputs)
+    for weight in model.weights:  # As if trained: no zeros, which hide what they multiply.
+        weight.assign(weight + generator.uniform(0.02, 0.1, size=weight.shape))
+    report = export.export_onnx(model, tmp_path / "model.onnx")
     assert report.passed
     nodes = onnx.load(tmp_path / "model.onnx").graph.node
     operations = [node.op_type for node in nodes]
     assert not set(operations) & {"Loop", "If", "Einsum", "Where", "Shape", "Gather"}
     assert operations.count("Transpose") == 1
-    for name in attention.ATTENTIONS:
+    for name in (*attention.ATTENTIONS, "capsule"):
         assert any(node.name.startswith(f"layer_{name}/") for node in nodes), name
 
 

@@ -113,10 +113,15 @@ class AttentionLayer(keras.layers.Layer):
     def from_channels_last(self, x):
         return channels_first(x) if self.data_format == "channels_first" else x
 
-    def gate_channels(self, inputs, gates):
-        """Multiplies by gates `(batch, 1..., channels)` and returns them as `(batch, channels)`."""
-        outputs = inputs * self.from_channels_last(gates)
-        return outputs, ops.reshape(gates, (-1, gates.shape[-1]))
+    def gate_channels(self, inputs, logits):
+        """Multiplies by gates, of logits `(batch, 1..., channels)`, and returns both.
+
+        The activation runs in ONNX's layout: tf2onnx fails to move the transpose behind a
+        convolution past an added scalar, the 3 of a hard sigmoid, and then moves none at all.
+        """
+        gates = self.gate_activation(channels_first(logits))
+        outputs = inputs * self.from_channels_last(channels_last(gates))
+        return outputs, ops.reshape(gates, (-1, gates.shape[1]))
 
     def present(self, inputs, mask):
         """The mask, or `None`, with an axis for the channels."""

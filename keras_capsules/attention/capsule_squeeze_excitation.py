@@ -101,11 +101,11 @@ class CapsuleSqueezeExcitation(layers.Layer):
         flat = ops.reshape(poses, (-1, capsules, shape[-1]))
         if mask is not None:
             mask = ops.reshape(ops.cast(mask, "bool"), (-1, capsules))
-            flat = ops.where(mask[:, :, None], flat, 0.0)
+            flat = ops.where(ops.expand_dims(mask, 2), flat, 0.0)
         gates = self.excite(self.reduce(capsule_length(flat)))
         if mask is not None:
             gates = ops.where(mask, gates, 0.0)
-        outputs = ops.reshape(flat * gates[:, :, None], (-1, *shape))
+        outputs = ops.reshape(flat * ops.expand_dims(gates, 2), (-1, *shape))
         return (outputs, gates) if return_gates else outputs
 
     def compute_output_shape(self, poses_shape):

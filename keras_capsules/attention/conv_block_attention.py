@@ -95,9 +95,7 @@ class ConvBlockAttention(ReducingAttention):
         present = self.present(inputs, mask)
         squeezed = self.excite(self.reduce(self.squeeze(inputs, mask)))
         highest = self.excite(self.reduce(self._maximum(inputs, present)))
-        weighed, channel_gates = self.gate_channels(
-            inputs, self.gate_activation(squeezed + highest)
-        )
+        weighed, channel_gates = self.gate_channels(inputs, squeezed + highest)
         axis = self.channel_axis(len(inputs.shape))
         maps = [
             ops.max(weighed, axis=axis, keepdims=True),

@@ -61,8 +61,7 @@ class EffectiveSqueezeExcitation(AttentionLayer):
         self.excite = self.convolution(one, shape[-1], "excite", use_bias=self.use_bias)
 
     def attend(self, inputs, mask, training):
-        gates = self.gate_activation(self.excite(self.squeeze(inputs, mask)))
-        return self.gate_channels(inputs, gates)
+        return self.gate_channels(inputs, self.excite(self.squeeze(inputs, mask)))
 
     def get_config(self):
         return {

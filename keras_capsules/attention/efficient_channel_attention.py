@@ -82,9 +82,9 @@ class EfficientChannelAttention(AttentionLayer):
     def attend(self, inputs, mask, training):
         squeezed = channels_first(self.squeeze(inputs, mask))
         channels = squeezed.shape[1]
-        gates = self.excite(ops.reshape(squeezed, (-1, channels, 1)))
-        gates = ops.reshape(gates, (-1, channels, *[1] * (len(inputs.shape) - 2)))
-        return self.gate_channels(inputs, self.gate_activation(channels_last(gates)))
+        logits = self.excite(ops.reshape(squeezed, (-1, channels, 1)))
+        logits = ops.reshape(logits, (-1, channels, *[1] * (len(inputs.shape) - 2)))
+        return self.gate_channels(inputs, channels_last(logits))
 
     def get_config(self):
         return {

@@ -131,21 +131,19 @@ class GatherExcite(ReducingAttention):
                 f'variant="theta_minus". Received: extent={self.extent}, variant="{self.variant}"'
             )
         if self.variant != "theta_minus":
-            gates = self._gather_by_weights(self.to_channels_last(inputs), training)
+            gathered = self._gather_by_weights(self.to_channels_last(inputs), training)
         elif self.extent:
-            gates = self._gather_by_means(self.to_channels_last(inputs))
+            gathered = self._gather_by_means(self.to_channels_last(inputs))
         else:
-            gates = self.squeeze(inputs, mask)
+            gathered = self.squeeze(inputs, mask)
         if self.variant == "theta_plus":
-            gates = self.excite(self.reduce(self.activation(gates)))
-        gates = self.gate_activation(gates)
+            gathered = self.excite(self.reduce(self.activation(gathered)))
         if not self.extent:
-            return self.gate_channels(inputs, gates)
-        spread = gates
+            return self.gate_channels(inputs, gathered)
+        gates = spread = self.gate_activation(gathered)
         sizes = self.shape_with_channels_last(inputs.shape)[1:-1]
         for axis, size in enumerate(sizes, start=1):
-            gathered = gates.shape[axis]
-            nearest = [position * gathered // size for position in range(size)]
+            nearest = [position * gates.shape[axis] // size for position in range(size)]
             spread = ops.take(spread, nearest, axis=axis)
         return inputs * self.from_channels_last(spread), gates
 

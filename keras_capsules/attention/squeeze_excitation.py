@@ -56,5 +56,4 @@ class SqueezeExcitation(ReducingAttention):
 
     def attend(self, inputs, mask, training):
         squeezed = self.squeeze(inputs, mask)
-        gates = self.gate_activation(self.excite(self.reduce(squeezed)))
-        return self.gate_channels(inputs, gates)
+        return self.gate_channels(inputs, self.excite(self.reduce(squeezed)))

@@ -64,8 +64,8 @@ class StyleRecalibration(AttentionLayer):
         mean, _, variance = self.variance(inputs, mask)
         style = at_least_float32(self.mean_weight) * mean
         style = style + at_least_float32(self.deviation_weight) * ops.sqrt(variance + 1e-5)
-        gates = self.normalize(ops.cast(style, inputs.dtype), training=training)
-        return self.gate_channels(inputs, self.gate_activation(gates))
+        logits = self.normalize(ops.cast(style, inputs.dtype), training=training)
+        return self.gate_channels(inputs, logits)
 
     def get_config(self):
         return {
