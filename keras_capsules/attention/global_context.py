@@ -107,7 +107,8 @@ class GlobalContext(ReducingAttention):
             logits = ops.where(present, logits, -1e9)
         axes = self.position_axes(len(inputs.shape))
         weights = ops.exp(logits - ops.max(logits, axis=axes, keepdims=True))
-        weights = weights / ops.sum(weights, axis=axes, keepdims=True)
+        # A reciprocal and not a division: tf2onnx moves no transposes past divisions.
+        weights = weights * ops.reciprocal(ops.sum(weights, axis=axes, keepdims=True))
         context = ops.sum(at_least_float32(values) * weights, axis=axes, keepdims=True)
         context = ops.cast(self.to_channels_last(context), inputs.dtype)
         outputs = inputs
