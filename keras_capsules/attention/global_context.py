@@ -3,7 +3,7 @@
 import keras
 from keras import layers, ops
 
-from keras_capsules.attention.base import ReducingAttention
+from keras_capsules.attention.base import ReducingAttention, channels_first, channels_last
 from keras_capsules.ops import at_least_float32
 
 FUSIONS = ("add", "multiply", "both")
@@ -100,16 +100,11 @@ class GlobalContext(ReducingAttention):
     def attend(self, inputs, mask, training):
         present = self.present(inputs, mask)
         values = inputs if present is None else ops.where(present, inputs, 0.0)
-        logits = at_least_float32(
-            self.from_channels_last(self.attention(self.to_channels_last(values)))
-        )
-        if present is not None:
-            logits = ops.where(present, logits, -1e9)
+        logits = self.attention(self.to_channels_last(values))
+        weights = self._softmax(at_least_float32(channels_first(logits)), mask)
+        spread = self.from_channels_last(channels_last(weights))
         axes = self.position_axes(len(inputs.shape))
-        weights = ops.exp(logits - ops.max(logits, axis=axes, keepdims=True))
-        # A reciprocal and not a division: tf2onnx moves no transposes past divisions.
-        weights = weights * ops.reciprocal(ops.sum(weights, axis=axes, keepdims=True))
-        context = ops.sum(at_least_float32(values) * weights, axis=axes, keepdims=True)
+        context = ops.sum(at_least_float32(values) * spread, axis=axes, keepdims=True)
         context = ops.cast(self.to_channels_last(context), inputs.dtype)
         outputs = inputs
         if self.fusion != "add":
@@ -117,14 +112,21 @@ class GlobalContext(ReducingAttention):
             outputs = outputs * self.from_channels_last(gates)
         if self.fusion != "multiply":
             outputs = outputs + self.from_channels_last(self._apply(self.add, context))
-        weights = ops.squeeze(weights, self.channel_axis(len(inputs.shape)))
-        return outputs, ops.cast(weights, inputs.dtype)
+        return outputs, ops.cast(ops.squeeze(weights, 1), inputs.dtype)
 
     def gates_shape(self, shape):
         return shape[:-1]
 
     def get_config(self):
         return {**super().get_config(), "fusion": self.fusion}
+
+    def _softmax(self, logits, mask):
+        """Over the positions of logits `(batch, 1, positions...)`, of which there may be any."""
+        if mask is not None:
+            logits = ops.where(ops.expand_dims(ops.cast(mask, "bool"), 1), logits, -1e9)
+        axes = tuple(range(2, len(logits.shape)))
+        weights = ops.exp(logits - ops.max(logits, axis=axes, keepdims=True))
+        return weights / ops.sum(weights, axis=axes, keepdims=True)
 
     def _transform(self, shape, name, initializer):
         channels, width = shape[-1], self.reduced_width(shape[-1])
