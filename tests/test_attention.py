@@ -155,7 +155,8 @@ def test_absent_capsules(generator):
 
 @pytest.mark.parametrize("name", SEQUENCES)
 def test_a_masked_sequence_equals_a_shorter_one(generator, name):
-    layer = attention.get(name)
+    narrow = "reduced_channels" in attention.get(name).get_config()
+    layer = attention.get(name, **({"reduced_channels": 4} if narrow else {}))
     x = generator.normal(size=(2, 6, 8)).astype("float32")
     randomize(layer, x.shape, generator)
     mask = np.array([[True] * 4 + [False] * 2] * 2)
