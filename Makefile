@@ -18,7 +18,9 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 demo: .venv/installed-demo-$(KERAS_BACKEND)
 	$(BIN)/python examples/quickstart.py
 
-test: $(BACKENDS:%=test-%)
+# Two at a time: each keeps about one core busy.
+test: .venv/installed-dev
+	$(MAKE) --jobs=2 --output-sync=target $(BACKENDS:%=test-%)
 
 $(BACKENDS:%=test-%): test-%: .venv/installed-dev
 	KERAS_BACKEND=$* $(BIN)/python -m pytest -q

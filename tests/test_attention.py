@@ -124,7 +124,7 @@ def same(found, expected):
     assert tuple(found) == tuple(expected)
 
 
-@pytest.mark.parametrize("shape", [(3, 6, 5), (1, 2, 2, 3, 5)])
+@pytest.mark.parametrize("shape", [(3, 6, 5), (2, 3, 2, 5), (1, 2, 2, 3, 5)])
 def test_capsule_equation(generator, shape):
     layer = CapsuleSqueezeExcitation(reduction_ratio=2)
     poses = generator.normal(size=shape).astype("float32")

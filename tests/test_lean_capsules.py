@@ -90,6 +90,13 @@ def test_half_precision_and_config(generator):
     assert again.implementation == "lean" and again.get_config() == layers[1].get_config()
 
 
+def test_a_mask_of_the_wrong_shape(generator):
+    layers, poses, _ = pair(generator)
+    for layer in layers:
+        with pytest.raises(ValueError, match=r"mask.shape=\(2, 5\)"):
+            layer(poses, mask=np.ones((2, 5), "bool"))
+
+
 def test_routings_that_look_at_each_vote_are_refused():
     for name in set(routing.ROUTINGS) - set(LEAN):
         with pytest.raises(ValueError, match="only sum votes"):

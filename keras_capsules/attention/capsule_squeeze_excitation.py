@@ -73,7 +73,7 @@ class CapsuleSqueezeExcitation(layers.Layer):
         self.supports_masking = True
 
     def build(self, poses_shape):
-        if len(poses_shape) not in (3, 5):
+        if len(poses_shape) not in (3, 4, 5):
             raise ValueError(
                 f"{self.name} expects poses (batch, num_capsules, capsule_dim) or a grid "
                 "(batch, height, width, types, capsule_dim). "

@@ -129,7 +129,7 @@ class CapsuleLayer(VotingLayer):
             if activations is not None:
                 activations = ops.reshape(activations, (-1, num_in))
         if self.implementation == "lean":
-            votes = self._lean_votes(poses, mask, training)
+            votes = self._lean_votes(poses, training)
         else:
             votes = self._votes(poses, self.kernel)
             votes = votes if self.bias is None else votes + self.bias[:, None, :]
@@ -178,17 +178,14 @@ class CapsuleLayer(VotingLayer):
             )
         return batch, num_in, in_dim
 
-    def _lean_votes(self, poses, mask, training):
-        present = None
-        poses = at_least_float32(poses)
-        if mask is not None:
-            present = ops.cast(mask, poses.dtype)
-            poses = ops.where(ops.cast(mask, "bool")[:, :, None], poses, 0.0)
+    def _lean_votes(self, poses, training):
         num_in, in_dim = poses.shape[1:]
+        rows = (-1, num_in or ops.shape(poses)[1], self.rows, in_dim // self.rows)
+        poses, kernel = at_least_float32(poses), at_least_float32(self.kernel)
         return LeanVotes(
-            ops.reshape(poses, (-1, num_in or ops.shape(poses)[1], self.rows, in_dim // self.rows)),
-            *(at_least_float32(w) for w in (self.kernel, self.bias) if w is not None),
-            present=present,
+            ops.transpose(ops.reshape(poses, rows), (0, 2, 1, 3)),
+            ops.transpose(kernel, (1, 0, 2, 3)),
+            bias=None if self.bias is None else at_least_float32(self.bias),
             dtype=self.compute_dtype,
             unroll=not training,
         )

@@ -22,7 +22,8 @@ class DeadCapsuleRate(keras.metrics.Metric):
         y_true: Ignored, as by `CouplingEntropy`.
         y_pred: Lengths or explicit activations `(batch, num_capsules)`, or poses
             `(batch, num_capsules, capsule_dim)`, or a grid of poses
-            `(batch, height, width, types, capsule_dim)`. All but the batch must be fixed.
+            `(batch, height, width, types, capsule_dim)` or `(batch, length, types, capsule_dim)`.
+            All but the batch must be fixed.
         sample_weight: Ignored.
 
     Raises:
@@ -46,7 +47,7 @@ class DeadCapsuleRate(keras.metrics.Metric):
 
     def update_state(self, y_true, y_pred=None, sample_weight=None):
         capsules = at_least_float32(y_true if y_pred is None else y_pred)
-        if len(capsules.shape) not in (2, 3, 5):
+        if len(capsules.shape) not in (2, 3, 4, 5):
             raise ValueError(
                 "DeadCapsuleRate expects lengths (batch, num_capsules), poses (batch, "
                 "num_capsules, capsule_dim) or a grid of poses (batch, height, width, types, "

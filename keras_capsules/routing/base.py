@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_capsules.ops import at_least_float32
-from keras_capsules.routing.votes import LeanVotes
+from keras_capsules.routing.votes import LeanVotes, without_absent
 
 # Added to sums of weights that divide, so that no child at all gives zeros.
 TINY = 1e-12
@@ -92,14 +92,13 @@ class Routing(keras.layers.Layer):
         """
         self._check_children(votes.shape[2], activations, poses, mask)
         dtype = votes.dtype
-        lean = isinstance(votes, LeanVotes)
-        votes = votes if lean else at_least_float32(votes)
+        if not isinstance(votes, LeanVotes):  # These compute in float32 from the start.
+            votes = at_least_float32(votes)
         if activations is not None:
             activations = at_least_float32(activations)
         if mask is not None:
             mask = ops.cast(mask, "bool")
-            if not lean:  # Those of absent children are zero from the start.
-                votes = ops.where(mask[:, None, :, None], votes, 0.0)
+            votes = without_absent(votes, mask)
             if activations is not None:
                 activations = ops.where(mask, activations, 0.0)
         options = {} if competition is None else {"competition": competition}

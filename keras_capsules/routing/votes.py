@@ -47,6 +47,13 @@ def mean_component(votes):
     return votes.mean_component() if isinstance(votes, LeanVotes) else ops.mean(votes, axis=3)
 
 
+def without_absent(votes, mask):
+    """Returns votes that are zero where the boolean mask `(batch, num_in)` is false."""
+    if isinstance(votes, LeanVotes):
+        return votes.masked(mask)
+    return ops.where(mask[:, None, :, None], votes, 0.0)
+
+
 def equal_shares(votes, share):
     """Returns the coupling that is `share` everywhere, `(batch, num_out, num_in)`."""
     if isinstance(votes, LeanVotes):
@@ -67,26 +74,32 @@ class LeanVotes:
     where the votes would take `num_out * dim / in_dim` times the poses.
 
     Args:
-        poses: Tensor `(batch, num_in, rows, in_dim)`, zeros for absent children.
-        kernel: Tensor `(num_in, num_out, in_dim, columns)`, or with 1 in place of `num_in`.
+        poses: Tensor `(batch, rows, num_in, in_dim)`.
+        kernel: Tensor `(num_out, num_in, in_dim, columns)`, or with 1 in place of `num_in`.
         bias: Tensor `(num_out, rows * columns)` or `None`.
-        present: Tensor `(batch, num_in)`, zero for absent children, or `None`.
+        present: Tensor `(batch, 1, num_in)`, zero where a child is absent, or `None`.
         dtype: String. That of the votes, if they were stored.
         unroll: Boolean. Whether to write the loop over the parents out, so that the graph has
             none; compiled training is leaner with a loop.
     """
 
     def __init__(self, poses, kernel, bias=None, present=None, dtype=None, unroll=False):
-        self.poses = ops.transpose(poses, (0, 2, 1, 3))
-        self.rows, self.num_in, self.in_dim = self.poses.shape[1:]
-        self.shared = kernel.shape[0] == 1
-        self.num_out, self.columns = kernel.shape[1], kernel.shape[3]
-        self.kernel = ops.transpose(kernel, (1, 0, 2, 3))
+        self.poses = poses
+        self.kernel = kernel
         self.bias = bias
-        self.present = None if present is None else ops.expand_dims(present, 1)
-        self.unroll = unroll
+        self.present = present
         self.dtype = dtype or poses.dtype
-        self.shape = (None, self.num_out, self.num_in, self.rows * self.columns)
+        self.unroll = unroll
+        self.rows, num_in = poses.shape[1:3]
+        self.num_out, self.columns = kernel.shape[0], kernel.shape[3]
+        self.shared = kernel.shape[1] == 1
+        self.shape = (poses.shape[0], self.num_out, num_in, self.rows * self.columns)
+
+    def masked(self, mask):
+        """Returns the votes of those children alone for which `(batch, num_in)` is true."""
+        poses = ops.where(mask[:, None, :, None], self.poses, 0.0)
+        present = ops.cast(ops.expand_dims(mask, 1), poses.dtype)
+        return LeanVotes(poses, self.kernel, self.bias, present, self.dtype, self.unroll)
 
     def total(self):
         return self.combine(self.equal_shares(1.0))
