@@ -199,6 +199,19 @@ def test_one_position_is_what_a_capsule_layer_does(generator):
     np.testing.assert_allclose(found, to_numpy(dense(poses)), atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["dynamic", "em"])
+def test_a_layer_takes_grids_of_other_sizes(generator, name):
+    layer, _ = built(generator, (5, 4), routing=name, kernel_size=3)
+    other, inputs = built(generator, (4, 6), routing=name, kernel_size=3)
+    other.set_weights(layer.get_weights())
+    for one, two in zip(
+        keras.tree.flatten(evaluate(layer, inputs)),
+        keras.tree.flatten(evaluate(other, inputs)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one, two)
+
+
 @pytest.mark.parametrize("name", ["dynamic", "em", "variational_bayes"])
 def test_samples_do_not_see_their_batch(generator, name):
     layer, inputs = built(generator, (5, 4), routing=name, kernel_size=3)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from pathlib import Path
 
 import custom_layers
 import keras
@@ -224,7 +225,9 @@ def test_a_killed_export_leaves_the_old_file(saved_capsnet, tmp_path, kill):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
-    time.sleep(4)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while process.poll() is None and not children.read_text():
+        time.sleep(0.05)  # Until the conversion has begun.
     process.send_signal(kill)
     assert process.wait(60) == {signal.SIGTERM: 143, signal.SIGINT: 130}[kill]
     assert b"Traceback" not in process.stderr.read()

@@ -2,11 +2,13 @@
 
 import keras
 import onnx
+from conftest import once
 
 import export
 from keras_capsules import CapsuleLayer, routing
 
 
+@once
 def test_every_routing_exports(tmp_path):
     poses = keras.Input((9, 5), name="poses")
     logits = keras.Input((9,), name="logits")

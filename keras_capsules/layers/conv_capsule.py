@@ -55,7 +55,9 @@ class ConvCapsule(VotingLayer):
 
     def build(self, input_shape):
         batch, *_, num_in, in_dim = self._check_shape(input_shape)
-        fields = self._fields(input_shape)
+        # Made here, because torch.compile cannot follow how they are made.
+        self.fields = fields = self._fields(input_shape)
+        self.competition = self._competition(fields)
         children = fields.taps * num_in
         self._add_weights(self.kernel_size, (num_in,), in_dim, children)
         self._build_routing(batch, children, in_dim)
@@ -64,7 +66,10 @@ class ConvCapsule(VotingLayer):
     def call(self, inputs, return_coupling=False):
         poses, activations = split_pair(inputs)
         *_, num_in, in_dim = self._check_shape(poses.shape)
-        fields = self._fields(poses.shape)
+        fields, competition = self.fields, self.competition
+        if tuple(poses.shape[1 : 1 + self.rank]) != fields.grid:
+            fields = self._fields(poses.shape)
+            competition = self._competition(fields)
         children = fields.taps * num_in
         # Cells become members of the batch, and the children they see its axis of children.
         poses = ops.reshape(poses, (-1, fields.grid_size, num_in * in_dim))
@@ -72,8 +77,6 @@ class ConvCapsule(VotingLayer):
         if activations is not None:
             activations = ops.reshape(activations, (-1, fields.grid_size, num_in))
             activations = ops.reshape(fields.gather(activations), (-1, children))
-        competes = self.routing.competes_across_cells
-        competition = AcrossCells(fields) if competes else None
         parents, presence, coupling = self.routing.call_parents_first(
             self._window_votes(poses, fields), activations, poses, competition=competition
         )
@@ -84,7 +87,7 @@ class ConvCapsule(VotingLayer):
         if not return_coupling:
             return output
         coupling = ops.reshape(coupling, (*grid, fields.taps, num_in * self.num_capsules))
-        if not fields.present.all():
+        if not fields.complete:
             seen = fields.present.reshape(*fields.cells, fields.taps, 1)
             coupling = ops.where(seen, coupling, 0.0)
         return output, ops.reshape(coupling, (*grid, children, self.num_capsules))
@@ -123,6 +126,9 @@ class ConvCapsule(VotingLayer):
         grid = self._check_shape(input_shape)[1 : 1 + self.rank]
         return ReceptiveFields(grid, self.kernel_size, self.strides, self.padding)
 
+    def _competition(self, fields):
+        return AcrossCells(fields) if self.routing.competes_across_cells else None
+
     def _window_votes(self, poses, fields):
         """Computes the votes `(batch * num_cells, num_capsules, taps * num_in, capsule_dim)`."""
         children, in_dim = poses.shape[1:]
@@ -139,7 +145,7 @@ class ConvCapsule(VotingLayer):
             votes = votes + self.bias[:, None, :]
         if self.coordinate_addition:
             votes = votes + ops.cast(self._coordinates(num_in), votes.dtype)
-        if fields.present.all() or not (self.use_bias or self.coordinate_addition):
+        if fields.complete or not (self.use_bias or self.coordinate_addition):
             return votes
         # Nobody beyond the edge votes, neither by a bias nor by a coordinate.
         seen = np.repeat(fields.present.reshape(len(fields.present) // fields.taps, -1), num_in, 1)

@@ -22,12 +22,15 @@ class ReceptiveFields:
         taps: Integer. Positions in one window.
         positions: Integer array `(num_cells * taps,)`. The position on the flattened grid that
             each tap sees; beyond the edge the size of the grid, one past the last.
+        present: Boolean array `(num_cells * taps,)`. Where a tap sees a position.
+        complete: Boolean. Whether all of them do.
 
     Raises:
         ValueError: If the kernel is larger than the grid.
     """
 
     def __init__(self, grid, kernel_size, strides, padding):
+        self.grid = tuple(grid)
         self.grid_size = math.prod(grid)
         positions = np.arange(self.grid_size, dtype="int32").reshape(grid)
         if padding == "same":
@@ -48,6 +51,8 @@ class ReceptiveFields:
         self.taps = math.prod(kernel_size)
         self.positions = windows.reshape(-1)
         self.present = self.positions < self.grid_size
+        self.complete = bool(self.present.all())
+        self.unchanged = np.array_equal(self.positions, np.arange(self.grid_size))
 
     def gather(self, values):
         """Takes the windows of values on a flattened grid, with zeros beyond its edge.
@@ -58,9 +63,9 @@ class ReceptiveFields:
         Returns:
             Tensor `(batch, num_cells * taps, ...)`.
         """
-        if np.array_equal(self.positions, np.arange(self.grid_size)):
+        if self.unchanged:
             return values
-        if not self.present.all():
+        if not self.complete:
             values = ops.pad(values, [(0, 0), (0, 1)] + [(0, 0)] * (len(values.shape) - 2))
         return ops.take(values, self.positions, axis=1)
 
