@@ -77,6 +77,37 @@ def get(identifier: "str | dict | keras.layers.Layer", **kwargs) -> keras.layers
     return identifier
 
 
+def clone(
+    identifier: "str | dict | keras.layers.Layer", prefix: str, **overrides
+) -> keras.layers.Layer:
+    """Returns a fresh layer with the arguments of `identifier`, for one more place in a model.
+
+    Args:
+        identifier: As in `get`. An instance stands for its config; its weights are not taken.
+        prefix: String. The name is this, an underscore and the short name of the class, or the
+            name of the layer where the class has no short name.
+        **overrides: Arguments that replace those of `identifier` if it has them.
+
+    Returns:
+        A `keras.layers.Layer`, not built.
+
+    Raises:
+        ValueError: As `get` does.
+
+    Example:
+
+    >>> prototype = keras_capsules.attention.get("se", reduction_ratio=8)
+    >>> layer = keras_capsules.attention.clone(prototype, "block_1")
+    >>> layer.name, layer.reduction_ratio
+    ('block_1_se', 8)
+    """
+    prototype = get(identifier)
+    config = prototype.get_config()
+    config |= {key: value for key, value in overrides.items() if key in config}
+    short = {kind: name for name, kind in ATTENTIONS.items()}.get(type(prototype), prototype.name)
+    return type(prototype).from_config(config | {"name": f"{prefix}_{short}"})
+
+
 __all__ = [
     "ATTENTIONS",
     "CapsuleSqueezeExcitation",
@@ -93,5 +124,6 @@ __all__ = [
     "SqueezeExcitation",
     "StyleRecalibration",
     "TripletAttention",
+    "clone",
     "get",
 ]
