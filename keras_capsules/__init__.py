@@ -1,6 +1,16 @@
 """Capsule and squeeze-and-excitation layers for Keras 3."""
 
-from keras_capsules import attention, callbacks, layers, losses, metrics, models, ops, routing
+from keras_capsules import (
+    attention,
+    callbacks,
+    explain,
+    layers,
+    losses,
+    metrics,
+    models,
+    ops,
+    routing,
+)
 from keras_capsules.attention import (
     CapsuleSqueezeExcitation,
     ConcurrentSqueezeExcitation,
@@ -54,6 +64,7 @@ from keras_capsules.routing import (
     UniformRouting,
     VariationalBayesRouting,
 )
+from keras_capsules.surgery import insert_attention
 
 __version__ = "0.1.0"
 
@@ -108,7 +119,9 @@ __all__ = [
     "callbacks",
     "capsule_length",
     "create_model",
+    "explain",
     "exponential_squash",
+    "insert_attention",
     "layers",
     "list_models",
     "losses",

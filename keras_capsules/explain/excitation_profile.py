@@ -1,0 +1,158 @@
+"""How the gates of squeeze-and-excitation differ between classes."""
+
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from keras_capsules.attention.base import AttentionLayer
+
+
+class ExcitationProfile(NamedTuple):
+    """Gates by class, each a dictionary of arrays by the layer's name, in the model's order.
+
+    Attributes:
+        classes: Array of the labels that occur, ascending: one for each row below.
+        mean: Mean gates of the images of a class, `(classes, channels)`.
+        deviation: Their standard deviation within the class (over `n`), `(classes, channels)`.
+        overall: Mean over the classes, each counting the same, `(channels,)`.
+    """
+
+    classes: np.ndarray
+    mean: dict[str, np.ndarray]
+    deviation: dict[str, np.ndarray]
+    overall: dict[str, np.ndarray]
+
+
+def excitation_profile(model, x, y, layers=None, batch_size: int = 32) -> ExcitationProfile:
+    """Computes the mean gate of each channel for each class, and its spread within the class.
+
+    Early blocks usually gate all classes alike and late ones each class differently; a block whose
+    gates are all near one could be left out.
+
+    Args:
+        model: Functional `keras.Model`, of the zoo, of `insert_attention` or of your own, with
+            layers that have one gate for each channel: `SqueezeExcitation`,
+            `EffectiveSqueezeExcitation`, `EfficientChannelAttention`, `StyleRecalibration`,
+            `GatherExcite` of the global extent, and the channels' half of
+            `ConcurrentSqueezeExcitation` and `ConvBlockAttention`. It stays as it is.
+        x: Inputs as `model.predict` takes them, arrays.
+        y: Integer labels `(len(x),)`.
+        layers: Names of such layers, or `None`, the default, for all.
+        batch_size: Integer. Defaults to `32`.
+
+    Returns:
+        An `ExcitationProfile`.
+
+    Raises:
+        ValueError: If the model has no such layers, if one of `layers` is none, or if `y` does not
+            hold one integer for each input.
+
+    Example:
+
+    >>> model = keras_capsules.create_model("se_resnet20", filters=(4, 8), blocks=1)
+    >>> x = np.random.default_rng(0).random((6, 32, 32, 3))
+    >>> profile = keras_capsules.explain.excitation_profile(model, x, [0, 0, 0, 1, 1, 7])
+    >>> profile.classes.tolist(), list(profile.mean)
+    ([0, 1, 7], ['stage_1_block_1_se', 'stage_2_block_1_se'])
+    >>> profile.mean["stage_2_block_1_se"].shape
+    (3, 8)
+
+    Reference:
+        Hu, Shen, Albanie, Sun, Wu, 2018, arXiv 1709.01507, figures 6 and 7 of its version 4.
+    """
+    y, count = np.asarray(y), len(keras.tree.flatten(x)[0])
+    if y.shape != (count,) or not np.issubdtype(y.dtype, np.integer):
+        raise ValueError(
+            f"`y` must be {count} integers, one label for each input; of one-hot rows take "
+            f"`y.argmax(-1)`. Received: y of shape {y.shape} and dtype {y.dtype}"
+        )
+    gates = _gates(model, _chosen(model, layers), x, batch_size)
+    classes = np.unique(y)
+    mean = {name: np.stack([g[y == c].mean(0) for c in classes]) for name, g in gates.items()}
+    deviation = {name: np.stack([g[y == c].std(0) for c in classes]) for name, g in gates.items()}
+    overall = {name: by_class.mean(0) for name, by_class in mean.items()}
+    return ExcitationProfile(classes, mean, deviation, overall)
+
+
+def plot_excitation_profile(profile: ExcitationProfile, deviation: bool = False):
+    """Draws the mean gates over the channels, one axes for each layer and one line for each class.
+
+    Args:
+        profile: An `ExcitationProfile`.
+        deviation: Boolean. Whether to shade one standard deviation within the class around each
+            line. Defaults to `False`.
+
+    Returns:
+        A `matplotlib.figure.Figure`, to save by `figure.savefig`.
+
+    Raises:
+        ImportError: If matplotlib is missing.
+
+    Example:
+
+    >>> model = keras_capsules.create_model("se_resnet20", filters=(4, 8), blocks=1)
+    >>> x = np.random.default_rng(0).random((4, 32, 32, 3))
+    >>> profile = keras_capsules.explain.excitation_profile(model, x, [0, 0, 1, 1])
+    >>> figure = keras_capsules.explain.plot_excitation_profile(profile)
+    >>> len(figure.axes)
+    2
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            "Plots need matplotlib. Install it with `pip install 'keras-capsules[explain]'`."
+        ) from error
+    count = len(profile.mean)
+    columns = min(count, 3)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(4 * columns, 3 * rows), layout="constrained")
+    for number, (name, means) in enumerate(profile.mean.items(), start=1):
+        axes = figure.add_subplot(rows, columns, number, title=name, xlabel="channel")
+        axes.set(ylabel="mean gate")
+        channels = np.arange(means.shape[1])
+        for label, line, spread in zip(
+            profile.classes, means, profile.deviation[name], strict=True
+        ):
+            axes.plot(channels, line, linewidth=1, label=str(label))
+            if deviation:
+                axes.fill_between(channels, line - spread, line + spread, alpha=0.2)
+        axes.plot(channels, profile.overall[name], "k--", linewidth=1, label="all")
+    figure.axes[0].legend(title="class", fontsize="small")
+    return figure
+
+
+def _chosen(model, names):
+    known = [layer for layer in model.layers if _has_channel_gates(layer)]
+    unknown = set(names or ()) - {layer.name for layer in known}
+    if unknown or not known:
+        raise ValueError(
+            "`layers` must name layers with one gate for each channel, in the model itself and not "
+            f"in models nested in it. It has {[layer.name for layer in known]}. "
+            f"Received: layers={names}"
+        )
+    return [layer for layer in known if names is None or layer.name in names]
+
+
+def _has_channel_gates(layer):
+    if not isinstance(layer, AttentionLayer):
+        return False
+    shapes = layer.gates_shape((None, 3, 5, 7))
+    return (shapes[0] if isinstance(shapes, list) else shapes) == (None, 7)
+
+
+def _gates(model, layers, x, batch_size):
+    """The gates of all inputs by the layer's name, `(len(x), channels)`, in float64.
+
+    Twins of the layers give them, which leave the layers and their outputs in the model alone.
+    """
+    outputs = {}
+    for layer in layers:
+        config = layer.get_config() | {"name": f"{layer.name}_gates"}
+        twin = type(layer).from_config(config)
+        gates = twin(layer.input, return_gates=True)[1]
+        twin.set_weights(layer.get_weights())
+        outputs[layer.name] = gates[0] if isinstance(gates, tuple) else gates
+    gates = keras.Model(model.input, outputs).predict(x, batch_size=batch_size, verbose=0)
+    return {name: array.astype("float64") for name, array in gates.items()}

@@ -1,0 +1,180 @@
+"""Attention for models that exist already."""
+
+import fnmatch
+from collections.abc import Callable
+
+import keras
+
+from keras_capsules.attention import clone
+from keras_capsules.tensor_graph import TensorGraph, is_graph, tensors
+
+
+def insert_attention(
+    model: keras.Model,
+    attention: "str | dict | keras.layers.Layer" = "se",
+    after: "str | type | Callable[[keras.layers.Layer], bool] | None" = None,
+) -> keras.Model:
+    """Copies a model, with a block of attention at each of the chosen places.
+
+    Nothing is shared with the model, which stays as it is. The copy has its weights, bit for bit,
+    its layers' names, dtypes and `trainable` flags, and its inputs and outputs; models nested in it
+    are treated alike. It is a functional model and is not compiled.
+
+    Without `after` the places are those of the paper: the end of each residual branch, right before
+    the addition. The two branches of an addition are the layers that lead to the one input and not
+    to the other; the residual branch is that with more layers that have weights, or, if they have
+    as many, with more layers; the other is the shortcut. Additions of more inputs, of branches that
+    start at no common layer or are equally long, and of different shapes are left alone.
+
+    Args:
+        model: Functional or sequential `keras.Model`, such as those of `keras.applications`.
+        attention: Name, config or instance of an attention, cloned for each place with the place's
+            dtype policy and data format. A block is called after the layer before it,
+            `conv1_bn_se`. Defaults to `"se"`.
+        after: Which layers to follow, for everything that takes their output: the type of a layer
+            or its name (`"Conv2D"`), a pattern of layer names (`"conv*_block*_3_bn"`), or a
+            function of a layer that returns a boolean. Defaults to `None`, the residual branches.
+            An output of the model that a block follows takes the block's name.
+
+    Returns:
+        A functional `keras.Model`.
+
+    Raises:
+        ValueError: If there is no place; if the attention does not fit one, or a layer to follow
+            has several outputs; or if the model is subclassed, has no input shape yet, or calls a
+            layer more than once.
+
+    Example:
+
+    >>> resnet = keras_capsules.create_model("se_resnet20", attention=None, blocks=1)
+    >>> model = keras_capsules.insert_attention(resnet, "eca")
+    >>> [layer.name for layer in model.layers if layer.name.endswith("eca")][0]
+    'stage_1_block_1_2_normalization_eca'
+
+    Reference:
+        Hu, Shen, Albanie, Sun, Wu, 2018, arXiv 1709.01507, section 6.4 (the place).
+    """
+    if not (after is None or isinstance(after, str) or callable(after)):
+        raise ValueError(
+            "`after` must be a type of layer, a name or pattern, a function of a layer, or None. "
+            f"Received: after={after!r}"
+        )
+    surgery = _Surgery(attention, after)
+    copy = surgery.copy(model)
+    if not surgery.inserted:
+        what = "addition of a residual branch and a shortcut" if after is None else "such layer"
+        names = [layer.name for layer in model.layers]
+        raise ValueError(
+            f"The model has no {what}. Say by `after` which of its layers to follow: "
+            f"{', '.join(names[:12])}{', ...' if len(names) > 12 else ''}. "
+            f"Received: after={after!r}"
+        )
+    surgery.copy_weights()
+    return copy
+
+
+class _Surgery:
+    """One call of `insert_attention`: what was copied, and the graph as far as it is rebuilt."""
+
+    def __init__(self, attention, after):
+        self.attention = attention
+        self.after = after
+        self.graph = TensorGraph()
+        self.originals = {}  # by the identity of the copy: the original and the copy
+        self.called = set()
+        self.names = set()
+        self.inserted = 0
+
+    def copy(self, model):
+        if not is_graph(model):
+            raise ValueError(
+                "A subclassed model has no graph to insert layers into. Pass a functional or a "
+                "sequential one, or call the attention in the model's own code. "
+                f"Received: {type(model).__name__} {getattr(model, 'name', model)!r}"
+            )
+        if not model.built:
+            raise ValueError(
+                "The model has no shapes yet. Start it with a `keras.Input`, or call it once. "
+                f"Received: {type(model).__name__} {model.name!r}"
+            )
+        sequential = isinstance(model, keras.Sequential)
+        ends = (model.inputs[0], model.outputs[0]) if sequential else (model.input, model.output)
+        functional = keras.Model(*ends, name=model.name)
+        self.names |= {layer.name for layer in functional.layers}
+        inputs = {
+            id(layer.output): type(layer).from_config(layer.get_config()).output
+            for layer in functional.layers
+            if isinstance(layer, keras.layers.InputLayer)
+        }
+        return keras.models.clone_model(
+            functional,
+            keras.tree.map_structure(lambda x: inputs[id(x)], functional.input),
+            clone_function=self.copy_layer,
+            call_function=self.call,
+        )
+
+    def copy_layer(self, layer):
+        copy = self.copy(layer) if is_graph(layer) else type(layer).from_config(layer.get_config())
+        self.originals[id(copy)] = layer, copy
+        return copy
+
+    def call(self, layer, *args, **kwargs):
+        if id(layer) in self.called:
+            raise ValueError(
+                f"The model calls its layer {layer.name!r} more than once, so there is no one "
+                "place before or after it. Give each call a layer of its own."
+            )
+        self.called.add(id(layer))
+        inputs, residual = tensors((args, kwargs)), None
+        if self.after is None and type(layer).__name__ == "Add" and len(inputs) == 2:
+            residual = self.graph.residual_branch(*inputs)
+        if residual is not None:
+            weighed = self.weigh(residual)
+            args, kwargs = keras.tree.map_structure(
+                lambda x: weighed if x is residual else x, (args, kwargs)
+            )
+        outputs = layer(*args, **kwargs)
+        self.graph.record(layer, inputs, outputs)
+        if not self.matches(self.originals[id(layer)][0]):
+            return outputs
+        if not isinstance(outputs, keras.KerasTensor):
+            raise ValueError(
+                f"The layer {layer.name!r} has several outputs, and attention follows one. "
+                f"Choose other layers. Received: after={self.after!r}"
+            )
+        return self.weigh(outputs)
+
+    def matches(self, layer):
+        if self.after is None or not isinstance(layer, keras.layers.Layer):
+            return False
+        if isinstance(self.after, str):
+            return self.after == type(layer).__name__ or fnmatch.fnmatchcase(layer.name, self.after)
+        return isinstance(layer, self.after) if isinstance(self.after, type) else self.after(layer)
+
+    def weigh(self, x):
+        layer, data_format = self.graph.producer(x), self.graph.data_format(x)
+        options = {"data_format": data_format} if data_format else {}
+        if isinstance(layer, keras.layers.Layer):
+            options["dtype"] = layer.dtype_policy
+        block, count = clone(self.attention, layer.name, **options), 1
+        while block.name in self.names:
+            count += 1
+            block = clone(self.attention, f"{layer.name}_{count}", **options)
+        try:
+            outputs = block(x)
+        except ValueError as error:
+            raise ValueError(
+                f"{type(block).__name__} cannot follow the layer {layer.name!r}, whose output has "
+                f"shape {x.shape}. Choose other layers by `after`, or another attention. {error}"
+            ) from error
+        self.names.add(block.name)
+        self.inserted += 1
+        self.graph.record_alias(x, outputs)
+        return outputs
+
+    def copy_weights(self):
+        for old, new in self.originals.values():
+            if isinstance(old, keras.layers.Layer) and not is_graph(old):
+                new.set_weights(old.get_weights())
+            if isinstance(new, keras.layers.Normalization):
+                new.finalize_state()  # It computes with copies of its weights.
