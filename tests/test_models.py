@@ -3,7 +3,7 @@ import math
 import keras
 import numpy as np
 import pytest
-from conftest import small_capsnet
+from conftest import once, small_capsnet
 
 import keras_capsules
 from keras_capsules import create_model, list_models
@@ -19,8 +19,13 @@ SMALL = {
     },
     "efficient_capsnet": {"input_shape": (12, 12, 1), "filters": (8, 8), "num_classes": 3}
     | {"kernel_sizes": (3, 3), "strides": (1, 2), "primary_capsules": 2},
-    "se_resnet20": {"input_shape": (12, 12, 1), "filters": (4, 8), "blocks": 1, "num_classes": 3},
+    "se_resnet50": {"input_shape": (12, 12, 1), "filters": (2, 4), "blocks": (1, 1)}
+    | {"num_classes": 3},
 }
+for depth in (20, 32, 56):
+    SMALL[f"se_resnet{depth}"] = {"input_shape": (12, 12, 1), "num_classes": 3}
+    SMALL[f"se_resnet{depth}"] |= {"filters": (4, 8), "blocks": 1}
+SAME_AS_SE_RESNET20 = {"se_resnet32", "se_resnet56"}  # Where `blocks` is given.
 
 
 def test_every_model_is_tested_small():
@@ -38,21 +43,76 @@ def test_parameters_of_the_papers_sizes():
     assert sum(math.prod(weight.shape) for weight in weights) == 161_824
 
 
-def test_parameters_of_se_resnet20():
+@once
+@pytest.mark.parametrize("name, blocks", [("20", 3), ("32", 5), ("56", 9)])
+def test_parameters_of_the_small_se_resnets(name, blocks):
     def normalized(kernel_size, width_in, width):
         return kernel_size**2 * width_in * width + 4 * width
 
     expected, width_in = normalized(3, 3, 16), 16
     for width in (16, 32, 64):
-        for _ in range(3):
+        for _ in range(blocks):
             expected += normalized(3, width_in, width) + normalized(3, width, width)
             expected += normalized(1, width_in, width) * (width_in != width)
             expected += 2 * width * (width // 16) + width // 16 + width
             width_in = width
-    assert create_model("se_resnet20").count_params() == expected + 64 * 10 + 10
+    assert create_model(f"se_resnet{name}").count_params() == expected + 64 * 10 + 10
 
 
-@pytest.mark.parametrize("name", sorted(SMALL))
+@once
+def test_parameters_of_se_resnet50():
+    """Counted as PyTorch does, without moving statistics; with biases."""
+    get = keras_capsules.attention.get
+
+    def parameters(attention):
+        weights = create_model("se_resnet50", attention=attention).trainable_weights
+        return sum(math.prod(weight.shape) for weight in weights)
+
+    assert parameters(None) == 25_557_032
+    assert parameters("se") == 28_088_024
+    assert parameters(get("se", use_bias=False)) == 28_071_976
+    for ratio, millions in ((2, 45.70), (4, 35.64), (8, 30.60), (32, 26.83)):
+        assert round(parameters(get("se", reduction_ratio=ratio)) / 1e6, 2) == millions
+
+
+@once
+def test_se_resnet50_strides_in_the_first_convolution_of_a_stage():
+    model = create_model("se_resnet50", **SMALL["se_resnet50"] | {"input_shape": (32, 32, 3)})
+    sizes = {
+        layer.name: layer.output.shape[1]
+        for layer in model.layers
+        if isinstance(layer, keras.layers.Conv2D)
+    }
+    assert sizes == {
+        "stem_convolution": 16,
+        **dict.fromkeys([f"stage_1_block_1_{part}_convolution" for part in (1, 2, 3)], 8),
+        **dict.fromkeys([f"stage_2_block_1_{part}_convolution" for part in (1, 2, 3)], 4),
+        "stage_1_block_1_shortcut_convolution": 8,
+        "stage_2_block_1_shortcut_convolution": 4,
+    }
+
+
+@once
+@pytest.mark.parametrize("attention", sorted(keras_capsules.attention.ATTENTIONS))
+def test_the_attention_is_one_word(attention):
+    model = create_model("se_resnet20", attention=attention, **SMALL["se_resnet20"])
+    block = model.get_layer(f"stage_1_block_1_{attention}")
+    assert type(block) is keras_capsules.attention.ATTENTIONS[attention]
+    assert model.get_layer("stage_1_block_1_add").input[0] is block.output
+
+
+def test_the_attention_may_be_a_config_or_a_prototype():
+    prototype = keras_capsules.attention.get("se", reduction_ratio=2)
+    for attention in (prototype, keras.saving.serialize_keras_object(prototype)):
+        model = create_model("se_resnet20", attention=attention, **SMALL["se_resnet20"])
+        blocks = [model.get_layer(f"stage_{stage}_block_1_se") for stage in (1, 2)]
+        assert [block.reduction_ratio for block in blocks] == [2, 2]
+        assert blocks[0] is not blocks[1] and prototype not in blocks and not prototype.built
+    with pytest.raises(ValueError, match="Unknown attention"):
+        create_model("se_resnet20", attention="sea")
+
+
+@pytest.mark.parametrize("name", sorted(set(SMALL) - SAME_AS_SE_RESNET20))
 def test_a_step_lowers_the_loss(generator, name):
     model = create_model(name, **SMALL[name])
     assert model.output_names == ["scores"] and model.inputs[0].name == "image"
@@ -108,6 +168,7 @@ def test_weights_from_a_file(tmp_path, generator):
 
 def test_names_and_patterns():
     assert list_models("*caps*") == ["capsnet", "efficient_capsnet"]
-    assert list_models("se_*") == ["se_resnet20"]
+    names = ["se_resnet20", "se_resnet32", "se_resnet50", "se_resnet56"]
+    assert list_models("se_*") == names
     with pytest.raises(ValueError, match="capsnet, cnn_baseline, .*'capsnets'"):
         create_model("capsnets")

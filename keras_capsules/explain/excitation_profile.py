@@ -151,7 +151,8 @@ def _gates(model, layers, x, batch_size):
     for layer in layers:
         config = layer.get_config() | {"name": f"{layer.name}_gates"}
         twin = type(layer).from_config(config)
-        gates = twin(layer.input, return_gates=True)[1]
+        features = keras.tree.flatten(layer.input)[0]  # A mask is the second, and comes with it.
+        gates = twin(features, return_gates=True)[1]
         twin.set_weights(layer.get_weights())
         outputs[layer.name] = gates[0] if isinstance(gates, tuple) else gates
     gates = keras.Model(model.input, outputs).predict(x, batch_size=batch_size, verbose=0)
