@@ -6,7 +6,7 @@ from collections.abc import Callable
 import keras
 
 from keras_capsules.attention import clone
-from keras_capsules.tensor_graph import TensorGraph, is_graph, tensors
+from keras_capsules.tensor_graph import TensorGraph, ends, is_graph, tensors
 
 
 def insert_attention(
@@ -18,7 +18,8 @@ def insert_attention(
 
     Nothing is shared with the model, which stays as it is. The copy has its weights, bit for bit,
     its layers' names, dtypes and `trainable` flags, and its inputs and outputs; models nested in it
-    are treated alike. It is a functional model and is not compiled.
+    are treated alike. It is a functional model, is not compiled, and the blocks are trainable also
+    where all else is frozen.
 
     Without `after` the places are those of the paper: the end of each residual branch, right before
     the addition. The two branches of an addition are the layers that lead to the one input and not
@@ -52,7 +53,7 @@ def insert_attention(
     'stage_1_block_1_2_normalization_eca'
 
     Reference:
-        Hu, Shen, Albanie, Sun, Wu, 2018, arXiv 1709.01507, section 6.4 (the place).
+        Hu, Shen, Albanie, Sun, Wu, 2018, arXiv 1709.01507, figure 3 (the place).
     """
     if not (after is None or isinstance(after, str) or callable(after)):
         raise ValueError(
@@ -97,9 +98,7 @@ class _Surgery:
                 "The model has no shapes yet. Start it with a `keras.Input`, or call it once. "
                 f"Received: {type(model).__name__} {model.name!r}"
             )
-        sequential = isinstance(model, keras.Sequential)
-        ends = (model.inputs[0], model.outputs[0]) if sequential else (model.input, model.output)
-        functional = keras.Model(*ends, name=model.name)
+        functional = keras.Model(*ends(model), name=model.name)
         self.names |= {layer.name for layer in functional.layers}
         inputs = {
             id(layer.output): type(layer).from_config(layer.get_config()).output

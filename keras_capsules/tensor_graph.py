@@ -59,6 +59,13 @@ def is_graph(layer):
     )
 
 
+def ends(model):
+    """The inputs and outputs of such a model, in the structure that it has them."""
+    if isinstance(model, keras.Sequential):
+        return model.inputs[0], model.outputs[0]
+    return model.input, model.output
+
+
 def _length(layers):
     """How many of the layers have weights, and how many there are, nested models taken apart."""
     weighted = total = 0

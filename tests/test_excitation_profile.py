@@ -82,9 +82,8 @@ def test_zoo_models_and_inserted_attention(generator):
 
 
 def test_masks_reach_the_gates(generator):
-    sequence = keras.Input((None, 3), name="sequence")
-    x = layers.Masking()(sequence)
-    model = keras.Model(sequence, attention.get("se", reduction_ratio=1, name="gates")(x))
+    gates = attention.get("se", reduction_ratio=1, name="gates")
+    model = keras.Sequential([keras.Input((None, 3)), layers.Masking(), gates])
     steps = generator.normal(size=(2, 5, 3)).astype("float32")
     steps[:, 3:] = 0
     means = [excitation_profile(model, s, [0, 1]).mean["gates"] for s in (steps, steps[:, :3])]

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_capsules.attention.base import AttentionLayer
+from keras_capsules.tensor_graph import ends, is_graph
 
 
 class ExcitationProfile(NamedTuple):
@@ -31,8 +32,8 @@ def excitation_profile(model, x, y, layers=None, batch_size: int = 32) -> Excita
     gates are all near one could be left out.
 
     Args:
-        model: Functional `keras.Model`, of the zoo, of `insert_attention` or of your own, with
-            layers that have one gate for each channel: `SqueezeExcitation`,
+        model: Functional or sequential `keras.Model`, of the zoo, of `insert_attention` or of your
+            own, with layers that have one gate for each channel: `SqueezeExcitation`,
             `EffectiveSqueezeExcitation`, `EfficientChannelAttention`, `StyleRecalibration`,
             `GatherExcite` of the global extent, and the channels' half of
             `ConcurrentSqueezeExcitation` and `ConvBlockAttention`. It stays as it is.
@@ -124,13 +125,13 @@ def plot_excitation_profile(profile: ExcitationProfile, deviation: bool = False)
 
 
 def _chosen(model, names):
-    known = [layer for layer in model.layers if _has_channel_gates(layer)]
+    known = [layer for layer in model.layers if is_graph(model) and _has_channel_gates(layer)]
     unknown = set(names or ()) - {layer.name for layer in known}
     if unknown or not known:
         raise ValueError(
-            "`layers` must name layers with one gate for each channel, in the model itself and not "
-            f"in models nested in it. It has {[layer.name for layer in known]}. "
-            f"Received: layers={names}"
+            "`layers` must name layers with one gate for each channel, of a functional model "
+            "itself and not of models nested in it. "
+            f"It has {[layer.name for layer in known]}. Received: layers={names}"
         )
     return [layer for layer in known if names is None or layer.name in names]
 
@@ -155,5 +156,5 @@ def _gates(model, layers, x, batch_size):
         gates = twin(features, return_gates=True)[1]
         twin.set_weights(layer.get_weights())
         outputs[layer.name] = gates[0] if isinstance(gates, tuple) else gates
-    gates = keras.Model(model.input, outputs).predict(x, batch_size=batch_size, verbose=0)
+    gates = keras.Model(ends(model)[0], outputs).predict(x, batch_size=batch_size, verbose=0)
     return {name: array.astype("float64") for name, array in gates.items()}
