@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import onnx
 import pytest
-from conftest import ROOT, run_python
+from conftest import ROOT, once, run_python
 from PIL import Image
 
 import export
@@ -44,6 +44,7 @@ def test_latency(predictor):
     assert 0 < latency["p50"] <= latency["p99"]
 
 
+@once
 def test_the_range_of_pixels_is_the_files(tmp_path):
     model = keras.Sequential([keras.Input((2, 2, 3)), keras.layers.Flatten(name="values")])
     export.export_onnx(model, tmp_path / "model.onnx", input_range=(-1, 1))
@@ -122,6 +123,7 @@ def test_images_that_are_not_plain(predictor, tmp_path):
         predictor.predict(np.zeros((1, 12, 12, 1), "int64"))
 
 
+@once
 def test_whole_number_inputs_and_outputs_that_are_no_scores(tmp_path):
     words = keras.Input((3,), dtype="int32", name="words")
     embedded = keras.layers.Embedding(9, 4)(words)
@@ -135,6 +137,7 @@ def test_whole_number_inputs_and_outputs_that_are_no_scores(tmp_path):
         Predictor(tmp_path / "maps.onnx").predict(np.array([[1, 2, 3]]))
 
 
+@once
 def test_several_inputs_go_to_run(tmp_path):
     values = [
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch", 2])

@@ -139,6 +139,7 @@ def user_model():
     )
 
 
+@once
 @pytest.mark.parametrize("opset", [pytest.param(13, marks=once), 18])
 def test_a_model_of_the_users_own(tmp_path, opset):
     path = tmp_path / "model.onnx"
@@ -178,6 +179,7 @@ def test_real_data_is_compared_too(saved_capsnet, tmp_path, generator):
     assert real["samples"] == 40 and real["passed"]
 
 
+@once
 def test_a_difference_is_found_named_and_not_written(tmp_path, monkeypatch):
     monkeypatch.setenv("CONVERSION_SHIFT", "0.001")
     target = tmp_path / "model.onnx"

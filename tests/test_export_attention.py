@@ -12,6 +12,7 @@ def convolution(name):
     return keras.layers.Conv2D(16, 3, padding="same", name=name)
 
 
+@once
 def test_every_attention_exports(tmp_path, generator):
     """Between convolutions none leaves a transpose: the one is that of the model's input."""
     image, poses = keras.Input((8, 6, 3), name="image"), keras.Input((6, 4), name="poses")

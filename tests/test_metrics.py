@@ -144,7 +144,10 @@ def test_config(metric):
         (lambda: CouplingEntropy().update_state(np.ones((2, 3))), "num_in, num_out"),
         (lambda: CouplingVariance().update_state(np.ones((2, 3))), "num_in, num_out"),
         (lambda: CouplingEntropy().update_state(np.ones((2, 3, 1))), "two or more parents"),
-        (lambda: in_batches(DeadCapsuleRate(), np.ones((2, 3, 1, 1))), "num_capsules, capsule_dim"),
+        (
+            lambda: in_batches(DeadCapsuleRate(), np.ones([1] * 6)),
+            "num_capsules, capsule_dim",
+        ),
         (lambda: TopKSetAccuracy(k=0), "k=0"),
         (lambda: TopKSetAccuracy(k=4).update_state(np.ones((2, 3)), np.ones((2, 3))), "4 classes"),
         (lambda: TopKSetAccuracy().update_state(np.ones((2, 1)), np.ones((2, 3))), "categorical"),

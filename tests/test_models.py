@@ -32,6 +32,7 @@ def test_every_model_is_tested_small():
     assert set(SMALL) == set(list_models())
 
 
+@once
 def test_parameters_of_the_papers_sizes():
     assert create_model("capsnet").count_params() == 6_804_224
     with_decoder = create_model("capsnet", with_decoder=True)

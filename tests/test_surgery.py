@@ -115,6 +115,7 @@ def test_training_reaches_the_blocks(generator):
             assert np.abs(to_numpy(weight.value) - old).max() > 0, weight.path
 
 
+@once
 @pytest.mark.parametrize(
     "after, names",
     [
@@ -135,6 +136,7 @@ def test_places(after, names):
         assert {key for key, inputs in graph.items() if name in inputs} == followers
 
 
+@once
 def test_the_residual_rule_weighs_the_edge_into_the_addition_only():
     image = keras.Input((6, 6, 3))  # Its layer has a name of its own, unlike the tensor.
     stem = layers.Conv2D(4, 3, name="stem")(image)
@@ -149,6 +151,7 @@ def test_the_residual_rule_weighs_the_edge_into_the_addition_only():
     assert inserted(operation, insert_attention(operation)) == ["branch_se"]
 
 
+@once
 def test_blocks_that_are_models(generator):
     """A nested model counts by its layers, is copied as well, and gets its own blocks."""
     image = keras.Input((6, 6, 3), name="image")
@@ -171,6 +174,7 @@ def test_blocks_that_are_models(generator):
     np.testing.assert_allclose(new, old, atol=1e-5)
 
 
+@once
 def test_a_block_takes_dtype_and_data_format_of_its_place():
     image = keras.Input((3, 6, 6), name="image")
     options = {"padding": "same", "data_format": "channels_first"}
@@ -189,6 +193,7 @@ def test_a_block_takes_dtype_and_data_format_of_its_place():
     assert copy.get_layer("stem").dtype_policy.name == "mixed_float16"
 
 
+@once
 def test_structures_and_names_of_inputs_and_outputs_stay(generator):
     inputs = {key: keras.Input((6, 6, 3), name=key) for key in ("left", "right")}
     x = layers.Conv2D(4, 3, name="stem")(inputs["left"])
@@ -204,6 +209,7 @@ def test_structures_and_names_of_inputs_and_outputs_stay(generator):
     assert [layer.name for layer in copy.layers[:2]] == [layer.name for layer in model.layers[:2]]
 
 
+@once
 def test_masks_reach_the_blocks(generator):
     sequence = keras.Input((None, 3), name="sequence")
     x = layers.Dense(4, name="dense")(layers.Masking()(sequence))
@@ -215,6 +221,7 @@ def test_masks_reach_the_blocks(generator):
     np.testing.assert_allclose(whole[:, :3], present, atol=1e-6)
 
 
+@once
 def test_adapted_layers_and_a_second_insertion(generator):
     images = generator.normal(3.0, 2.0, size=(4, 6, 6, 3)).astype("float32")
     normalization = layers.Normalization(name="normalize")
@@ -245,6 +252,7 @@ def with_layers(*stack, shape=(6, 6, 3)):
     return keras.Model(image, x)
 
 
+@once
 def test_refusals():
     convolution = layers.Conv2D(3, 3, padding="same", name="shared")
     cases = [
@@ -268,6 +276,7 @@ def test_refusals():
         insert_attention(residual(), "sea")
 
 
+@once
 def test_additions_that_are_no_residual_blocks():
     left, right = keras.Input((6, 6, 3)), keras.Input((6, 6, 3))
     convolution = layers.Conv2D(3, 1)
