@@ -42,7 +42,7 @@ def test_mean_and_deviation_of_each_class(case):
     """Of classes with five images, with none in between, and with one; 11 images in fours."""
     model, x, y = case
     graph, before = model.get_config(), model.get_weights()
-    profile = excitation_profile(model, x, y, batch_size=4)
+    profile = excitation_profile(model, (x, y), batch_size=4)
     assert profile.classes.tolist() == [0, 2, 5]
     assert list(profile.mean) == list(profile.deviation) == list(profile.overall)
     assert list(profile.mean) == ["first", "last"]
@@ -65,17 +65,43 @@ def test_mean_and_deviation_of_each_class(case):
         np.testing.assert_array_equal(old, new)
 
 
+class InBatches(keras.utils.PyDataset):
+    """The case in batches of four, the labels one-hot."""
+
+    def __init__(self, x, y):
+        super().__init__()
+        self.x, self.y = x, np.eye(6)[y]
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        rows = slice(4 * index, 4 * index + 4)
+        return self.x[rows], self.y[rows]
+
+
+def test_datasets_of_batches_and_chosen_classes(case):
+    model, x, y = case
+    whole = excitation_profile(model, (x, y))
+    batches = InBatches(x, y)
+    for dataset in (batches, [batches[0], batches[1], batches[2]], (x, batches.y)):
+        profile = excitation_profile(model, dataset, classes=[5, 0])
+        assert profile.classes.tolist() == [5, 0]
+        for name, means in profile.mean.items():
+            np.testing.assert_allclose(means, whole.mean[name][[2, 0]], atol=1e-6)
+
+
 def test_zoo_models_and_inserted_attention(generator):
     sizes = {"input_shape": (8, 8, 3), "filters": (4, 8), "blocks": 1}
     plain = create_model("se_resnet20", attention=None, **sizes)
     x = generator.normal(size=(3, 8, 8, 3)).astype("float32")
     inserted = insert_attention(plain, "eca")
     profile = excitation_profile(
-        inserted, x, [1, 0, 1], layers=["stage_2_block_1_2_normalization_eca"]
+        inserted, (x, [1, 0, 1]), layers=["stage_2_block_1_2_normalization_eca"]
     )
     assert [array.shape for array in profile.mean.values()] == [(2, 8)]
     zoo = create_model("se_resnet20", **sizes)
-    assert list(excitation_profile(zoo, x, [1, 0, 1]).mean) == [
+    assert list(excitation_profile(zoo, (x, [1, 0, 1])).mean) == [
         "stage_1_block_1_se",
         "stage_2_block_1_se",
     ]
@@ -86,7 +112,7 @@ def test_masks_reach_the_gates(generator):
     model = keras.Sequential([keras.Input((None, 3)), layers.Masking(), gates])
     steps = generator.normal(size=(2, 5, 3)).astype("float32")
     steps[:, 3:] = 0
-    means = [excitation_profile(model, s, [0, 1]).mean["gates"] for s in (steps, steps[:, :3])]
+    means = [excitation_profile(model, (s, [0, 1])).mean["gates"] for s in (steps, steps[:, :3])]
     np.testing.assert_allclose(*means, atol=1e-6)
 
 
@@ -94,26 +120,27 @@ def test_which_attentions_have_gates_of_channels():
     image = keras.Input((4, 4, 8), name="image")
     outputs = [attention.get(name, name=name)(image) for name in attention.ATTENTIONS]
     model = keras.Model(image, outputs)
-    profile = excitation_profile(model, np.ones((1, 4, 4, 8)), [0])
+    profile = excitation_profile(model, (np.ones((1, 4, 4, 8)), [0]))
     assert set(profile.mean) == {"se", "scse", "ese", "eca", "cbam", "ge", "srm"}
 
 
 def test_errors(case):
     model, x, y = case
-    one_hot = np.eye(6)[y]
-    for labels in (one_hot, y[:3], y.astype("float32")):
-        with pytest.raises(ValueError, match="11 integers.*argmax.*Received: y of shape"):
-            excitation_profile(model, x, labels)
+    for labels, message in ((y[:3], "11 inputs.*shape"), (y.astype("float32"), "float32")):
+        with pytest.raises(ValueError, match=message):
+            excitation_profile(model, (x, labels))
+    with pytest.raises(ValueError, match=r"holds \[0, 2, 5\].*classes=\[1, 2\]"):
+        excitation_profile(model, (x, y), classes=[1, 2])
     with pytest.raises(ValueError, match=r"\['first', 'last'\]. Received: layers=\['second'\]"):
-        excitation_profile(model, x, y, layers=["second"])
+        excitation_profile(model, (x, y), layers=["second"])
     with pytest.raises(ValueError, match=r"nested.*It has \[\]"):
-        excitation_profile(keras.Sequential([model]), x, y)
+        excitation_profile(keras.Sequential([model]), (x, y))
 
 
 def test_plot(case):
     pytest.importorskip("matplotlib")
     model, x, y = case
-    profile = excitation_profile(model, x, y)
+    profile = excitation_profile(model, (x, y))
     figure = plot_excitation_profile(profile, deviation=True)
     assert [axes.get_title() for axes in figure.axes] == ["first", "last"]
     for axes, means in zip(figure.axes, profile.mean.values(), strict=True):
@@ -124,4 +151,4 @@ def test_plot(case):
 def test_plotting_without_matplotlib(case, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match=r"keras-capsules\[explain\]"):
-        plot_excitation_profile(excitation_profile(*case))
+        plot_excitation_profile(excitation_profile(case[0], case[1:]))

@@ -13,7 +13,7 @@ class ExcitationProfile(NamedTuple):
     """Gates by class, each a dictionary of arrays by the layer's name, in the model's order.
 
     Attributes:
-        classes: Array of the labels that occur, ascending: one for each row below.
+        classes: Array of labels, one for each row below.
         mean: Mean gates of the images of a class, `(classes, channels)`.
         deviation: Their standard deviation within the class (over `n`), `(classes, channels)`.
         overall: Mean over the classes, each counting the same, `(channels,)`.
@@ -25,7 +25,9 @@ class ExcitationProfile(NamedTuple):
     overall: dict[str, np.ndarray]
 
 
-def excitation_profile(model, x, y, layers=None, batch_size: int = 32) -> ExcitationProfile:
+def excitation_profile(
+    model, dataset, classes=None, layers=None, batch_size: int = 32
+) -> ExcitationProfile:
     """Computes the mean gate of each channel for each class, and its spread within the class.
 
     Early blocks usually gate all classes alike and late ones each class differently; a block whose
@@ -37,23 +39,24 @@ def excitation_profile(model, x, y, layers=None, batch_size: int = 32) -> Excita
             `EffectiveSqueezeExcitation`, `EfficientChannelAttention`, `StyleRecalibration`,
             `GatherExcite` of the global extent, and the channels' half of
             `ConcurrentSqueezeExcitation` and `ConvBlockAttention`. It stays as it is.
-        x: Inputs as `model.predict` takes them, arrays.
-        y: Integer labels `(len(x),)`.
+        dataset: Pair `(x, y)` of inputs as `model.predict` takes them and labels, integers or
+            one-hot; or a dataset of such batches, as `model.fit` takes it.
+        classes: Labels to profile, or `None`, the default, for all that occur.
         layers: Names of such layers, or `None`, the default, for all.
-        batch_size: Integer. Defaults to `32`.
+        batch_size: Integer, for a pair of arrays. Defaults to `32`.
 
     Returns:
         An `ExcitationProfile`.
 
     Raises:
-        ValueError: If the model has no such layers, if one of `layers` is none, or if `y` does not
-            hold one integer for each input.
+        ValueError: If the model has no such layers, if one of `layers` is none, if the labels are
+            not one for each input, or if one of `classes` does not occur.
 
     Example:
 
     >>> model = keras_capsules.create_model("se_resnet20", filters=(4, 8), blocks=1)
     >>> x = np.random.default_rng(0).random((6, 32, 32, 3))
-    >>> profile = keras_capsules.explain.excitation_profile(model, x, [0, 0, 0, 1, 1, 7])
+    >>> profile = keras_capsules.explain.excitation_profile(model, (x, [0, 0, 0, 1, 1, 7]))
     >>> profile.classes.tolist(), list(profile.mean)
     ([0, 1, 7], ['stage_1_block_1_se', 'stage_2_block_1_se'])
     >>> profile.mean["stage_2_block_1_se"].shape
@@ -62,14 +65,14 @@ def excitation_profile(model, x, y, layers=None, batch_size: int = 32) -> Excita
     Reference:
         Hu, Shen, Albanie, Sun, Wu, 2018, arXiv 1709.01507, figures 6 and 7 of its version 4.
     """
-    y, count = np.asarray(y), len(keras.tree.flatten(x)[0])
-    if y.shape != (count,) or not np.issubdtype(y.dtype, np.integer):
+    gates, y = _gates(model, _chosen(model, layers), dataset, batch_size)
+    found = np.unique(y)
+    classes = found if classes is None else np.asarray(classes)
+    if not np.isin(classes, found).all():
         raise ValueError(
-            f"`y` must be {count} integers, one label for each input; of one-hot rows take "
-            f"`y.argmax(-1)`. Received: y of shape {y.shape} and dtype {y.dtype}"
+            f"The dataset must hold each of the classes. It holds {found.tolist()}. "
+            f"Received: classes={classes.tolist()}"
         )
-    gates = _gates(model, _chosen(model, layers), x, batch_size)
-    classes = np.unique(y)
     mean = {name: np.stack([g[y == c].mean(0) for c in classes]) for name, g in gates.items()}
     deviation = {name: np.stack([g[y == c].std(0) for c in classes]) for name, g in gates.items()}
     overall = {name: by_class.mean(0) for name, by_class in mean.items()}
@@ -94,7 +97,7 @@ def plot_excitation_profile(profile: ExcitationProfile, deviation: bool = False)
 
     >>> model = keras_capsules.create_model("se_resnet20", filters=(4, 8), blocks=1)
     >>> x = np.random.default_rng(0).random((4, 32, 32, 3))
-    >>> profile = keras_capsules.explain.excitation_profile(model, x, [0, 0, 1, 1])
+    >>> profile = keras_capsules.explain.excitation_profile(model, (x, [0, 0, 1, 1]))
     >>> figure = keras_capsules.explain.plot_excitation_profile(profile)
     >>> len(figure.axes)
     2
@@ -112,6 +115,7 @@ def plot_excitation_profile(profile: ExcitationProfile, deviation: bool = False)
     for number, (name, means) in enumerate(profile.mean.items(), start=1):
         axes = figure.add_subplot(rows, columns, number, title=name, xlabel="channel")
         axes.set(ylabel="mean gate")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         channels = np.arange(means.shape[1])
         for label, line, spread in zip(
             profile.classes, means, profile.deviation[name], strict=True
@@ -143,8 +147,8 @@ def _has_channel_gates(layer):
     return (shapes[0] if isinstance(shapes, list) else shapes) == (None, 7)
 
 
-def _gates(model, layers, x, batch_size):
-    """The gates of all inputs by the layer's name, `(len(x), channels)`, in float64.
+def _gates(model, layers, dataset, batch_size):
+    """The gates of all inputs by the layer's name, `(inputs, channels)`, and the labels.
 
     Twins of the layers give them, which leave the layers and their outputs in the model alone.
     """
@@ -156,5 +160,33 @@ def _gates(model, layers, x, batch_size):
         gates = twin(features, return_gates=True)[1]
         twin.set_weights(layer.get_weights())
         outputs[layer.name] = gates[0] if isinstance(gates, tuple) else gates
-    gates = keras.Model(ends(model)[0], outputs).predict(x, batch_size=batch_size, verbose=0)
-    return {name: array.astype("float64") for name, array in gates.items()}
+    with_gates = keras.Model(ends(model)[0], outputs)
+    if isinstance(dataset, (tuple, list)) and len(dataset) == 2:
+        x, y = dataset
+        gates, y = with_gates.predict(x, batch_size=batch_size, verbose=0), _labels(y)
+    else:
+        size = range(len(dataset)) if isinstance(dataset, keras.utils.PyDataset) else None
+        batches = dataset if size is None else (dataset[index] for index in size)
+        parts = [(with_gates.predict_on_batch(x), _labels(y)) for x, y, *_ in batches]
+        gates = keras.tree.map_structure(lambda *x: np.concatenate(x), *(part[0] for part in parts))
+        y = np.concatenate([part[1] for part in parts])
+    count = len(next(iter(gates.values())))
+    if y.shape != (count,):
+        raise ValueError(
+            f"There must be one label for each of {count} inputs. "
+            f"Received: labels of shape {y.shape}"
+        )
+    return {name: array.astype("float64") for name, array in gates.items()}, y
+
+
+def _labels(y):
+    """Integer labels, of such or of one-hot ones."""
+    y = keras.ops.convert_to_numpy(y)
+    if y.ndim == 2 and y.shape[1] > 1:
+        return y.argmax(axis=1)
+    if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
+        raise ValueError(
+            "Labels must be integers (inputs,) or one-hot (inputs, classes). "
+            f"Received: labels of shape {y.shape} and dtype {y.dtype}"
+        )
+    return y
