@@ -300,7 +300,7 @@ def test_get():
     assert again is not layer and again.get_config() == layer.get_config()
     with pytest.raises(ValueError, match="Known ones: se, sse, scse"):
         attention.get("squeeze")
-    with pytest.raises(ValueError, match="go with the name"):
+    with pytest.raises(ValueError, match="attention's name"):
         attention.get(layer, reduction_ratio=4)
     for other in (None, 3, keras.saving.serialize_keras_object(keras.losses.Huber())):
         with pytest.raises(ValueError, match="must be one of the names"):

@@ -308,7 +308,7 @@ def test_get_by_name_config_and_instance():
             routing.get(wrong)
     with pytest.raises(ValueError, match="dynamic, .*uniform.*'dynamik'"):
         routing.get("dynamik")
-    with pytest.raises(ValueError, match="name of a routing"):
+    with pytest.raises(ValueError, match="routing's name"):
         routing.get(instance, iterations=3)
 
 

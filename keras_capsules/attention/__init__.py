@@ -16,6 +16,7 @@ from keras_capsules.attention.spatial_squeeze_excitation import SpatialSqueezeEx
 from keras_capsules.attention.squeeze_excitation import SqueezeExcitation
 from keras_capsules.attention.style_recalibration import StyleRecalibration
 from keras_capsules.attention.triplet_attention import TripletAttention
+from keras_capsules.lookup import resolve
 
 ATTENTIONS = {
     "se": SqueezeExcitation,
@@ -55,26 +56,7 @@ def get(identifier: "str | dict | keras.layers.Layer", **kwargs) -> keras.layers
     >>> keras_capsules.attention.get("se", reduction_ratio=8).reduction_ratio
     8
     """
-    if isinstance(identifier, str):
-        if identifier not in ATTENTIONS:
-            raise ValueError(
-                f"Unknown attention. Known ones: {', '.join(ATTENTIONS)}. "
-                f"Received: attention={identifier!r}"
-            )
-        return ATTENTIONS[identifier](**kwargs)
-    if kwargs:
-        raise ValueError(
-            "Constructor arguments go with the name of an attention; a config or an instance "
-            f"already has its own. Received: attention={identifier!r} with {sorted(kwargs)}"
-        )
-    if isinstance(identifier, dict):
-        identifier = keras.saving.deserialize_keras_object(identifier)
-    if not isinstance(identifier, keras.layers.Layer):
-        raise ValueError(
-            f"`attention` must be one of the names {', '.join(ATTENTIONS)}, the config of a layer "
-            f"or an instance of one. Received: attention={identifier!r}"
-        )
-    return identifier
+    return resolve("attention", identifier, ATTENTIONS, keras.layers.Layer, **kwargs)
 
 
 def clone(

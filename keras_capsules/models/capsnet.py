@@ -3,13 +3,8 @@
 import keras
 from keras import layers
 
-from keras_capsules.layers import (
-    CapsuleLayer,
-    CapsuleLength,
-    CapsuleMask,
-    PrimaryCapsule2D,
-    ReconstructionDecoder,
-)
+from keras_capsules.layers import CapsuleLayer, PrimaryCapsule2D
+from keras_capsules.models.capsule_classifier import capsule_classifier
 from keras_capsules.models.registry import register_model
 
 
@@ -76,16 +71,4 @@ def capsnet(
         name="primary_capsules",
     )(x)
     poses = CapsuleLayer(num_classes, capsule_dim, routing=routing, name="class_capsules")(x)
-    scores = CapsuleLength(name="scores")(poses)
-    if not with_decoder:
-        return keras.Model(image, scores, name=name)
-    label = keras.Input((num_classes,), name="label")
-    masked = CapsuleMask(name="mask")(poses, label)
-    reconstruction = ReconstructionDecoder(input_shape, decoder_units, name="reconstruction")(
-        masked
-    )
-    return keras.Model(
-        {"image": image, "label": label},
-        {"scores": scores, "reconstruction": reconstruction},
-        name=name,
-    )
+    return capsule_classifier(image, poses, with_decoder, decoder_units, name)

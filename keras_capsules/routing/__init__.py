@@ -1,7 +1,6 @@
 """Routing algorithms, each a `Routing` in a file of its own, and the table of their names."""
 
-import keras
-
+from keras_capsules.lookup import resolve
 from keras_capsules.routing.base import Routing, RoutingResult
 from keras_capsules.routing.dynamic import DynamicRouting
 from keras_capsules.routing.em import EMRouting
@@ -49,26 +48,7 @@ def get(identifier: "str | dict | Routing", **kwargs) -> Routing:
     >>> keras_capsules.routing.get("dynamic", iterations=2).iterations
     2
     """
-    if isinstance(identifier, str):
-        if identifier not in ROUTINGS:
-            raise ValueError(
-                f"Unknown routing. Known ones: {', '.join(sorted(ROUTINGS))}. "
-                f"Received: routing={identifier!r}"
-            )
-        return ROUTINGS[identifier](**kwargs)
-    if kwargs:
-        raise ValueError(
-            "Constructor arguments go with the name of a routing; a config or an instance already "
-            f"has its own. Received: routing={identifier!r} with {sorted(kwargs)}"
-        )
-    if isinstance(identifier, dict):
-        identifier = keras.saving.deserialize_keras_object(identifier)
-    if not isinstance(identifier, Routing):
-        raise ValueError(
-            f"`routing` must be one of the names {', '.join(sorted(ROUTINGS))}, the config of a "
-            f"`Routing` or an instance of one. Received: routing={identifier!r}"
-        )
-    return identifier
+    return resolve("routing", identifier, ROUTINGS, Routing, **kwargs)
 
 
 __all__ = [

@@ -1,0 +1,28 @@
+"""What capsule networks end with: lengths as scores, and the decoder they train with."""
+
+import keras
+
+from keras_capsules.layers import CapsuleLength, CapsuleMask, ReconstructionDecoder
+
+
+def capsule_classifier(image, poses, with_decoder, decoder_units, name) -> keras.Model:
+    """Returns the model from an image to the lengths of its class capsules' poses.
+
+    Args:
+        image: The `keras.Input`.
+        poses: Poses of the class capsules `(batch, num_classes, capsule_dim)`.
+        with_decoder: Boolean. Whether the model also takes `label` and returns `reconstruction`.
+        decoder_units: Tuple of integers. Widths of the decoder's hidden layers.
+        name: String. Name of the model.
+    """
+    scores = CapsuleLength(name="scores")(poses)
+    if not with_decoder:
+        return keras.Model(image, scores, name=name)
+    label = keras.Input(scores.shape[1:], name="label")
+    masked = CapsuleMask(name="mask")(poses, label)
+    decoder = ReconstructionDecoder(image.shape[1:], decoder_units, name="reconstruction")
+    return keras.Model(
+        {"image": image, "label": label},
+        {"scores": scores, "reconstruction": decoder(masked)},
+        name=name,
+    )
