@@ -128,7 +128,7 @@ def gradient(function, x):
     if backend == "jax":
         import jax
 
-        return np.asarray(jax.jit(jax.grad(lambda value: keras.ops.sum(function(value))))(x))
+        return np.asarray(jax.grad(lambda value: keras.ops.sum(function(value)))(x))
     import torch
 
     variable = torch.tensor(x, requires_grad=True)
