@@ -132,8 +132,9 @@ def to_markdown(results: dict) -> str:
         "the model and what a fresh process loaded from its file (at most 1e-6); and the largest "
         "between the model and its ONNX file in onnxruntime on random inputs, batches of 1, 2, 7 "
         "and 32 (at most 1e-5); extreme inputs are held to the export's own rule, which allows "
-        "more where the last bit of an input moves the model by more. ✓ says that these hold, that the layer came "
-        "back from its config, and that the file holds no Loop, If, Scan, Einsum or Where.",
+        "more where the last bit of an input moves the model by more. ✓ says that these hold, that "
+        "the layer came back from its config, and that the file holds no Loop, If, Scan, Einsum or "
+        "Where.",
         "",
         "| layer | routing | " + " | ".join(results) + " |",
         "|---|---|" + "---|" * len(results),
