@@ -11,6 +11,7 @@ from export.errors import (
     UnsupportedOperationError,
     UsageError,
 )
+from export.options import ExportOptions
 from export.report import ExportReport
 
 
@@ -65,7 +66,10 @@ def export_onnx(
             f"The export needs the package {error.name}. Install it with "
             "`pip install 'keras-capsules[export]'`, or set KERAS_BACKEND to a backend you have."
         ) from error
-    return run(model, path, opset, labels, data, input_range, force)
+    options = ExportOptions(
+        opset=opset, labels=labels, data=data, input_range=input_range, force=force
+    )
+    return run(model, path, options)
 
 
 __all__ = [

@@ -20,9 +20,6 @@ import onnx.numpy_helper
 
 from export.errors import ConversionError, ExportError, UnsupportedOperationError
 
-OPSETS = range(13, 19)
-"""Opsets that tf2onnx can write with the layers' softmax axis right."""
-
 # Hash order decides in which order tf2onnx meets nodes, and oneDNN how constants are folded.
 _CHILD_ENVIRONMENT = {
     "KERAS_BACKEND": "tensorflow",
@@ -38,7 +35,7 @@ def convert(source: Path, opset: int, modules: list[str]) -> onnx.ModelProto:
 
     Args:
         source: Path of a `.keras` file.
-        opset: Integer out of `OPSETS`.
+        opset: Integer out of `export.options.OPSETS`.
         modules: Modules to import first, which register the model's custom classes.
 
     Returns:

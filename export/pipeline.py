@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import os
 import tempfile
 from collections import Counter
@@ -14,33 +13,25 @@ import keras
 import numpy as np
 
 import keras_capsules
-from export import convert, source, tidy, verify
+from export import convert, parity, source, tidy
 from export.errors import ParityError, UsageError
+from export.options import ExportOptions
 from export.report import ExportReport
 from export.write import check_target, write_atomically
 
 
-def run(model, path, opset, labels, data, input_range, force) -> ExportReport:
+def run(model, path, options: ExportOptions) -> ExportReport:
     """Does what `export.export_onnx` says."""
     target = Path(path)
-    check_target(target, force)
-    labels = None if labels is None else [str(label) for label in labels]
-    data = None if data is None else {name: np.asarray(array) for name, array in data.items()}
+    check_target(target, options.force)
+    labels = None if options.labels is None else [str(label) for label in options.labels]
+    data = options.data and {name: np.asarray(array) for name, array in options.data.items()}
     if not isinstance(model, (keras.Model, str, os.PathLike)):
         raise UsageError(
             f"Pass a keras.Model or the path of a .keras file. Received: {type(model).__name__}"
         )
     if not isinstance(model, keras.Model) and Path(model).resolve() == target.resolve():
         raise UsageError(f"{target} is the model itself. Pass another path for the ONNX file.")
-    if opset not in convert.OPSETS:
-        raise UsageError(
-            f"The opset must be from {convert.OPSETS[0]} to {convert.OPSETS[-1]}, which tf2onnx "
-            f"can write. Received: opset={opset}"
-        )
-    if not -math.inf < input_range[0] < input_range[1] < math.inf:
-        raise UsageError(
-            f"The input range must rise and be finite. Received: input_range={input_range}"
-        )
     with tempfile.TemporaryDirectory() as folder:
         if isinstance(model, keras.Model):
             name, saved = model.name, Path(folder) / "model.keras"
@@ -54,32 +45,32 @@ def run(model, path, opset, labels, data, input_range, force) -> ExportReport:
             source.check_exportable(model)
         _check_labels(model, labels)
         _check_data(model, data)
-        raw = convert.convert(saved, opset, modules)
+        raw = convert.convert(saved, options.opset, modules)
     file = tidy.tidy(
         raw,
         dict(zip(source.input_names(model), (x.shape for x in model.inputs), strict=True)),
         dict(zip(source.output_names(model), (x.shape for x in model.outputs), strict=True)),
         source.layer_names(model),
-        _metadata(model, labels, input_range),
+        _metadata(model, labels, options.input_range),
     )
     content = tidy.serialize(file)
-    comparisons = verify.verify(model, file, input_range, data)
+    comparisons = parity.compare(model, file, options.input_range, data)
     report = ExportReport(
         source=name,
         target=str(target),
         parameters=model.count_params(),
         backend=keras.backend.backend(),
-        tolerance=verify.TOLERANCE,
+        tolerance=parity.TOLERANCE,
         comparisons=[asdict(comparison) for comparison in comparisons],
         file=_facts(file, content),
         versions=_versions() | {"onnxruntime": version("onnxruntime")},
     )
     if not report.passed:
         if not report.worst["error"]:
-            inputs = verify.suite_inputs(model, report.worst["suite"], input_range, data)
-            report.first_divergence = verify.first_divergence(model, file, inputs)
+            inputs = parity.suite_inputs(model, report.worst["suite"], options.input_range, data)
+            report.first_divergence = parity.first_divergence(model, file, inputs)
         raise ParityError(report.to_text(), report)
-    check_target(target, force)  # The conversion took a while.
+    check_target(target, options.force)  # The conversion took a while.
     write_atomically(target, content)
     return report
 
@@ -117,7 +108,7 @@ def _metadata(model, labels, input_range):
     return {
         "class_names": json.dumps(labels) if labels is not None else "",
         "input_range": json.dumps([float(limit) for limit in input_range]),
-        "verification": json.dumps({"verdict": "passed", "tolerance": verify.TOLERANCE}),
+        "verification": json.dumps({"verdict": "passed", "tolerance": parity.TOLERANCE}),
         "versions": json.dumps(_versions()),
         "weights_sha256": _weights_digest(model),
     }

@@ -17,8 +17,8 @@ class ExportReport:
         target: Path of the ONNX file.
         parameters: Number of the model's parameters.
         backend: Backend that the model ran on for the comparison.
-        tolerance: See `export.verify.TOLERANCE`.
-        comparisons: A dictionary for each output and suite, see `export.verify.Comparison`.
+        tolerance: See `export.parity.TOLERANCE`.
+        comparisons: A dictionary for each output and suite, see `export.parity.Comparison`.
         file: Facts of the ONNX file: `bytes`, `sha256`, `opset`, `ir_version`, `nodes`,
             `operations`, `inputs` and `outputs`.
         versions: Versions of the packages that took part.

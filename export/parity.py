@@ -74,7 +74,7 @@ class Comparison:
     error: str = ""
 
 
-def verify(
+def compare(
     model: keras.Model,
     file: onnx.ModelProto,
     input_range: tuple[float, float] = (0.0, 1.0),
@@ -120,7 +120,7 @@ def suite_inputs(
     input_range: tuple[float, float] = (0.0, 1.0),
     data: dict[str, np.ndarray] | None = None,
 ) -> list[np.ndarray]:
-    """Returns the inputs that `verify` used in one of its suites."""
+    """Returns the inputs that `compare` used in one of its suites."""
     return dict(_suites(model, input_range, data or {}))[suite]
 
 

@@ -7,7 +7,7 @@ import pytest
 from onnx import numpy_helper
 
 import export.report
-from export import source, verify
+from export import parity, source
 
 
 @pytest.fixture
@@ -53,25 +53,25 @@ FAULTS = {
 
 
 def test_the_right_file_passes(model, file):
-    comparisons = verify.verify(model, file)
+    comparisons = parity.compare(model, file)
     assert all(comparison.passed for comparison in comparisons)
-    inputs = verify.suite_inputs(model, "random, batch 7")
-    assert verify.first_divergence(model, file, inputs) is None
+    inputs = parity.suite_inputs(model, "random, batch 7")
+    assert parity.first_divergence(model, file, inputs) is None
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_a_planted_fault_is_named(model, file, fault):
     fault(file)
-    comparisons = verify.verify(model, file)
+    comparisons = parity.compare(model, file)
     assert not all(comparison.passed for comparison in comparisons)
     worst = max(comparisons, key=lambda comparison: comparison.max_abs)
-    inputs = verify.suite_inputs(model, worst.suite)
-    assert verify.first_divergence(model, file, inputs) == FAULTS[fault]
+    inputs = parity.suite_inputs(model, worst.suite)
+    assert parity.first_divergence(model, file, inputs) == FAULTS[fault]
 
 
 def test_a_frozen_batch_fails_at_the_batches_it_does_not_fit(model, file):
     change(file, "class_capsules/reshape/shape", lambda s: np.array([1, *s[1:]], s.dtype))
-    by_suite = {comparison.suite: comparison for comparison in verify.verify(model, file)}
+    by_suite = {comparison.suite: comparison for comparison in parity.compare(model, file)}
     assert by_suite["random, batch 1"].passed
     assert not by_suite["random, batch 2"].passed and by_suite["random, batch 2"].error
 
@@ -79,12 +79,12 @@ def test_a_frozen_batch_fails_at_the_batches_it_does_not_fit(model, file):
 def test_a_file_that_does_not_load_is_a_failed_conversion(model, file):
     file.graph.node[0].input[0] = "nowhere"
     with pytest.raises(export.ConversionError, match="cannot load"):
-        verify.verify(model, file)
+        parity.compare(model, file)
 
 
 def compare(expected, found):
     arrays = [np.asarray(array, "float32") for array in (expected, found)]
-    return verify._compare("scores", "", *arrays, tolerance=1e-5)
+    return parity._compare("scores", "", *arrays, tolerance=1e-5)
 
 
 def test_metrics():
@@ -115,12 +115,12 @@ def test_whole_number_inputs():
     words = keras.Input((5,), dtype="int32", name="words")
     x = keras.layers.Embedding(9, 4)(words)
     model = keras.Model(words, keras.layers.Dense(2)(keras.layers.Flatten()(x)))
-    for _, (inputs,) in verify._suites(model, (0.0, 1.0), {}):
+    for _, (inputs,) in parity._suites(model, (0.0, 1.0), {}):
         assert inputs.dtype == "int32" and set(np.unique(inputs)) <= {0, 1}
 
 
 def test_report_of_a_failure():
-    failed = verify._failure("scores", "random, batch 2", 2, "no such shape")
+    failed = parity._failure("scores", "random, batch 2", 2, "no such shape")
     report = export.report.ExportReport(
         source="model.keras",
         target="model.onnx",
@@ -153,11 +153,11 @@ def test_names_of_several_outputs():
 def test_rounding_that_the_model_itself_magnifies_is_allowed_and_said():
     """At huge inputs a sigmoid far from saturation turns the last bit into more than 1e-5."""
     expected, found = np.full((1, 3), 0.5, "float32"), np.full((1, 3), 0.5 + 3e-5, "float32")
-    assert not verify._compare("y", "", expected, found, 1e-5).passed
-    allowed = verify._compare("y", "", expected, found, 1e-5, sensitivity=1e-5)
+    assert not parity._compare("y", "", expected, found, 1e-5).passed
+    allowed = parity._compare("y", "", expected, found, 1e-5, sensitivity=1e-5)
     assert allowed.passed and allowed.allowed == pytest.approx(8e-5)
     far = np.full((1, 3), 0.5 + 3e-3, "float32")
-    assert not verify._compare("y", "", expected, far, 1e-5, sensitivity=1.0).passed
+    assert not parity._compare("y", "", expected, far, 1e-5, sensitivity=1.0).passed
     assert "last bit of the inputs moves the model by 1.0e-05" in export.report._in_words(
         vars(allowed)
     )

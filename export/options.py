@@ -1,0 +1,36 @@
+"""What can be chosen in an export."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from export.errors import UsageError
+
+OPSETS = range(13, 19)
+"""Opsets that tf2onnx can write with the layers' softmax axis right."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """The keyword arguments of `export.export_onnx`, which documents them.
+
+    Raises:
+        UsageError: If one cannot be had.
+    """
+
+    opset: int
+    labels: list[str] | None
+    data: dict[str, Any] | None
+    input_range: tuple[float, float]
+    force: bool
+
+    def __post_init__(self):
+        if self.opset not in OPSETS:
+            raise UsageError(
+                f"The opset must be from {OPSETS[0]} to {OPSETS[-1]}, which tf2onnx can write. "
+                f"Received: opset={self.opset}"
+            )
+        if not -math.inf < self.input_range[0] < self.input_range[1] < math.inf:
+            raise UsageError(
+                f"The input range must rise and be finite. Received: input_range={self.input_range}"
+            )
