@@ -6,6 +6,7 @@ is what runs in it.
 """
 
 import argparse
+import contextlib
 import importlib
 import json
 import logging
@@ -13,11 +14,13 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import onnx
 import onnx.numpy_helper
 
+from export import onnx_safety
 from export.errors import ConversionError, ExportError, UnsupportedOperationError
 
 # Hash order decides in which order tf2onnx meets nodes, and oneDNN how constants are folded.
@@ -34,7 +37,7 @@ def convert(source: Path, opset: int, modules: list[str]) -> onnx.ModelProto:
     """Converts a saved model.
 
     Args:
-        source: Path of a `.keras` file.
+        source: Path of an unpacked model, as `export.source` makes it.
         opset: Integer out of `export.options.OPSETS`.
         modules: Modules to import first, which register the model's custom classes.
 
@@ -44,18 +47,35 @@ def convert(source: Path, opset: int, modules: list[str]) -> onnx.ModelProto:
     Raises:
         ConversionError, UnsupportedOperationError: If the converter fails.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _lifeline() as lifeline:
         raw = Path(folder) / "raw.onnx"
         arguments = [str(source), str(raw), "--opset", str(opset), "--import", *modules]
         child = subprocess.run(
-            [sys.executable, "-m", "export.convert", *arguments],
+            [sys.executable, "-P", "-m", "export.convert", *arguments],
+            stdin=lifeline,
             env={**os.environ, **_CHILD_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(sys.path)},
             capture_output=True,
             text=True,
         )
         if child.returncode != 0:
             raise _error_of(child, raw)
-        return onnx.load(raw)
+        return onnx_safety.load(raw)
+
+
+@contextlib.contextmanager
+def _lifeline():
+    """Yields the end of a pipe that stays open, and silent, as long as this process lives."""
+    child_end, own_end = os.pipe()
+    try:
+        yield child_end
+    finally:
+        os.close(child_end)
+        os.close(own_end)
+
+
+def _end_with_parent():
+    os.read(sys.stdin.fileno(), 1)
+    os._exit(1)
 
 
 def _error_of(child, raw):
@@ -79,6 +99,7 @@ def main() -> int:
     parser.add_argument("--opset", type=int, required=True)
     parser.add_argument("--import", dest="modules", nargs="*", default=[])
     arguments = parser.parse_args()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     for module in arguments.modules:
         importlib.import_module(module)
     try:
@@ -104,7 +125,7 @@ def _convert_here(source, opset):
     from export import source as source_model
 
     patch_tf2onnx()
-    model = source_model.load_model(source)
+    model = source_model.load_model(source, str(source))
     names = source_model.output_names(model)
     signature = [
         tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype, name=name)

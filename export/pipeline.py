@@ -37,15 +37,17 @@ def run(model, path, options: ExportOptions) -> ExportReport:
             name, saved = model.name, Path(folder) / "model.keras"
             source.check_exportable(model)
             model.save(saved)
-            modules = source.custom_modules(saved)
         else:
             name, saved = str(model), Path(model)
-            modules = source.custom_modules(saved)
-            model = source.load_model(saved)
+        unpacked = Path(folder) / "model"
+        unpacked.mkdir()
+        modules = source.unpack(saved, unpacked)
+        if not isinstance(model, keras.Model):
+            model = source.load_model(unpacked, name)
             source.check_exportable(model)
         _check_labels(model, labels)
         _check_data(model, data)
-        raw = convert.convert(saved, options.opset, modules)
+        raw = convert.convert(unpacked, options.opset, modules)
     file = tidy.tidy(
         raw,
         dict(zip(source.input_names(model), (x.shape for x in model.inputs), strict=True)),

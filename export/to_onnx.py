@@ -102,18 +102,9 @@ def _read_labels(path):
 
 
 def _read_data(path):
-    import numpy as np
+    from export.archive import read_arrays
 
-    if path is None:
-        return None
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except Exception as error:  # numpy raises whatever the damaged part happens to break.
-        raise UsageError(
-            f"The data cannot be read from {path}. numpy.savez(path, image=array) writes such a "
-            f"file. ({error})"
-        ) from error
+    return None if path is None else read_arrays(Path(path))
 
 
 def _write_report(path, report):
