@@ -1,8 +1,11 @@
 """The command line of the export: `python -m export.to_onnx model.keras -o model.onnx`."""
 
 import argparse
+import contextlib
+import importlib
 import signal
 import sys
+import threading
 from pathlib import Path
 
 from export import ExportError, ParityError, UsageError, export_onnx
@@ -22,11 +25,11 @@ Nothing is written unless the exit code is 0.
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line, and returns its exit code."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # So that temporary files are removed.
     try:
         options = _parser().parse_args(arguments)
         if options.report is not None:
             _check_report(options)
+        _unwind_when_terminated()
         report = export_onnx(
             options.model,
             options.output,
@@ -49,6 +52,17 @@ def main(arguments: list[str] | None = None) -> int:
         print("export: interrupted, nothing was written", file=sys.stderr)
         return 130
     return 0
+
+
+def _unwind_when_terminated():
+    """Turns SIGTERM into an exception, so that temporary files are removed.
+
+    Only once everything is imported: until then there are none, and imports swallow exceptions.
+    """
+    with contextlib.suppress(ModuleNotFoundError):  # export_onnx says which, and how to get it.
+        importlib.import_module("export.pipeline")
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 class _Parser(argparse.ArgumentParser):
