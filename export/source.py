@@ -39,14 +39,13 @@ def load_model(folder: Path, name: str) -> keras.Model:
         RefusedInputError: If the weights are damaged, or the layers want others or larger ones, or
             hold more than fits a machine.
     """
-    held = weights.count(folder / archive.WEIGHTS)
     try:
-        with _weights_within(held):
+        with _weights_within(weights.count(folder / archive.WEIGHTS)):
             model = keras.saving.load_model(folder, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever the damaged part happens to break.
         raise RefusedInputError(
-            f"{name} cannot be loaded; it may be damaged, or saved by another version of Keras "
-            f"than {keras.__version__}. Save the model again. Keras says: {_first_line(error)}"
+            f"{name} cannot be loaded; it may be damaged, unsafe, or saved by another version of "
+            f"Keras than {keras.__version__}. Save the model again. ({_first_line(error)})"
         ) from error
     for operation, shape in _values_within(model):
         if math.prod(size or 1 for size in shape) > _MAX_VALUES:

@@ -17,7 +17,7 @@ exit codes:
   1  the file computes something else than the model
   2  the conversion failed
   3  the model needs an operation that the file may not hold
-  4  the model file is damaged, or brings code along
+  4  a file is damaged, or unsafe: it brings code along, leads elsewhere, or is a bomb
   5  a path or an option is wrong
 Nothing is written unless the exit code is 0.
 """
