@@ -4,6 +4,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 # Compiling takes most of JAX's time here. Processes that tests start run with all optimizations.
@@ -60,6 +61,20 @@ def run_python(*arguments, backend=None, check=True, **options):
 def command_line(*arguments, **options):
     """Runs the export's command line in a fresh process."""
     return run_python("-m", "export.to_onnx", *arguments, check=False, **options)
+
+
+def conversion_of(process):
+    """Waits until an export has started its conversion, and returns that process's number."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while process.poll() is None:
+        for child in children.read_text().split():  # Some imports start processes of their own.
+            try:
+                if "export.convert" in Path(f"/proc/{child}/cmdline").read_text():
+                    return child
+            except (FileNotFoundError, ProcessLookupError):
+                pass  # One of those, which has ended.
+        time.sleep(0.05)
+    raise AssertionError(f"The export ended with code {process.returncode} before it converted.")
 
 
 def small_capsnet(**options):

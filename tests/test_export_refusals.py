@@ -3,16 +3,14 @@
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import custom_layers
 import keras
 import numpy as np
 import pytest
-from conftest import ROOT, command_line, once
+from conftest import ROOT, command_line, conversion_of, once
 
 import export
 
@@ -237,9 +235,7 @@ def test_a_killed_export_leaves_the_old_file(saved_capsnet, tmp_path, kill):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    while process.poll() is None and not children.read_text():
-        time.sleep(0.05)  # Until the conversion has begun.
+    conversion_of(process)
     process.send_signal(kill)
     assert process.wait(60) == {signal.SIGTERM: 143, signal.SIGINT: 130}[kill]
     assert b"Traceback" not in process.stderr.read()

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from conftest import ROOT, once, run_python
+from conftest import ROOT, conversion_of, once, run_python
 
 pytestmark = once
 
@@ -91,10 +91,7 @@ def test_the_conversion_ends_with_the_process_that_started_it(saved_capsnet, tmp
         env={**os.environ, "TMPDIR": str(tmp_path)},  # What it leaves of temporary folders.
         stderr=subprocess.DEVNULL,
     )
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    while process.poll() is None and not children.read_text():
-        time.sleep(0.05)
-    (child,) = children.read_text().split()
+    child = conversion_of(process)
     time.sleep(1)  # Until it is busy.
     process.send_signal(signal.SIGKILL)
     process.wait()
