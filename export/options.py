@@ -9,6 +9,9 @@ from export.errors import UsageError
 OPSETS = range(13, 19)
 """Opsets that tf2onnx can write with the layers' softmax axis right."""
 
+ROUTES = {"tf2onnx": "tensorflow", "torch": "torch", "jax": "jax"}
+"""Ways to convert, and the backend that each runs on."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
@@ -19,6 +22,7 @@ class ExportOptions:
     """
 
     opset: int
+    via: str
     labels: list[str] | None
     data: dict[str, Any] | None
     input_range: tuple[float, float]
@@ -30,6 +34,8 @@ class ExportOptions:
                 f"The opset must be from {OPSETS[0]} to {OPSETS[-1]}, which tf2onnx can write. "
                 f"Received: opset={self.opset}"
             )
+        if self.via not in ROUTES:
+            raise UsageError(f"The routes are {', '.join(ROUTES)}. Received: via={self.via!r}")
         if not -math.inf < self.input_range[0] < self.input_range[1] < math.inf:
             raise UsageError(
                 f"The input range must rise and be finite. Received: input_range={self.input_range}"

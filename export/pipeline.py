@@ -1,6 +1,8 @@
 """The steps of an export in their order: read, convert, tidy, verify, write."""
 
+import functools
 import hashlib
+import io
 import json
 import os
 import tempfile
@@ -13,7 +15,7 @@ import keras
 import numpy as np
 
 import keras_capsules
-from export import convert, parity, source, tidy
+from export import convert, locate, parity, source, suites, tidy
 from export.errors import ParityError, UsageError
 from export.options import ExportOptions
 from export.report import ExportReport
@@ -45,34 +47,53 @@ def run(model, path, options: ExportOptions) -> ExportReport:
             source.check_exportable(model)
         _check_labels(model, labels)
         _check_data(model, data)
-        raw = convert.convert(saved, options.opset, modules)
-    file = tidy.tidy(
-        raw,
-        dict(zip(source.input_names(model), (x.shape for x in model.inputs), strict=True)),
-        dict(zip(source.output_names(model), (x.shape for x in model.outputs), strict=True)),
-        source.layer_names(model),
-        _metadata(model, labels, options.input_range),
-    )
-    content = tidy.serialize(file)
-    comparisons = parity.compare(model, file, options.input_range, data)
-    report = ExportReport(
-        source=name,
-        target=str(target),
-        parameters=model.count_params(),
-        backend=keras.backend.backend(),
-        tolerance=parity.TOLERANCE,
-        comparisons=[asdict(comparison) for comparison in comparisons],
-        file=_facts(file, content),
-        versions=_versions() | {"onnxruntime": version("onnxruntime")},
-    )
-    if not report.passed:
+        inputs = suites.suites(model, options.input_range, data)
+        raw, references = convert.convert(saved, options.opset, modules, inputs, options.via)
+        file, raw_names = tidy.tidy(
+            raw,
+            dict(zip(source.input_names(model), (x.shape for x in model.inputs), strict=True)),
+            dict(zip(source.output_names(model), (x.shape for x in model.outputs), strict=True)),
+            source.layer_names(model),
+            _metadata(model, labels, options),
+        )
+        content = tidy.serialize(file)
+        comparisons = parity.compare(model, file, inputs, references)
+        report = ExportReport(
+            source=name,
+            target=str(target),
+            parameters=model.count_params(),
+            backend=keras.backend.backend(),
+            tolerance=parity.tolerance_in_words(references),
+            comparisons=[asdict(comparison) for comparison in comparisons],
+            file=_facts(file, content),
+            versions=_versions() | {"onnxruntime": version("onnxruntime")},
+        )
+        suite = next(suite for suite in inputs if suite.name == report.worst["suite"])
         if not report.worst["error"]:
-            inputs = parity.suite_inputs(model, report.worst["suite"], options.input_range, data)
-            report.first_divergence = parity.first_divergence(model, file, inputs)
-        raise ParityError(report.to_text(), report)
-    check_target(target, options.force)  # The conversion took a while.
-    write_atomically(target, content)
+            errors = locate.layer_errors(model, file, suite, local=not report.passed)
+            report.layers = [asdict(error) for error in errors]
+        if not report.passed:
+            report.worst_inputs = str(_save_inputs(target, model, suite))
+            report.first_divergence = locate.failing_node(report.worst["error"])
+            if report.layers:
+                trace = functools.partial(convert.trace, saved, modules, suite)
+                values = locate.all_values(file, model, suite)
+                report.first_divergence = locate.first_divergence(
+                    errors, file, values, raw_names, trace
+                )
+            raise ParityError(report.to_text(), report)
+        check_target(target, options.force)  # The conversion took a while.
+        write_atomically(target, content)
     return report
+
+
+def _save_inputs(target, model, suite):
+    """Stores the inputs on which the file fails, as `--data` takes them."""
+    path = target.with_suffix(".worst.npz")
+    with io.BytesIO() as buffer:
+        np.savez(buffer, **dict(zip(source.input_names(model), suite.inputs, strict=True)))
+        write_atomically(path, buffer.getvalue())
+    return path
 
 
 def _check_labels(model, labels):
@@ -103,11 +124,11 @@ def _check_data(model, data):
         )
 
 
-def _metadata(model, labels, input_range):
+def _metadata(model, labels, options):
     """What the file says of itself, and nothing that depends on day, machine or backend."""
     return {
         "class_names": json.dumps(labels) if labels is not None else "",
-        "input_range": json.dumps([float(limit) for limit in input_range]),
+        "input_range": json.dumps([float(limit) for limit in options.input_range]),
         "verification": json.dumps({"verdict": "passed", "tolerance": parity.TOLERANCE}),
         "versions": json.dumps(_versions()),
         "weights_sha256": _weights_digest(model),

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from export import ExportError, ParityError, UsageError, export_onnx
+from export.options import ROUTES
 from export.write import check_target, write_atomically
 
 _EXIT_CODES = """
@@ -31,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
             options.model,
             options.output,
             opset=options.opset,
+            via=options.via,
             labels=_read_labels(options.labels),
             data=_read_data(options.data),
             input_range=tuple(options.input_range),
@@ -68,6 +70,7 @@ def _parser():
     add("model", metavar="MODEL", help="a file that model.save wrote, model.keras")
     add("-o", "--output", metavar="FILE", required=True, help="the ONNX file to write")
     add("--opset", type=int, default=17, metavar="N", help="from 13 to 18 (default: 17)")
+    add("--via", default="tf2onnx", metavar="ROUTE", help=f"{', '.join(ROUTES)} (default: tf2onnx)")
     add("--labels", metavar="FILE", help="a text file, one class name a line, stored in the file")
     add("--data", metavar="FILE", help="an .npz file of real inputs, to compare on as well")
     add(
