@@ -17,7 +17,7 @@ exit codes:
   3  the model needs an operation that the file may not hold
   4  the model file is damaged, or brings code along
   5  a path or an option is wrong
-Nothing is written unless the exit code is 0.
+The ONNX file is written only with 0. With 1, the inputs that show the difference are stored.
 """
 
 
