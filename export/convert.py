@@ -30,13 +30,21 @@ _CHILD_ENVIRONMENT = {
 }
 
 
-def convert(source: Path, opset: int, modules: list[str]) -> onnx.ModelProto:
+def convert(
+    source: Path,
+    opset: int,
+    modules: list[str],
+    vectors: Path | None = None,
+    input_range: tuple[float, float] = (0.0, 1.0),
+) -> onnx.ModelProto:
     """Converts a saved model.
 
     Args:
         source: Path of a `.keras` file.
         opset: Integer out of `export.options.OPSETS`.
         modules: Modules to import first, which register the model's custom classes.
+        vectors: Path where `export.golden.save_vectors` shall write, or `None`.
+        input_range: Pair of floats between which inputs usually lie, for the vectors.
 
     Returns:
         The raw `onnx.ModelProto`, whose inputs and outputs carry the model's names.
@@ -47,6 +55,9 @@ def convert(source: Path, opset: int, modules: list[str]) -> onnx.ModelProto:
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder) / "raw.onnx"
         arguments = [str(source), str(raw), "--opset", str(opset), "--import", *modules]
+        if vectors is not None:
+            arguments[2:2] = ["--vectors", str(vectors)]
+            arguments[2:2] = ["--input-range", json.dumps([float(x) for x in input_range])]
         child = subprocess.run(
             [sys.executable, "-m", "export.convert", *arguments],
             env={**os.environ, **_CHILD_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -78,11 +89,18 @@ def main() -> int:
     parser.add_argument("target", type=Path)
     parser.add_argument("--opset", type=int, required=True)
     parser.add_argument("--import", dest="modules", nargs="*", default=[])
+    parser.add_argument("--vectors", type=Path)
+    parser.add_argument("--input-range", type=json.loads)
     arguments = parser.parse_args()
     for module in arguments.modules:
         importlib.import_module(module)
     try:
         onnx.save(_convert_here(arguments.source, arguments.opset), arguments.target)
+        if arguments.vectors is not None:
+            from export import golden, source
+
+            model = source.load_model(arguments.source)
+            golden.save_vectors(model, arguments.input_range, arguments.vectors)
     except ExportError as error:
         content = {"kind": type(error).__name__, "message": str(error)}
         arguments.target.write_text(json.dumps(content))

@@ -108,7 +108,8 @@ def compare(
             pair = expected[index], [outputs[index] for outputs in found]
             comparison = _worst(name, suite, *pair, tolerance)
             if comparison.nan_equal and not comparison.passed:
-                sensitivity = _sensitivity(model, inputs, expected, index)
+                moved = run_keras(model, last_bit_changed(inputs))[index]
+                sensitivity = distance(expected[index], moved)
                 comparison = _worst(name, suite, *pair, tolerance, sensitivity)
             comparisons.append(comparison)
     return comparisons
@@ -172,6 +173,34 @@ def run_keras(model: keras.Model, inputs: list) -> list[np.ndarray]:
     return _in_batches(run, inputs)
 
 
+def last_bit_changed(inputs: list[np.ndarray]) -> list[np.ndarray]:
+    """Returns the inputs with each float moved to the next one, up or down."""
+    signs = [np.random.default_rng(0).choice((-np.inf, np.inf), x.shape) for x in inputs]
+    return [
+        np.nextafter(x, sign.astype(x.dtype)) if x.dtype.kind == "f" else x
+        for x, sign in zip(inputs, signs, strict=True)
+    ]
+
+
+def distance(expected: np.ndarray, moved: np.ndarray) -> float:
+    """Returns the largest absolute difference of finite values."""
+    return float(np.nan_to_num(np.abs(moved - expected), posinf=0.0).max())
+
+
+def scale_of(expected: np.ndarray) -> float:
+    """Returns `max(1, max(abs(expected)))` over the finite values."""
+    return max(1.0, float(np.abs(expected[np.isfinite(expected)]).max(initial=0.0)))
+
+
+def allowed_difference(
+    scale: float, sensitivity: float | None, tolerance: float = TOLERANCE
+) -> float:
+    """Returns the largest absolute difference that passes, see `Comparison`."""
+    if sensitivity is None:
+        return tolerance * scale
+    return max(tolerance * scale, min(_ROUNDINGS * sensitivity, _LIMIT * scale))
+
+
 def _run_onnx(session, model, outputs, inputs):
     names = source.input_names(model)
     return _in_batches(
@@ -211,16 +240,6 @@ def _suites(model, input_range, data) -> Iterator[tuple[str, list[np.ndarray]]]:
     yield "tiny, x 1e-30", full(2, lambda shape: generator.uniform(low, high, shape) * 1e-30)
 
 
-def _sensitivity(model, inputs, expected, index):
-    signs = [np.random.default_rng(0).choice((-np.inf, np.inf), x.shape) for x in inputs]
-    changed = [
-        np.nextafter(x, sign.astype(x.dtype)) if x.dtype.kind == "f" else x
-        for x, sign in zip(inputs, signs, strict=True)
-    ]
-    moved = np.abs(run_keras(model, changed)[index] - expected[index])
-    return float(np.nan_to_num(moved, posinf=0.0).max())
-
-
 def _worst(name, suite, expected, candidates, tolerance, sensitivity=None):
     compared = [_compare(name, suite, expected, c, tolerance, sensitivity) for c in candidates]
     return max(compared, key=lambda comparison: (not comparison.passed, comparison.max_abs))
@@ -236,11 +255,9 @@ def _compare(name, suite, expected, found, tolerance, sensitivity=None):
         return _failure(name, suite, len(expected))
     expected = np.where(finite, expected, 0.0).astype("float64").reshape(len(expected), -1)
     difference = np.where(finite, found, 0.0).astype("float64").reshape(expected.shape) - expected
-    scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
+    scale = scale_of(expected)
     max_abs = float(np.abs(difference).max(initial=0.0))
-    allowed = tolerance * scale
-    if sensitivity is not None:
-        allowed = max(allowed, min(_ROUNDINGS * sensitivity, _LIMIT * scale))
+    allowed = allowed_difference(scale, sensitivity, tolerance)
     flips = _label_flips(expected, expected + difference, allowed) if finite.ndim == 2 else 0
     return Comparison(
         output=name,

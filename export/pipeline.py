@@ -13,17 +13,20 @@ import keras
 import numpy as np
 
 import keras_capsules
-from export import convert, parity, source, tidy
+from export import convert, golden, parity, source, tidy
 from export.errors import ParityError, UsageError
 from export.options import ExportOptions
 from export.report import ExportReport
-from export.write import check_target, write_atomically
+from export.verify import golden_path, replay
+from export.write import check_target, write_together
 
 
 def run(model, path, options: ExportOptions) -> ExportReport:
     """Does what `export.export_onnx` says."""
     target = Path(path)
+    golden_target = golden_path(target)
     check_target(target, options.force)
+    check_target(golden_target, options.force)
     labels = None if options.labels is None else [str(label) for label in options.labels]
     data = options.data and {name: np.asarray(array) for name, array in options.data.items()}
     if not isinstance(model, (keras.Model, str, os.PathLike)):
@@ -45,7 +48,9 @@ def run(model, path, options: ExportOptions) -> ExportReport:
             source.check_exportable(model)
         _check_labels(model, labels)
         _check_data(model, data)
-        raw = convert.convert(saved, options.opset, modules)
+        vectors = Path(folder) / "vectors.npz"
+        raw = convert.convert(saved, options.opset, modules, vectors, options.input_range)
+        vectors = vectors.read_bytes()
     file = tidy.tidy(
         raw,
         dict(zip(source.input_names(model), (x.shape for x in model.inputs), strict=True)),
@@ -70,9 +75,21 @@ def run(model, path, options: ExportOptions) -> ExportReport:
             inputs = parity.suite_inputs(model, report.worst["suite"], options.input_range, data)
             report.first_divergence = parity.first_divergence(model, file, inputs)
         raise ParityError(report.to_text(), report)
+    sealed = golden.seal(vectors, report.file["sha256"])
+    _check_seal(content, sealed, report)
     check_target(target, options.force)  # The conversion took a while.
-    write_atomically(target, content)
+    write_together({golden_target: sealed, target: content})
     return report
+
+
+def _check_seal(content, sealed, report):
+    failed = [check for check in replay(content, sealed).checks if not check.passed]
+    if failed:
+        raise ParityError(
+            "The file computes something else than the model did in the process that converted "
+            f"it, in the vectors that are to seal it: {failed[0]}. Nothing was written.",
+            report,
+        )
 
 
 def _check_labels(model, labels):

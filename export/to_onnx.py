@@ -86,6 +86,7 @@ def _parser():
 def _check_report(options):
     check_target(Path(options.report), force=True)
     others = [options.model, options.output, options.labels, options.data]
+    others.append(f"{options.output}.golden.npz")
     if Path(options.report).resolve() in [Path(other).resolve() for other in others if other]:
         raise UsageError(
             f"{options.report} is another file of this export. Name a file of its own."

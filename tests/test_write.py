@@ -8,7 +8,7 @@ import pytest
 from conftest import run_python
 
 from export import UsageError
-from export.write import write_atomically
+from export.write import write_atomically, write_together
 
 INTERRUPTED = """
 import os, signal, sys
@@ -57,6 +57,36 @@ def test_errors_of_the_disk(target, monkeypatch, step):
     monkeypatch.setattr(os, step, fail)
     with pytest.raises(UsageError, match="No space left.*unchanged"):
         write_atomically(target, b"new")
+    assert target.read_bytes() == b"old" and list(target.parent.iterdir()) == [target]
+
+
+def test_kill_9_between_two_files(target):
+    """The second is written last: whoever finds it new finds the other new as well."""
+    code = """
+import os, signal, sys
+from pathlib import Path
+from export.write import write_together
+replace = os.replace
+os.replace = lambda *names: (replace(*names), os.kill(os.getpid(), signal.SIGKILL))
+write_together({Path(sys.argv[1] + ".golden.npz"): b"new", Path(sys.argv[1]): b"new"})
+"""
+    assert run_python("-c", code, target, check=False).returncode == -9
+    golden = target.with_name("model.onnx.golden.npz")
+    assert golden.read_bytes() == b"new" and target.read_bytes() == b"old"
+
+
+def test_no_room_left_for_the_second_file(target, monkeypatch):
+    fsync, calls = os.fsync, []
+
+    def fail_second(number):
+        calls.append(number)
+        if len(calls) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", fail_second)
+    with pytest.raises(UsageError, match="unchanged"):
+        write_together({target.with_name("golden"): b"new", target: b"new"})
     assert target.read_bytes() == b"old" and list(target.parent.iterdir()) == [target]
 
 
