@@ -4,9 +4,9 @@ They are made in the conversion's process, so that they are the same whichever b
 export, and independently of onnxruntime.
 """
 
+import importlib
 import io
 import json
-from importlib.metadata import version
 from pathlib import Path
 
 import keras
@@ -36,13 +36,13 @@ def save_vectors(model: keras.Model, input_range: tuple[float, float], path: Pat
             sensitivity = parity.distance(array, moved[index])
             allowed.append(parity.allowed_difference(parity.scale_of(array), sensitivity))
         suites.append({"name": suite, "samples": len(inputs[0]), "allowed": allowed})
+    backend = importlib.import_module(keras.backend.backend())
     content = {
         "format": FORMAT,
         "inputs": _signatures(source.input_names(model), inputs),
         "outputs": _signatures(source.output_names(model), outputs),
         "suites": suites,
-        "reference": f"Keras {keras.__version__} on "
-        f"{keras.backend.backend()} {version(keras.backend.backend())}",
+        "reference": f"Keras {keras.__version__} on {backend.__name__} {backend.__version__}",
     }
     path.write_bytes(_npz(arrays, content))
 

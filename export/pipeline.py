@@ -78,7 +78,7 @@ def run(model, path, options: ExportOptions) -> ExportReport:
     sealed = golden.seal(vectors, report.file["sha256"])
     _check_seal(content, sealed, report)
     check_target(target, options.force)  # The conversion took a while.
-    write_together({golden_target: sealed, target: content})
+    write_together({target: content, golden_target: sealed})
     return report
 
 
