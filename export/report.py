@@ -1,7 +1,8 @@
-"""What an export did, as text and as JSON."""
+"""What an export did, as text and as JSON; `export.html` makes a page of it."""
 
 import json
 import math
+import shlex
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -23,6 +24,12 @@ class ExportReport:
             `operations`, `inputs` and `outputs`.
         versions: Versions of the packages that took part.
         first_divergence: First Keras layer whose output differs, where the comparison failed.
+        layers: A dictionary for each Keras layer in its order: `layer`, its name; `max_abs`, the
+            largest difference after it; `local`, what it adds given the same inputs, or `None`.
+        edge: What a device may stumble over, a dictionary for each check.
+        latency_ms: Milliseconds for one sample, `p50` and `p99`, by number of threads.
+        environment: The machine: `python`, `os`, `cpu` and `cores`.
+        command: The command line that made this report, or empty.
     """
 
     source: str
@@ -34,6 +41,11 @@ class ExportReport:
     file: dict[str, Any]
     versions: dict[str, str]
     first_divergence: str | None = None
+    layers: list[dict[str, Any]] = field(default_factory=list)
+    edge: list[dict[str, Any]] = field(default_factory=list)
+    latency_ms: dict[str, dict[str, float]] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    command: str = ""
     schema: int = field(default=SCHEMA)
 
     @property
@@ -50,6 +62,11 @@ class ExportReport:
     def worst(self) -> dict[str, Any]:
         """The comparison that came out worst."""
         return max(self.comparisons, key=lambda c: (not c["passed"], c["max_abs"] / c["scale"]))
+
+    @property
+    def verify_command(self) -> str:
+        """The command line that checks the file's seal on any machine."""
+        return shlex.join(["python", "-m", "export.verify", self.target])
 
     def to_json(self) -> str:
         """Returns the report as JSON; what is not finite is written as a string."""
@@ -72,7 +89,7 @@ class ExportReport:
             f"  {'output':16}{'inputs':18}{'samples':>7}{'max abs':>10}{'rmse':>10}{'allowed':>10}",
         ]
         for entry in self.comparisons:
-            remark = _in_words(entry)
+            remark = in_words(entry)
             lines.append(
                 f"  {entry['output']:16}{entry['suite']:18}{entry['samples']:7}"
                 f"{entry['max_abs']:10.1e}{entry['rmse']:10.1e}{entry['allowed']:10.1e}  {remark}"
@@ -92,7 +109,8 @@ class ExportReport:
         return "\n".join(lines)
 
 
-def _in_words(entry):
+def in_words(entry: dict[str, Any]) -> str:
+    """Returns the verdict of a comparison, with the reason for what was allowed."""
     if entry["error"]:
         return f"FAILED: {entry['error']}"
     if not entry["nan_equal"]:

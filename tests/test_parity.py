@@ -158,6 +158,6 @@ def test_rounding_that_the_model_itself_magnifies_is_allowed_and_said():
     assert allowed.passed and allowed.allowed == pytest.approx(8e-5)
     far = np.full((1, 3), 0.5 + 3e-3, "float32")
     assert not parity._compare("y", "", expected, far, 1e-5, sensitivity=1.0).passed
-    assert "last bit of the inputs moves the model by 1.0e-05" in export.report._in_words(
+    assert "last bit of the inputs moves the model by 1.0e-05" in export.report.in_words(
         vars(allowed)
     )
