@@ -8,7 +8,7 @@ from pathlib import Path
 
 import onnx
 
-from export import reference, routes, source, suites, trace
+from export import golden, reference, routes, source, suites, trace
 from export.errors import ExportError
 
 
@@ -23,6 +23,7 @@ def main() -> int:
     add("--raw", type=Path)
     add("--suites", type=Path)
     add("--references", type=Path)
+    add("--vectors", type=Path)
     add("--names", type=Path)
     add("--values", type=Path)
     add("--import", dest="modules", nargs="*", default=[])
@@ -35,7 +36,9 @@ def main() -> int:
             onnx.save(routes.convert(model, arguments.opset, arguments.via), arguments.raw)
         if arguments.references:
             inputs = suites.load(arguments.suites)
-            suites.save_outputs(arguments.references, reference.float64_outputs(model, inputs))
+            references = reference.float64_outputs(model, inputs)
+            suites.save_outputs(arguments.references, references)
+            golden.save_vectors(arguments.vectors, model, inputs, references)
         if arguments.values:
             (suite,) = suites.load(arguments.suites)
             names = json.loads(arguments.names.read_text())

@@ -32,7 +32,7 @@ _CHILD_ENVIRONMENT = {
 
 def convert(
     saved: Path, opset: int, modules: list[str], inputs: list[Suite], via: str = "tf2onnx"
-) -> tuple[onnx.ModelProto, list[list[np.ndarray]] | str]:
+) -> tuple[onnx.ModelProto, list[list[np.ndarray]] | str, bytes]:
     """Converts a saved model, and computes what it should return.
 
     Args:
@@ -43,23 +43,27 @@ def convert(
         via: One of `export.options.ROUTES`.
 
     Returns:
-        The raw `onnx.ModelProto`, whose inputs and outputs carry the model's names, and the
-        outputs of the model's float64 twin for each suite, or why they cannot be had.
+        The raw `onnx.ModelProto`, whose inputs and outputs carry the model's names; the outputs of
+        the model's float64 twin for each suite, or why they cannot be had; and the vectors for
+        `export.golden.seal`.
 
     Raises:
         ConversionError, UnsupportedOperationError: If the converter fails.
     """
     with tempfile.TemporaryDirectory() as folder:
-        raw, stored, references = (Path(folder) / name for name in ("raw", "suites", "references"))
+        raw, stored, references, vectors = (
+            Path(folder) / name for name in ("raw", "suites", "references", "vectors")
+        )
         suites.save(stored, inputs)
         conversion = ["--via", via, "--opset", str(opset), "--raw", str(raw)]
         reference = ["--suites", str(stored), "--references", str(references)]
+        reference += ["--vectors", str(vectors)]
         if ROUTES[via] == "tensorflow":
             run_child("tensorflow", saved, modules, *conversion, *reference)
         else:
             run_child(ROUTES[via], saved, modules, *conversion)
             run_child("tensorflow", saved, modules, *reference)
-        return onnx.load(raw), suites.load_outputs(references)
+        return onnx.load(raw), suites.load_outputs(references), vectors.read_bytes()
 
 
 def trace(saved: Path, modules: list[str], suite: Suite, names: list[str]) -> dict[str, np.ndarray]:

@@ -184,7 +184,7 @@ def _in_layout_of(expected, value):
 
 
 def _allowed(expected):
-    return parity.WITHOUT_TWIN * max(1.0, float(np.abs(expected).max(initial=0.0)))
+    return parity.allowed_difference(None, parity.scale_of(expected))
 
 
 def _local_error(file, values, needed, expected):

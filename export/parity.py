@@ -98,9 +98,9 @@ def compare(
     sessions = [session(file, level, threads) for level, threads in SESSIONS]
     names = source.output_names(model)
     expected = [run_keras(model, suite) for suite in suites]
-    roundings = _roundings(suites, expected, references)
+    rounding_errors = roundings(suites, expected, references)
     comparisons = []
-    for suite, outputs, rounding in zip(suites, expected, roundings, strict=True):
+    for suite, outputs, rounding in zip(suites, expected, rounding_errors, strict=True):
         samples = len(suite.inputs[0])
         try:
             found = [_run_twice(session, model, names, suite) for session in sessions]
@@ -141,11 +141,9 @@ def compare_arrays(name, suite, expected, found, rounding) -> Comparison:
         return Comparison(name, suite, len(expected))
     expected = np.where(finite, expected, 0.0).astype("float64").reshape(len(expected), -1)
     difference = np.where(finite, found, 0.0).astype("float64").reshape(expected.shape) - expected
-    scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
+    scale = scale_of(expected)
     max_abs = float(np.abs(difference).max(initial=0.0))
-    allowed = WITHOUT_TWIN * scale
-    if rounding is not None:
-        allowed = min(max(ROUNDINGS * rounding, FLOOR * scale), LIMIT * scale)
+    allowed = allowed_difference(rounding, scale)
     flips = _label_flips(expected, expected + difference, allowed) if finite.ndim == 2 else 0
     return Comparison(
         output=name,
@@ -193,8 +191,24 @@ def _run_twice(session, model, names, suite):
     return first
 
 
-def _roundings(suites, expected, references):
-    """Returns the rounding error of each output, for each suite."""
+def allowed_difference(rounding: float | None, scale: float) -> float:
+    """Returns the largest absolute difference that passes, see `Comparison`."""
+    if rounding is None:
+        return WITHOUT_TWIN * scale
+    return min(max(ROUNDINGS * rounding, FLOOR * scale), LIMIT * scale)
+
+
+def scale_of(array: np.ndarray) -> float:
+    """Returns `max(1, max(abs(array)))` over the finite values."""
+    return max(1.0, float(np.abs(array[np.isfinite(array)]).max(initial=0.0)))
+
+
+def roundings(
+    suites: list[Suite],
+    expected: list[list[np.ndarray]],
+    references: list[list[np.ndarray]] | str,
+) -> list[list[float | None]]:
+    """Returns the model's rounding error in each output, for each suite, see `Comparison`."""
     if isinstance(references, str):
         return [[None] * len(outputs) for outputs in expected]
     own = np.array([list(map(_error, *pair)) for pair in zip(expected, references, strict=True)])

@@ -15,17 +15,19 @@ import keras
 import numpy as np
 
 import keras_capsules
-from export import convert, locate, parity, source, suites, tidy
+from export import convert, environment, golden, locate, parity, source, suites, tidy
 from export.errors import ParityError, UsageError
 from export.options import ExportOptions
 from export.report import ExportReport
-from export.write import check_target, write_atomically
+from export.verify import golden_path, replay
+from export.write import check_target, write_atomically, write_together
 
 
 def run(model, path, options: ExportOptions) -> ExportReport:
     """Does what `export.export_onnx` says."""
     target = Path(path)
     check_target(target, options.force)
+    check_target(golden_path(target), options.force)
     labels = None if options.labels is None else [str(label) for label in options.labels]
     data = options.data and {name: np.asarray(array) for name, array in options.data.items()}
     if not isinstance(model, (keras.Model, str, os.PathLike)):
@@ -48,7 +50,10 @@ def run(model, path, options: ExportOptions) -> ExportReport:
         _check_labels(model, labels)
         _check_data(model, data)
         inputs = suites.suites(model, options.input_range, data)
-        raw, references = convert.convert(saved, options.opset, modules, inputs, options.via)
+        inputs += golden.sealed_suites(inputs)
+        raw, references, vectors = convert.convert(
+            saved, options.opset, modules, inputs, options.via
+        )
         file, raw_names = tidy.tidy(
             raw,
             dict(zip(source.input_names(model), (x.shape for x in model.inputs), strict=True)),
@@ -66,9 +71,13 @@ def run(model, path, options: ExportOptions) -> ExportReport:
             tolerance=parity.tolerance_in_words(references),
             comparisons=[asdict(comparison) for comparison in comparisons],
             file=_facts(file, content),
-            versions=_versions() | {"onnxruntime": version("onnxruntime")},
+            versions=_versions()
+            | {name: version(name) for name in ("onnxruntime", keras.backend.backend())},
+            latency_ms=environment.latency_ms(file, content),
+            environment=environment.facts(),
         )
-        suite = next(suite for suite in inputs if suite.name == report.worst["suite"])
+        shown = "random, batch 7" if report.passed else report.worst["suite"]
+        suite = next(suite for suite in inputs if suite.name == shown)
         if not report.worst["error"]:
             errors = locate.layer_errors(model, file, suite, local=not report.passed)
             report.layers = [asdict(error) for error in errors]
@@ -82,8 +91,11 @@ def run(model, path, options: ExportOptions) -> ExportReport:
                     errors, file, values, raw_names, trace
                 )
             raise ParityError(report.to_text(), report)
+        sealed = golden.seal(vectors, report.file["sha256"])
+        if not replay(content, sealed).passed:
+            raise ParityError(f"{report.to_text()}\nFAILED: the seal does not hold.", report)
         check_target(target, options.force)  # The conversion took a while.
-        write_atomically(target, content)
+        write_together({target: content, golden_path(target): sealed})
     return report
 
 

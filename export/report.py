@@ -1,7 +1,8 @@
-"""What an export did, as text and as JSON."""
+"""What an export did, as text and as JSON; `export.html` makes a page of it."""
 
 import json
 import math
+import shlex
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -22,10 +23,14 @@ class ExportReport:
         file: Facts of the ONNX file: `bytes`, `sha256`, `opset`, `ir_version`, `nodes`,
             `operations`, `inputs` and `outputs`.
         versions: Versions of the packages that took part.
-        layers: A dictionary for each Keras layer, see `export.locate.LayerError`, on the inputs of
-            the worst comparison.
+        layers: A dictionary for each Keras layer, see `export.locate.LayerError`, on random inputs
+            or on those of the worst comparison, where one failed.
         first_divergence: First Keras layer whose output differs, where the comparison failed.
         worst_inputs: File that holds the inputs of the worst comparison, where it failed.
+        edge: What a device may stumble over, a dictionary for each check.
+        latency_ms: Milliseconds for one sample, `p50` and `p99`, by number of threads.
+        environment: The machine: `python`, `os`, `cpu` and `cores`.
+        command: The command line that made this report, or empty.
     """
 
     source: str
@@ -39,6 +44,10 @@ class ExportReport:
     layers: list[dict[str, Any]] = field(default_factory=list)
     first_divergence: str | None = None
     worst_inputs: str | None = None
+    edge: list[dict[str, Any]] = field(default_factory=list)
+    latency_ms: dict[str, dict[str, float]] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    command: str = ""
     schema: int = field(default=SCHEMA)
 
     @property
@@ -55,6 +64,11 @@ class ExportReport:
     def worst(self) -> dict[str, Any]:
         """The comparison that came out worst."""
         return max(self.comparisons, key=lambda c: (not c["passed"], c["max_abs"] / c["scale"]))
+
+    @property
+    def verify_command(self) -> str:
+        """The command line that checks the file's seal on any machine."""
+        return shlex.join(["python", "-m", "export.verify", self.target])
 
     def to_json(self) -> str:
         """Returns the report as JSON; what is not finite is written as a string."""
@@ -82,7 +96,7 @@ class ExportReport:
             lines.append(
                 f"  {entry['output']:16}{entry['suite']:20}{entry['samples']:7}"
                 f"{entry['max_abs']:9.1e}{entry['rmse']:9.1e}{rounding:>9}{entry['allowed']:9.1e}"
-                f"  {_in_words(entry)}"
+                f"  {in_words(entry)}"
             )
         lines += [f"  allowed: {self.tolerance}", ""]
         if self.passed:
@@ -109,7 +123,8 @@ class ExportReport:
             )
 
 
-def _in_words(entry):
+def in_words(entry: dict[str, Any]) -> str:
+    """Returns the verdict of a comparison, with the reason for what was allowed."""
     if entry["error"]:
         return f"FAILED: {entry['error']}"
     if not entry["nan_equal"]:

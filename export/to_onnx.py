@@ -1,6 +1,8 @@
 """The command line of the export: `python -m export.to_onnx model.keras -o model.onnx`."""
 
 import argparse
+import importlib.util
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -28,6 +30,21 @@ def main(arguments: list[str] | None = None) -> int:
         options = _parser().parse_args(arguments)
         if options.report is not None:
             _check_report(options)
+        report, code = _export(options)
+        print(report.to_text())
+        _write_report(options.report, report, arguments)
+        return code
+    except ExportError as error:
+        print(f"export: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("export: interrupted, nothing was written", file=sys.stderr)
+        return 130
+
+
+def _export(options):
+    """Returns the report, also where parity fails, and the exit code."""
+    try:
         report = export_onnx(
             options.model,
             options.output,
@@ -38,19 +55,9 @@ def main(arguments: list[str] | None = None) -> int:
             input_range=tuple(options.input_range),
             force=options.force,
         )
-        print(report.to_text())
-        _write_report(options.report, report)
     except ParityError as error:
-        print(error)
-        _write_report(options.report, error.report)
-        return error.exit_code
-    except ExportError as error:
-        print(f"export: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("export: interrupted, nothing was written", file=sys.stderr)
-        return 130
-    return 0
+        return error.report, error.exit_code
+    return report, 0
 
 
 class _Parser(argparse.ArgumentParser):
@@ -81,7 +88,11 @@ def _parser():
         metavar=("LOW", "HIGH"),
         help="the inputs that a black and a white pixel become, stored in the file (default: 0 1)",
     )
-    add("--report", metavar="FILE", help="write the report as JSON too, also when parity fails")
+    add(
+        "--report",
+        metavar="FILE",
+        help="write the report to FILE.json or FILE.html too, also when parity fails",
+    )
     add("--force", action="store_true", help="replace FILE if it exists")
     return parser
 
@@ -89,9 +100,19 @@ def _parser():
 def _check_report(options):
     check_target(Path(options.report), force=True)
     others = [options.model, options.output, options.labels, options.data]
+    others.append(f"{options.output}.golden.npz")
     if Path(options.report).resolve() in [Path(other).resolve() for other in others if other]:
         raise UsageError(
             f"{options.report} is another file of this export. Name a file of its own."
+        )
+    suffix = Path(options.report).suffix
+    if suffix not in (".json", ".html"):
+        raise UsageError(
+            f"A report is JSON or HTML, by its name. Received: --report {options.report}"
+        )
+    if suffix == ".html" and importlib.util.find_spec("jinja2") is None:
+        raise UsageError(
+            "A report as HTML needs the package jinja2: pip install 'keras-capsules[export]'"
         )
 
 
@@ -119,9 +140,17 @@ def _read_data(path):
         ) from error
 
 
-def _write_report(path, report):
-    if path is not None:
-        write_atomically(Path(path), report.to_json().encode())
+def _write_report(path, report, arguments):
+    if path is None:
+        return
+    arguments = sys.argv[1:] if arguments is None else arguments
+    report.command = shlex.join(["python", "-m", "export.to_onnx", *map(str, arguments)])
+    content = report.to_json()
+    if Path(path).suffix == ".html":
+        from export.html import to_html
+
+        content = to_html(report)
+    write_atomically(Path(path), content.encode())
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def test_rounding_is_that_of_the_suite_or_of_the_random_ones():
     found = [suites.Suite(name, [np.zeros((1, 1))], 1) for name in names]
     expected = [[np.array([[value]], "float32")] for value in (1.0, 2.0, 3.0)]
     references = [[np.array([[value]])] for value in (1.5, 2.125, 13.0)]
-    assert parity._roundings(found, expected, references) == [[0.5], [0.5], [10.0]]
+    assert parity.roundings(found, expected, references) == [[0.5], [0.5], [10.0]]
 
 
 def test_whole_number_inputs():
