@@ -54,7 +54,7 @@ def export_onnx(
         ParityError: If the file computes something else than the model; it carries the `report`.
         ConversionError: If the model cannot be converted.
         UnsupportedOperationError: If it needs an operation that the file may not hold.
-        RefusedInputError: If the model file is damaged, or brings code along.
+        RefusedInputError: If the model file is damaged or unsafe.
         UsageError: If a path or an option is wrong.
 
     Example:

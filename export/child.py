@@ -3,7 +3,9 @@
 import argparse
 import importlib
 import json
+import os
 import sys
+import threading
 from pathlib import Path
 
 import onnx
@@ -28,10 +30,11 @@ def main() -> int:
     add("--values", type=Path)
     add("--import", dest="modules", nargs="*", default=[])
     arguments = parser.parse_args()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     for module in arguments.modules:
         importlib.import_module(module)
     try:
-        model = source.load_model(arguments.model)
+        model = source.load_model(arguments.model, str(arguments.model))
         if arguments.via:
             onnx.save(routes.convert(model, arguments.opset, arguments.via), arguments.raw)
         if arguments.references:
@@ -48,6 +51,11 @@ def main() -> int:
         arguments.error.write_text(json.dumps(content))
         return error.exit_code
     return 0
+
+
+def _end_with_parent():
+    os.read(sys.stdin.fileno(), 1)
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ only TensorFlow computes in float64 without being told so at its start, and beca
 numpy patched for the whole process. `export.child` is what runs in them.
 """
 
+import contextlib
 import json
 import os
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from export import suites
+from export import onnx_safety, suites
 from export.errors import ConversionError, ExportError
 from export.options import ROUTES
 from export.suites import Suite
@@ -36,7 +37,7 @@ def convert(
     """Converts a saved model, and computes what it should return.
 
     Args:
-        saved: Path of a `.keras` file.
+        saved: Path of an unpacked model, as `export.source` makes it.
         opset: Integer out of `export.options.OPSETS`.
         modules: Modules to import first, which register the model's custom classes.
         inputs: Suites to compute reference outputs for.
@@ -63,7 +64,7 @@ def convert(
         else:
             run_child(ROUTES[via], saved, modules, *conversion)
             run_child("tensorflow", saved, modules, *reference)
-        return onnx.load(raw), suites.load_outputs(references), vectors.read_bytes()
+        return onnx_safety.load(raw), suites.load_outputs(references), vectors.read_bytes()
 
 
 def trace(saved: Path, modules: list[str], suite: Suite, names: list[str]) -> dict[str, np.ndarray]:
@@ -80,13 +81,14 @@ def trace(saved: Path, modules: list[str], suite: Suite, names: list[str]) -> di
 
 def run_child(backend: str, saved: Path, modules: list[str], *arguments: str) -> None:
     """Runs `export.child` on a saved model, and raises what it raised."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _lifeline() as lifeline:
         failure = Path(folder) / "error.json"
         child = subprocess.run(
             [
-                *(sys.executable, "-m", "export.child", str(saved), "--error", str(failure)),
+                *(sys.executable, "-P", "-m", "export.child", str(saved), "--error", str(failure)),
                 *(*arguments, "--import", *modules),
             ],
+            stdin=lifeline,
             env={
                 **os.environ,
                 **_CHILD_ENVIRONMENT,
@@ -98,6 +100,17 @@ def run_child(backend: str, saved: Path, modules: list[str], *arguments: str) ->
         )
         if child.returncode != 0:
             raise _error_of(child, failure)
+
+
+@contextlib.contextmanager
+def _lifeline():
+    """Yields the end of a pipe that stays open, and silent, as long as this process lives."""
+    child_end, own_end = os.pipe()
+    try:
+        yield child_end
+    finally:
+        os.close(child_end)
+        os.close(own_end)
 
 
 def _error_of(child, failure):

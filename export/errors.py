@@ -30,7 +30,7 @@ class UnsupportedOperationError(ExportError):
 
 
 class RefusedInputError(ExportError):
-    """The model file is damaged, or would need code that it may not bring along."""
+    """A file is damaged or unsafe: it brings code along, leads elsewhere, or declares too much."""
 
     exit_code = 4
 

@@ -41,18 +41,20 @@ def run(model, path, options: ExportOptions) -> ExportReport:
             name, saved = model.name, Path(folder) / "model.keras"
             source.check_exportable(model)
             model.save(saved)
-            modules = source.custom_modules(saved)
         else:
             name, saved = str(model), Path(model)
-            modules = source.custom_modules(saved)
-            model = source.load_model(saved)
+        unpacked = Path(folder) / "model"
+        unpacked.mkdir()
+        modules = source.unpack(saved, unpacked)
+        if not isinstance(model, keras.Model):
+            model = source.load_model(unpacked, name)
             source.check_exportable(model)
         _check_labels(model, labels)
         _check_data(model, data)
         inputs = suites.suites(model, options.input_range, data)
         inputs += golden.sealed_suites(inputs)
         raw, references, vectors = convert.convert(
-            saved, options.opset, modules, inputs, options.via
+            unpacked, options.opset, modules, inputs, options.via
         )
         file, raw_names = tidy.tidy(
             raw,
@@ -85,7 +87,7 @@ def run(model, path, options: ExportOptions) -> ExportReport:
             report.worst_inputs = str(_save_inputs(target, model, suite))
             report.first_divergence = locate.failing_node(report.worst["error"])
             if report.layers:
-                trace = functools.partial(convert.trace, saved, modules, suite)
+                trace = functools.partial(convert.trace, unpacked, modules, suite)
                 values = locate.all_values(file, model, suite)
                 report.first_divergence = locate.first_divergence(
                     errors, file, values, raw_names, trace

@@ -1,65 +1,92 @@
 """The Keras model to export: its file read with suspicion, its inputs and outputs by name."""
 
+import contextlib
 import itertools
-import json
+import math
 import re
-import zipfile
 from pathlib import Path
 
 import keras
 
-from export.errors import ConversionError, RefusedInputError, UsageError
+from export import archive, config, weights
+from export.errors import ConversionError, RefusedInputError
 
-# These run code that the archive brings along, or that it names.
-_CODE = ("Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
+_MAX_VALUES = 1 << 27  # The largest batch of the verification makes that 16 GiB.
 
 
-def custom_modules(path: Path) -> list[str]:
-    """Checks a `.keras` file and returns the modules that define its custom classes.
+def unpack(path: Path, folder: Path) -> list[str]:
+    """Unpacks a `.keras` file into a folder, as far as it can be trusted.
+
+    Returns:
+        The modules that define the model's custom classes.
 
     Raises:
         UsageError: If there is no such file.
-        RefusedInputError: If the file is damaged or of another kind, has a layer that runs code
-            of its own, or a class or function that is not registered in an imported module.
+        RefusedInputError: If the file is damaged or unsafe; see `archive` and `config`.
     """
-    modules = set()
-    for entry, layer in _serialized_objects(_read_config(path)):
-        kind = entry["class_name"]
-        where = f"{path}: layer {layer!r}"
-        if kind in _CODE:
-            raise RefusedInputError(
-                f"{where} is or holds a {kind.strip('_')}, which runs code that a file should not "
-                "bring along. Write it as a keras.layers.Layer with "
-                "@keras.saving.register_keras_serializable, and save the model again."
-            )
-        if not _is_custom(entry):
-            continue
-        name = entry["config"] if kind == "function" else entry.get("registered_name")
-        custom = keras.saving.get_registered_object(name)
-        if custom is None:
-            raise RefusedInputError(
-                f"{where} uses {name or kind!r} (module {entry.get('module')}), which is not "
-                "registered here. Decorate it with @keras.saving.register_keras_serializable, "
-                "import its module, and export from Python: export.export_onnx(path, target)."
-            )
-        if custom.__module__ == "__main__":
-            raise RefusedInputError(
-                f"{where} uses {name!r}, which the script itself defines. The conversion runs in "
-                "a process of its own and cannot import it from there: move it to a module."
-            )
-        modules.add(custom.__module__)
-    return sorted(modules)
+    archive.unpack_model(path, folder)
+    return config.check(folder / archive.CONFIG, str(path))
 
 
-def load_model(path: Path) -> keras.Model:
-    """Loads a `.keras` file that `custom_modules` has let through."""
+def load_model(folder: Path, name: str) -> keras.Model:
+    """Loads what `unpack` has let through.
+
+    Args:
+        folder: Path of the unpacked model.
+        name: What messages call the model's file.
+
+    Raises:
+        RefusedInputError: If the weights are damaged, or the layers want others or larger ones, or
+            hold more than fits a machine.
+    """
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        with _weights_within(weights.count(folder / archive.WEIGHTS)):
+            model = keras.saving.load_model(folder, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever the damaged part happens to break.
         raise RefusedInputError(
-            f"{path} cannot be loaded; it may be damaged, or saved by another version of Keras "
-            f"than {keras.__version__}. Save the model again. Keras says: {_first_line(error)}"
+            f"{name} cannot be loaded; it may be damaged, unsafe, or saved by another version of "
+            f"Keras than {keras.__version__}. Save the model again. ({_first_line(error)})"
         ) from error
+    for operation, shape in _values_within(model):
+        if math.prod(size or 1 for size in shape) > _MAX_VALUES:
+            raise RefusedInputError(
+                f"{name}: layer {operation.name!r} makes values of shape {shape}. More than "
+                f"{_MAX_VALUES} a sample cannot be verified."
+            )
+    return model
+
+
+def _values_within(model):
+    """Yields the operations of a model and of the models in it, and the shapes of their outputs."""
+    for operation in getattr(model, "operations", None) or getattr(model, "layers", ()):
+        for node in operation._inbound_nodes:
+            yield from ((operation, tensor.shape) for tensor in node.output_tensors)
+        yield from _values_within(operation) if isinstance(operation, keras.Model) else ()
+
+
+@contextlib.contextmanager
+def _weights_within(held):
+    """Stops layers that would make more weights than their file can fill, before they do.
+
+    Twice as many are allowed, and a few: what LoRA adds is merged when it is saved.
+    """
+    add_weight, left = keras.layers.Layer.add_weight, 2 * held + 65536
+
+    def bounded(layer, shape=None, *arguments, **options):
+        nonlocal left
+        left -= math.prod(map(int, shape or ()))
+        if left < 0:
+            raise ValueError(
+                f"layer {layer.name!r} wants weights of shape {shape}, and the file holds {held} "
+                "numbers in all"
+            )
+        return add_weight(layer, shape, *arguments, **options)
+
+    keras.layers.Layer.add_weight = bounded
+    try:
+        yield
+    finally:
+        keras.layers.Layer.add_weight = add_weight
 
 
 def check_exportable(model: keras.Model) -> None:
@@ -144,53 +171,6 @@ def call(model: keras.Model, inputs: list) -> list:
     if not isinstance(model, keras.Sequential):
         packed = keras.tree.pack_sequence_as(model.input, inputs)
     return keras.tree.flatten(model(packed, training=False))
-
-
-def _read_config(path):
-    if not path.exists():
-        raise UsageError(f"There is no file {path}. Pass the path of a saved .keras model.")
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder. Pass the path of a saved .keras model.")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-            config = json.loads(archive.read("config.json"))
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError) as error:
-        raise RefusedInputError(
-            f"{path} is not a whole .keras archive, which model.save('model.keras') writes; it "
-            f"may be cut short, or of another kind. ({_first_line(error)})"
-        ) from error
-    if damaged or not isinstance(config, dict):
-        raise RefusedInputError(f"{path} is damaged in {damaged or 'config.json'}. Save it again.")
-    config.pop("compile_config", None)  # Losses and metrics do not reach the exported file.
-    return config
-
-
-def _serialized_objects(node, layer=""):
-    """Yields every serialized class and function below a node, and the layer that it is part of."""
-    if isinstance(node, dict):
-        if isinstance(node.get("class_name"), str) and "config" in node:
-            if isinstance(node["config"], dict):
-                layer = node["config"].get("name", layer)
-            yield node, layer
-        elif _is_code(node):
-            yield {"class_name": "__lambda__", "config": node}, layer
-        node = list(node.values())
-    if isinstance(node, list):
-        for child in node:
-            yield from _serialized_objects(child, layer)
-
-
-def _is_code(node):
-    """Recognises a lambda where a function is expected: its code, defaults and closure."""
-    value = node.get("value")
-    return len(node) == 1 and isinstance(value, list) and len(value) == 3
-
-
-def _is_custom(entry):
-    name, module = entry["class_name"], entry.get("module") or ""
-    is_data = name.startswith("__") and name.endswith("__")
-    return not is_data and module != "keras" and not module.startswith("keras.")
 
 
 def _first_line(error):

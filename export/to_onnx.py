@@ -1,10 +1,13 @@
 """The command line of the export: `python -m export.to_onnx model.keras -o model.onnx`."""
 
 import argparse
+import contextlib
+import importlib
 import importlib.util
 import shlex
 import signal
 import sys
+import threading
 from pathlib import Path
 
 from export import ExportError, ParityError, UsageError, export_onnx
@@ -17,7 +20,7 @@ exit codes:
   1  the file computes something else than the model
   2  the conversion failed
   3  the model needs an operation that the file may not hold
-  4  the model file is damaged, or brings code along
+  4  a file is damaged, or unsafe: it brings code along, leads elsewhere, or is a bomb
   5  a path or an option is wrong
 The ONNX file is written only with 0. With 1, the inputs that show the difference are stored.
 """
@@ -25,11 +28,11 @@ The ONNX file is written only with 0. With 1, the inputs that show the differenc
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line, and returns its exit code."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # So that temporary files are removed.
     try:
         options = _parser().parse_args(arguments)
         if options.report is not None:
             _check_report(options)
+        _unwind_when_terminated()
         report, code = _export(options)
         print(report.to_text())
         _write_report(options.report, report, arguments)
@@ -58,6 +61,17 @@ def _export(options):
     except ParityError as error:
         return error.report, error.exit_code
     return report, 0
+
+
+def _unwind_when_terminated():
+    """Turns SIGTERM into an exception, so that temporary files are removed.
+
+    Only once everything is imported: until then there are none, and imports swallow exceptions.
+    """
+    with contextlib.suppress(ModuleNotFoundError):  # export_onnx says which, and how to get it.
+        importlib.import_module("export.pipeline")
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 class _Parser(argparse.ArgumentParser):
@@ -126,18 +140,9 @@ def _read_labels(path):
 
 
 def _read_data(path):
-    import numpy as np
+    from export.archive import read_arrays
 
-    if path is None:
-        return None
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except Exception as error:  # numpy raises whatever the damaged part happens to break.
-        raise UsageError(
-            f"The data cannot be read from {path}. numpy.savez(path, image=array) writes such a "
-            f"file. ({error})"
-        ) from error
+    return None if path is None else read_arrays(Path(path))
 
 
 def _write_report(path, report, arguments):

@@ -1,10 +1,15 @@
 """Writing files so that each path holds the old content or the new, and nothing between."""
 
+import contextlib
+import glob
 import os
 import tempfile
+import time
 from pathlib import Path
 
 from export.errors import UsageError
+
+_STALE_SECONDS = 3600  # A file takes seconds to write.
 
 
 def check_target(path: Path, force: bool) -> None:
@@ -39,6 +44,7 @@ def write_together(files: dict[Path, bytes]) -> None:
     try:
         for path, content in files.items():
             path = path.resolve()  # Through a link, so that the link stays one.
+            _remove_stale(path)
             with tempfile.NamedTemporaryFile(
                 dir=path.parent, prefix=f".{path.name}.", suffix=".tmp", delete=False
             ) as file:
@@ -58,6 +64,14 @@ def write_together(files: dict[Path, bytes]) -> None:
     finally:
         for temporary, _ in staged:
             os.unlink(temporary)
+
+
+def _remove_stale(path):
+    """Removes what a writer that was killed left behind, and nothing of one that may be alive."""
+    for file in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"):
+        with contextlib.suppress(FileNotFoundError):  # Another one may remove it first.
+            if time.time() - file.stat().st_mtime > _STALE_SECONDS:
+                file.unlink()
 
 
 def _umask():

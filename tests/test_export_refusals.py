@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import custom_layers
@@ -153,6 +154,17 @@ def test_usage_errors(saved_capsnet, tmp_path, monkeypatch, capsys, change, word
         assert word in error
     assert sorted(path.name for path in tmp_path.iterdir()) == before
     assert (tmp_path / "old.onnx").read_bytes() == b"old"
+
+
+@once
+def test_the_command_line_in_a_thread(tmp_path, capsys):
+    """Where Python allows no handler of signals."""
+    from export.to_onnx import main
+
+    arguments = [str(tmp_path / "missing.keras"), "-o", str(tmp_path / "model.onnx")]
+    with ThreadPoolExecutor() as threads:
+        assert threads.submit(main, arguments).result() == 5
+    assert "no file" in capsys.readouterr().err
 
 
 @once

@@ -9,7 +9,7 @@ from custom_layers import TrainingInConversion
 from onnx import numpy_helper
 
 import export
-from export import convert, locate, parity, source, suites, tidy
+from export import convert, golden, locate, parity, source, suites, tidy
 
 pytestmark = once
 
@@ -65,11 +65,16 @@ FAULTS = {
 
 
 @pytest.fixture(scope="module")
-def converted(saved_capsnet):
+def converted(saved_capsnet, tmp_path_factory):
     """What the converter gives for the small CapsNet, to spare it being asked for each fault."""
-    model = keras.models.load_model(saved_capsnet)
-    modules = source.custom_modules(saved_capsnet)
-    return convert.convert(saved_capsnet, 17, modules, suites.suites(model))
+    folder = tmp_path_factory.mktemp("unpacked")
+    modules = source.unpack(saved_capsnet, folder)
+    return convert.convert(folder, 17, modules, sealed_too(keras.models.load_model(saved_capsnet)))
+
+
+def sealed_too(model):
+    inputs = suites.suites(model)
+    return inputs + golden.sealed_suites(inputs)
 
 
 def copy(file):
@@ -79,13 +84,13 @@ def copy(file):
 @pytest.fixture
 def plant(monkeypatch, converted):
     """Returns a function that lets a fault change the file between conversion and comparison."""
-    raw, references = converted
+    raw, references, vectors = converted
     convert_anew = convert.convert
 
     def convert_once(saved, opset, modules, inputs, via):
         if len(inputs) != len(references):
             return convert_anew(saved, opset, modules, inputs, via)
-        return copy(raw), references
+        return copy(raw), references, vectors
 
     monkeypatch.setattr(convert, "convert", convert_once)
 
@@ -144,7 +149,7 @@ def test_the_worst_inputs_show_the_fault_again(plant, saved_capsnet, tmp_path):
 
 def test_nothing_is_named_in_the_right_file(saved_capsnet, converted):
     model = keras.models.load_model(saved_capsnet)
-    inputs, (raw, references) = suites.suites(model), converted
+    inputs, (raw, references, _) = sealed_too(model), converted
     axes = {"image": model.input.shape}, {"scores": model.output.shape}
     names = {layer.name for layer in model.layers}
     file, raw_names = tidy.tidy(copy(raw), *axes, names, {})

@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import threading
 
 import pytest
 from conftest import run_python
@@ -89,6 +90,31 @@ def test_no_room_left_for_the_second_file(target, monkeypatch):
     with pytest.raises(UsageError, match="unchanged"):
         write_together({target.with_name("golden"): b"new", target: b"new"})
     assert target.read_bytes() == b"old" and list(target.parent.iterdir()) == [target]
+
+
+def test_what_a_killed_writer_left_is_removed_once_it_is_old(target, tmp_path):
+    leftovers = [tmp_path / f".{name}.abcd123_.tmp" for name in ("model.onnx", "other.onnx")]
+    alive = tmp_path / ".model.onnx.defg456_.tmp"
+    for path in (*leftovers, alive):
+        path.touch()
+    for path in leftovers:
+        os.utime(path, (0, 0))
+    write_atomically(target, b"new")
+    assert set(tmp_path.iterdir()) == {target, alive, leftovers[1]}
+
+
+def test_many_writers_at_a_time(target):
+    """Readers see one of them, whole, at any time."""
+    contents = [bytes([letter]) * 1_000_000 for letter in range(8)]
+    threads = [
+        threading.Thread(target=write_atomically, args=(target, content))
+        for content in contents * 4
+    ]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        assert target.read_bytes() in (b"old", *contents)
+    assert target.read_bytes() in contents and list(target.parent.iterdir()) == [target]
 
 
 def test_new_file_link_and_permissions(target, tmp_path):
