@@ -30,13 +30,16 @@ _CHILD_ENVIRONMENT = {
 }
 
 
-def convert(source: Path, opset: int, modules: list[str]) -> onnx.ModelProto:
+def convert(
+    source: Path, opset: int, modules: list[str], batch: int | None = None
+) -> onnx.ModelProto:
     """Converts a saved model.
 
     Args:
         source: Path of a `.keras` file.
-        opset: Integer out of `export.options.OPSETS`.
+        opset: Integer out of `export.runtimes.OPSETS`.
         modules: Modules to import first, which register the model's custom classes.
+        batch: Integer, or `None` for an open batch axis.
 
     Returns:
         The raw `onnx.ModelProto`, whose inputs and outputs carry the model's names.
@@ -47,6 +50,7 @@ def convert(source: Path, opset: int, modules: list[str]) -> onnx.ModelProto:
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder) / "raw.onnx"
         arguments = [str(source), str(raw), "--opset", str(opset), "--import", *modules]
+        arguments += [] if batch is None else ["--batch", str(batch)]
         child = subprocess.run(
             [sys.executable, "-m", "export.convert", *arguments],
             env={**os.environ, **_CHILD_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -77,12 +81,15 @@ def main() -> int:
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)
     parser.add_argument("--opset", type=int, required=True)
+    parser.add_argument("--batch", type=int)
     parser.add_argument("--import", dest="modules", nargs="*", default=[])
     arguments = parser.parse_args()
     for module in arguments.modules:
         importlib.import_module(module)
     try:
-        onnx.save(_convert_here(arguments.source, arguments.opset), arguments.target)
+        onnx.save(
+            _convert_here(arguments.source, arguments.opset, arguments.batch), arguments.target
+        )
     except ExportError as error:
         content = {"kind": type(error).__name__, "message": str(error)}
         arguments.target.write_text(json.dumps(content))
@@ -90,7 +97,7 @@ def main() -> int:
     return 0
 
 
-def _convert_here(source, opset):
+def _convert_here(source, opset, batch):
     try:
         import tensorflow as tf
         import tf2onnx
@@ -107,7 +114,7 @@ def _convert_here(source, opset):
     model = source_model.load_model(source)
     names = source_model.output_names(model)
     signature = [
-        tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype, name=name)
+        tf.TensorSpec((batch, *tensor.shape[1:]), tensor.dtype, name=name)
         for tensor, name in zip(model.inputs, source_model.input_names(model), strict=True)
     ]
 

@@ -22,6 +22,7 @@ from export.errors import ConversionError
 from export.tidy import serialize
 
 BATCHES = (1, 2, 7, 32)
+_LARGEST = max(BATCHES)
 TOLERANCE = 1e-5
 """Largest absolute difference, times the largest absolute output of the batch if that exceeds 1."""
 
@@ -80,6 +81,7 @@ def compare(
     input_range: tuple[float, float] = (0.0, 1.0),
     data: dict[str, np.ndarray] | None = None,
     tolerance: float = TOLERANCE,
+    batch: int | None = None,
 ) -> list[Comparison]:
     """Compares a model with its ONNX file.
 
@@ -89,6 +91,7 @@ def compare(
         input_range: Pair of floats between which inputs usually lie.
         data: Real inputs by name, all of one length, or `None`.
         tolerance: Float, see `TOLERANCE`.
+        batch: Size of the file's batches, or `None` where it is open.
 
     Returns:
         A `Comparison` for each output and suite.
@@ -96,10 +99,10 @@ def compare(
     sessions = [_session(file, level, threads) for level, threads in _SESSIONS]
     names = source.output_names(model)
     comparisons = []
-    for suite, inputs in _suites(model, input_range, data or {}):
+    for suite, inputs in suites(model, input_range, data, batch):
         expected = run_keras(model, inputs)
         try:
-            found = [_run_onnx(session, model, names, inputs) for session in sessions]
+            found = [run_onnx(session, model, names, inputs) for session in sessions]
         except Exception as error:  # onnxruntime's errors have no common class but this.
             failures = (_failure(name, suite, len(inputs[0]), str(error)) for name in names)
             comparisons.extend(failures)
@@ -119,9 +122,10 @@ def suite_inputs(
     suite: str,
     input_range: tuple[float, float] = (0.0, 1.0),
     data: dict[str, np.ndarray] | None = None,
+    batch: int | None = None,
 ) -> list[np.ndarray]:
     """Returns the inputs that `compare` used in one of its suites."""
-    return dict(_suites(model, input_range, data or {}))[suite]
+    return dict(suites(model, input_range, data, batch))[suite]
 
 
 def first_divergence(
@@ -142,7 +146,7 @@ def first_divergence(
     probe.graph.output.extend(map(helper.make_empty_tensor_value_info, set(values.values())))
     session = _session(probe, "ORT_DISABLE_ALL", 1)
     names = [value.name for value in probe.graph.output]
-    found = dict(zip(names, _run_onnx(session, model, names, inputs), strict=True))
+    found = dict(zip(names, run_onnx(session, model, names, inputs), strict=True))
     suspects, differs = [], False
     for layer in model.layers:
         if isinstance(layer, keras.layers.InputLayer):
@@ -172,43 +176,66 @@ def run_keras(model: keras.Model, inputs: list) -> list[np.ndarray]:
     return _in_batches(run, inputs)
 
 
-def _run_onnx(session, model, outputs, inputs):
+def run_onnx(session, model: keras.Model, outputs: list[str], inputs: list) -> list[np.ndarray]:
+    """Runs a session on the model's flat inputs, and returns the named outputs."""
     names = source.input_names(model)
-    return _in_batches(
-        lambda batch: session.run(outputs, dict(zip(names, batch, strict=True))), inputs
-    )
+
+    def run(batch):
+        return session.run(outputs, dict(zip(names, batch, strict=True)))
+
+    fixed = session.get_inputs()[0].shape[0]
+    if not isinstance(fixed, int):
+        return _in_batches(run, inputs)
+    # The last batch is filled up with the first samples, whose outputs are cut off again.
+    samples = len(inputs[0])
+    filled = [np.resize(x, (-(-samples // fixed) * fixed, *x.shape[1:])) for x in inputs]
+    return [output[:samples] for output in _in_batches(run, filled, fixed)]
 
 
-def _in_batches(run, inputs):
-    """Runs the inputs in batches of the largest size at most, and joins the outputs."""
-    size = max(BATCHES)
+def _in_batches(run, inputs, size=_LARGEST):
+    """Runs the inputs in batches of this size at most, and joins the outputs."""
     starts = range(0, len(inputs[0]), size)
     parts = [run([array[start : start + size] for array in inputs]) for start in starts]
     return [np.concatenate(output) for output in zip(*parts, strict=True)]
 
 
-def _suites(model, input_range, data) -> Iterator[tuple[str, list[np.ndarray]]]:
-    low, high = input_range
+def suites(
+    model: keras.Model,
+    input_range: tuple[float, float],
+    data: dict[str, np.ndarray] | None = None,
+    batch: int | None = None,
+) -> Iterator[tuple[str, list[np.ndarray]]]:
+    """Yields the name and the inputs of each suite that `compare` runs."""
     generator = np.random.default_rng(0)
 
-    def full(batch, make):
-        arrays = [make((batch, *tensor.shape[1:])) for tensor in model.inputs]
-        for index, tensor in enumerate(model.inputs):
-            if "int" in tensor.dtype:  # Numbers of words or classes: all have a 0 and a 1.
-                arrays[index] = np.clip(np.round(arrays[index]), 0, 1)
-            arrays[index] = arrays[index].astype(tensor.dtype)
+    def full(samples, make):
+        arrays = []
+        for tensor in model.inputs:
+            is_pixels = tensor.dtype == "uint8"
+            array = make((samples, *tensor.shape[1:]), *((0, 255) if is_pixels else input_range))
+            if "int" in tensor.dtype:  # Else numbers of words or classes: all have a 0 and a 1.
+                array = np.clip(np.round(array), 0, 255 if is_pixels else 1)
+            arrays.append(array.astype(tensor.dtype))
         return arrays
 
-    for batch in BATCHES:
-        yield f"random, batch {batch}", full(batch, lambda s: generator.uniform(low, high, s))
+    def random(factor=1.0):
+        return lambda shape, low, high: generator.uniform(low, high, shape) * factor
+
+    few = batch or 2
+    for size in BATCHES if batch is None else (batch,):
+        yield f"random, batch {size}", full(size if batch is None else 3 * batch, random())
     if data:
         names = zip(source.input_names(model), model.inputs, strict=True)
         yield "real", [np.asarray(data[name], tensor.dtype) for name, tensor in names]
-    yield "zeros", full(2, np.zeros)
-    yield "constant", full(2, lambda shape: np.full(shape, high))
-    yield "huge, x 1e4", full(2, lambda shape: generator.uniform(low, high, shape) * 1e4)
-    yield "tiny, x 1e-8", full(2, lambda shape: generator.uniform(low, high, shape) * 1e-8)
-    yield "tiny, x 1e-30", full(2, lambda shape: generator.uniform(low, high, shape) * 1e-30)
+    yield "zeros", full(few, lambda shape, low, high: np.zeros(shape))
+    yield "constant", full(few, lambda shape, low, high: np.full(shape, high))
+    if any("float" in tensor.dtype for tensor in model.inputs):
+        for name, factor in (
+            ("huge, x 1e4", 1e4),
+            ("tiny, x 1e-8", 1e-8),
+            ("tiny, x 1e-30", 1e-30),
+        ):
+            yield name, full(few, random(factor))
 
 
 def _sensitivity(model, inputs, expected, index):

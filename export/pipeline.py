@@ -13,17 +13,19 @@ import keras
 import numpy as np
 
 import keras_capsules
-from export import convert, parity, source, tidy
+from export import convert, edge, ort_format, parity, preprocess, profiles, source, tidy
 from export.errors import ParityError, UsageError
 from export.options import ExportOptions
 from export.report import ExportReport
-from export.write import check_target, write_atomically
+from export.write import check_target, write_together
 
 
 def run(model, path, options: ExportOptions) -> ExportReport:
     """Does what `export.export_onnx` says."""
     target = Path(path)
-    check_target(target, options.force)
+    targets = [target, *(ort_format.paths(target) if options.ort else ())]
+    for path in targets:
+        check_target(path, options.force)
     labels = None if options.labels is None else [str(label) for label in options.labels]
     data = options.data and {name: np.asarray(array) for name, array in options.data.items()}
     if not isinstance(model, (keras.Model, str, os.PathLike)):
@@ -43,18 +45,30 @@ def run(model, path, options: ExportOptions) -> ExportReport:
             modules = source.custom_modules(saved)
             model = source.load_model(saved)
             source.check_exportable(model)
+        if options.preprocess:
+            saved = preprocess.bake(saved, Path(folder), options)
+            model = source.load_model(saved)
         _check_labels(model, labels)
         _check_data(model, data)
-        raw = convert.convert(saved, options.opset, modules)
+        raw = convert.convert(saved, options.opset, modules, options.batch)
+    shapes = [
+        {
+            name: (options.batch, *tensor.shape[1:])
+            for name, tensor in zip(names, tensors, strict=True)
+        }
+        for names, tensors in (
+            (source.input_names(model), model.inputs),
+            (source.output_names(model), model.outputs),
+        )
+    ]
     file = tidy.tidy(
         raw,
-        dict(zip(source.input_names(model), (x.shape for x in model.inputs), strict=True)),
-        dict(zip(source.output_names(model), (x.shape for x in model.outputs), strict=True)),
+        *shapes,
         source.layer_names(model),
-        _metadata(model, labels, options.input_range),
+        _metadata(model, labels, options),
     )
     content = tidy.serialize(file)
-    comparisons = parity.compare(model, file, options.input_range, data)
+    comparisons = parity.compare(model, file, options.input_range, data, batch=options.batch)
     report = ExportReport(
         source=name,
         target=str(target),
@@ -64,14 +78,24 @@ def run(model, path, options: ExportOptions) -> ExportReport:
         comparisons=[asdict(comparison) for comparison in comparisons],
         file=_facts(file, content),
         versions=_versions() | {"onnxruntime": version("onnxruntime")},
+        edge=edge.checklist(file, content, options.min_onnxruntime),
+        profile=options.profile and profiles.examine(file, options.profile),
     )
     if not report.passed:
         if not report.worst["error"]:
-            inputs = parity.suite_inputs(model, report.worst["suite"], options.input_range, data)
+            inputs = parity.suite_inputs(
+                model, report.worst["suite"], options.input_range, data, options.batch
+            )
             report.first_divergence = parity.first_divergence(model, file, inputs)
         raise ParityError(report.to_text(), report)
-    check_target(target, options.force)  # The conversion took a while.
-    write_atomically(target, content)
+    contents = [content]
+    if options.ort:
+        contents += ort_format.convert(content, target)
+        suites = parity.suites(model, options.input_range, data, options.batch)
+        report.ort = ort_format.verify(model, *contents[:2], suites)
+    for path in targets:
+        check_target(path, options.force)  # The conversion took a while.
+    write_together(dict(zip(targets, contents, strict=True)))
     return report
 
 
@@ -101,13 +125,21 @@ def _check_data(model, data):
             "The data must hold an array for each input, with the same number of samples before "
             f"the shape of one: {expected}. Received: {received}"
         )
+    for name, tensor in zip(source.input_names(model), model.inputs, strict=True):
+        if tensor.dtype == "uint8" and data[name].dtype != "uint8":
+            raise UsageError(
+                f"The input {name!r} takes raw pixels from 0 to 255, so its data must be uint8. "
+                f"Received: {data[name].dtype}"
+            )
 
 
-def _metadata(model, labels, input_range):
+def _metadata(model, labels, options):
     """What the file says of itself, and nothing that depends on day, machine or backend."""
+    input_range = (0, 255) if options.preprocess else options.input_range
     return {
         "class_names": json.dumps(labels) if labels is not None else "",
         "input_range": json.dumps([float(limit) for limit in input_range]),
+        "preprocessing": json.dumps(preprocess.description(options)),
         "verification": json.dumps({"verdict": "passed", "tolerance": parity.TOLERANCE}),
         "versions": json.dumps(_versions()),
         "weights_sha256": _weights_digest(model),

@@ -23,6 +23,9 @@ class ExportReport:
             `operations`, `inputs` and `outputs`.
         versions: Versions of the packages that took part.
         first_divergence: First Keras layer whose output differs, where the comparison failed.
+        edge: What a device may stumble over, see `export.edge.checklist`.
+        profile: What the target's execution providers cannot run, see `export.profiles.examine`.
+        ort: Facts of the `.ort` file: `bytes`, `sha256` and the suites it was `identical_on`.
     """
 
     source: str
@@ -34,6 +37,9 @@ class ExportReport:
     file: dict[str, Any]
     versions: dict[str, str]
     first_divergence: str | None = None
+    edge: list[dict[str, Any]] = field(default_factory=list)
+    profile: dict[str, Any] | None = None
+    ort: dict[str, Any] | None = None
     schema: int = field(default=SCHEMA)
 
     @property
@@ -77,7 +83,7 @@ class ExportReport:
                 f"  {entry['output']:16}{entry['suite']:18}{entry['samples']:7}"
                 f"{entry['max_abs']:10.1e}{entry['rmse']:10.1e}{entry['allowed']:10.1e}  {remark}"
             )
-        lines.append("")
+        lines += ["", *_edge_in_words(self.edge), *_profile_in_words(self.profile), ""]
         if self.passed:
             rounding = sum(entry["sensitivity"] is not None for entry in self.comparisons)
             lines.append(
@@ -85,6 +91,11 @@ class ExportReport:
                 "largest output where that exceeds 1"
                 + (f", and more in {rounding} comparisons, as said there." if rounding else ".")
             )
+            if self.ort:
+                lines.append(
+                    f"The .ort file has {self.ort['bytes']:,} bytes and the same outputs, bit for "
+                    f"bit, in {len(self.ort['identical_on'])} comparisons."
+                )
         else:
             lines.append(f"FAILED: {self.tolerance:.0e} allowed. Nothing was written.")
             if self.first_divergence:
@@ -103,6 +114,27 @@ def _in_words(entry):
     if entry["sensitivity"] is None:
         return verdict
     return f"{verdict}: the last bit of the inputs moves the model by {entry['sensitivity']:.1e}"
+
+
+def _edge_in_words(checks):
+    yield "On a device"
+    for entry in checks:
+        mark = {True: "ok", False: "NO", None: ""}[entry["passed"]]
+        yield f"  {entry['check']:16}{mark:4}{entry['finding']}"
+
+
+def _profile_in_words(profile):
+    for entry in profile["providers"] if profile else ():
+        runs = entry["nodes"] - len(entry["unsupported"])
+        yield f"  {entry['provider']:16}runs {runs} of {entry['nodes']} nodes"
+        if entry["remark"]:
+            yield f"    {entry['remark']}"
+        alike = {}
+        for node in entry["unsupported"]:
+            name = node["node"].removeprefix(f"{node['layer']}/")
+            alike.setdefault((node["layer"], node["reason"]), []).append(name)
+        for (layer, reason), names in alike.items():
+            yield f"    {layer or 'no layer'}: {reason}: {', '.join(names)}"
 
 
 def _finite(value):

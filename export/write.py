@@ -26,27 +26,48 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         UsageError: If the disk is full or the folder cannot be written. The old file stays.
     """
-    path = path.resolve()  # Through a link, so that the link stays one.
-    temporary = None
+    write_together({path: content})
+
+
+def write_together(contents: dict[Path, bytes]) -> None:
+    """Replaces a file and others that belong to it, each in one step.
+
+    All are whole on the disk before the first is replaced. Old files that belong to it are removed
+    just before that, so that never, whatever goes wrong, an old one stands beside the new first.
+
+    Raises:
+        UsageError: If the disk is full or the folder cannot be written.
+    """
+    staged = {}
     try:
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", suffix=".tmp", delete=False
-        ) as file:
-            temporary = file.name
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, path.stat().st_mode if path.exists() else 0o666 & ~_umask())
-        os.replace(temporary, path)
-        temporary = None
+        for path, content in contents.items():
+            path = path.resolve()  # Through a link, so that the link stays one.
+            _stage(path, content, staged)
+        for path in list(staged)[1:]:
+            path.unlink(missing_ok=True)
+        for path, temporary in list(staged.items()):
+            os.replace(temporary, path)
+            del staged[path]
     except OSError as error:
         raise UsageError(
             f"{path} cannot be written: {error.strerror or error}. Whatever stood there is "
             "unchanged. Make room or give permission, or pass another path."
         ) from error
     finally:
-        if temporary is not None:
+        for temporary in filter(None, staged.values()):
             os.unlink(temporary)
+
+
+def _stage(path, content, staged):
+    """Writes the content to a temporary file beside the path, and notes its name at once."""
+    with tempfile.NamedTemporaryFile(
+        dir=path.parent, prefix=f".{path.name}.", suffix=".tmp", delete=False
+    ) as file:
+        staged[path] = file.name
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.chmod(staged[path], path.stat().st_mode if path.exists() else 0o666 & ~_umask())
 
 
 def _umask():
