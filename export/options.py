@@ -43,6 +43,8 @@ class ExportOptions:
             raise UsageError(
                 f"The input range must rise and be finite. Received: input_range={self.input_range}"
             )
+        if self.ort:
+            runtimes.check_ort(self.min_onnxruntime)
         if self.batch is not None and self.batch < 1:
             raise UsageError(f"The batch must be 1 or more, or stay open. Received: {self.batch}")
         given = [name for name in ("mean", "std", "layout") if getattr(self, name) is not None]

@@ -14,6 +14,7 @@ import onnxruntime
 from export import parity, source
 from export.errors import ConversionError, UsageError
 from export.options import ORT_SUFFIXES
+from export.runtimes import OLDEST_FOR_ORT
 
 _CONVERTER = "onnxruntime.tools.convert_onnx_models_to_ort"
 
@@ -76,7 +77,7 @@ def verify(
         suites: Names of suites, and their inputs.
 
     Returns:
-        Facts for the report: the twin's `bytes`, its `sha256` and the `identical_on` suites.
+        Facts for the report: `bytes`, `sha256`, `min_onnxruntime` and the `identical_on` suites.
 
     Raises:
         ConversionError: If an output differs.
@@ -93,7 +94,12 @@ def verify(
                 )
         identical.append(suite)
     digest = hashlib.sha256(twin).hexdigest()
-    return {"bytes": len(twin), "sha256": digest, "identical_on": identical}
+    return {
+        "bytes": len(twin),
+        "sha256": digest,
+        "min_onnxruntime": OLDEST_FOR_ORT,
+        "identical_on": identical,
+    }
 
 
 def _session(content):

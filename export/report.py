@@ -25,7 +25,8 @@ class ExportReport:
         first_divergence: First Keras layer whose output differs, where the comparison failed.
         edge: What a device may stumble over, see `export.edge.checklist`.
         profile: What the target's execution providers cannot run, see `export.profiles.examine`.
-        ort: Facts of the `.ort` file: `bytes`, `sha256` and the suites it was `identical_on`.
+        ort: Facts of the `.ort` file: `bytes`, `sha256`, the `min_onnxruntime` that reads it and
+            the suites it was `identical_on`.
     """
 
     source: str
@@ -94,7 +95,8 @@ class ExportReport:
             if self.ort:
                 lines.append(
                     f"The .ort file has {self.ort['bytes']:,} bytes and the same outputs, bit for "
-                    f"bit, in {len(self.ort['identical_on'])} comparisons."
+                    f"bit, in {len(self.ort['identical_on'])} comparisons; onnxruntime "
+                    f"{self.ort['min_onnxruntime']} and later read it."
                 )
         else:
             lines.append(f"FAILED: {self.tolerance:.0e} allowed. Nothing was written.")

@@ -9,6 +9,9 @@ DEFAULT_OPSET = 17
 OPSETS = range(13, 19)
 """Opsets that tf2onnx can write with the layers' softmax axis right."""
 
+OLDEST_FOR_ORT = "1.16"
+"""The first onnxruntime that reads the `.ort` format 6, which all since then write."""
+
 # The newest opset and IR version of each release, as onnxruntime.ai/docs/reference/compatibility
 # lists them. Later releases run all of `OPSETS`: each runs what the earlier ones do.
 _RELEASES = {
@@ -63,6 +66,15 @@ def runs(minimum: str, opset: int, ir_version: int) -> bool:
     """Whether this onnxruntime, and so every later one, runs an opset and IR version."""
     newest, ir = _newest_of(minimum)
     return opset <= newest and ir_version <= ir
+
+
+def check_ort(minimum: str | None) -> None:
+    """Raises a `UsageError` if the oldest onnxruntime cannot read an `.ort` file from here."""
+    if minimum is not None and _parsed(minimum) < _parsed(OLDEST_FOR_ORT):
+        raise UsageError(
+            f"The .ort format is read by onnxruntime {OLDEST_FOR_ORT} and later; earlier ones take "
+            f"the ONNX file alone. Received: min_onnxruntime={minimum!r} with ort"
+        )
 
 
 def _newest_of(minimum):

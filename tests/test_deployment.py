@@ -29,7 +29,7 @@ def baked(saved_capsnet, tmp_path_factory):
     result = command_line(
         *(saved_capsnet, "-o", folder / "model.onnx", "--data", folder / "data.npz"),
         *("--preprocess", "--input-range", -1, 1, "--mean", 0.5, "--std", 0.25),
-        *("--layout", "channels_first", "--batch", 3, "--min-onnxruntime", 1.11),
+        *("--layout", "channels_first", "--batch", 3, "--min-onnxruntime", 1.16),
         *("--ort", "--profile", "web", "--report", folder / "report.json"),
     )
     assert result.returncode == 0, result.stderr
@@ -83,12 +83,12 @@ def test_the_file_and_its_report_say_what_was_chosen(baked):
         **{"input_range": [-1, 1], "mean": [0.5], "std": [0.25]},
     }
     assert json.loads(properties["input_range"]) == [0, 255]
-    assert (report["file"]["opset"], report["file"]["ir_version"]) == (16, 8)
+    assert (report["file"]["opset"], report["file"]["ir_version"]) == (17, 8)
     assert {entry["check"]: entry["passed"] for entry in report["edge"]} == {
         **dict.fromkeys(("shapes", "onnxruntime", "operations", "types"), True),
         **dict.fromkeys(("transposes", "size")),
     }
-    assert "opset 16 and IR 8 run on onnxruntime 1.11 and later" in text
+    assert "run on onnxruntime 1.12 and later, 1.16 was asked for" in text
     webassembly, webgpu = report["profile"]["providers"]
     assert webassembly["unsupported"] == []
     assert [node["operation"] for node in webgpu["unsupported"]] == ["Cast"]
@@ -169,7 +169,9 @@ def test_a_value_for_each_channel(tmp_path, generator):
     mean, std = [0.1, 0.2, 0.3], [0.5, 1, 2]
     path = tmp_path / "model.onnx"
     options = {"preprocess": True, "mean": mean, "std": std, "layout": "channels_first"}
-    export.export_onnx(model, path, input_range=(-1, 1), **options)
+    options |= {"min_onnxruntime": "1.8"}
+    report = export.export_onnx(model, path, input_range=(-1, 1), **options)
+    assert (report.file["opset"], report.file["ir_version"]) == (14, 7)
     inputs = {
         "image": generator.integers(0, 256, (4, 3, 2, 3)).astype("uint8"),
         "number": generator.uniform(size=(4, 1)).astype("float32"),
@@ -200,6 +202,7 @@ def test_uint8_inputs_are_compared_on_pixels():
         ({"min_onnxruntime": "new"}, "Received: 'new'"),
         ({"min_onnxruntime": "1.11", "opset": 17}, "opset from 13 to 16.*from 1.12 on"),
         ({"opset": 19}, "opset must be from 13 to 18"),
+        ({"min_onnxruntime": "1.15", "ort": True}, "read by onnxruntime 1.16 and later"),
         ({"batch": 0}, "batch must be 1 or more"),
         ({"mean": [0.5]}, "mean would be baked into the file: add --preprocess"),
         ({"preprocess": True, "std": [0.0]}, "above 0"),
