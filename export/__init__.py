@@ -20,6 +20,7 @@ def export_onnx(
     path,
     *,
     opset: "int | None" = None,
+    via: str = "tf2onnx",
     labels: "list[str] | None" = None,
     data: "dict | None" = None,
     input_range: "tuple[float, float]" = (0.0, 1.0),
@@ -45,6 +46,9 @@ def export_onnx(
         path: Path of the ONNX file to write. Its folder must exist.
         opset: Integer from 13 to 18. Defaults to 17, which every onnxruntime since 1.12 runs, or
             to the newest that `min_onnxruntime` runs where that is older.
+        via: String, the converter: `"tf2onnx"`, `"torch"` or `"jax"`, which are Keras' own exports
+            under these backends. The comparison is the same for each. Defaults to `"tf2onnx"`,
+            whose file is the same whatever the backend.
         labels: Names of the classes, one for each column of the output `scores`, or of the first
             where none has that name. They are stored in the file, for the device.
         data: Real inputs to compare on as well, arrays by input name, or `None`.
@@ -92,6 +96,7 @@ def export_onnx(
         ) from error
     options = ExportOptions(
         opset=opset,
+        via=via,
         labels=labels,
         data=data,
         input_range=input_range,

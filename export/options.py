@@ -13,6 +13,9 @@ PROFILES = ("cpu", "web", "mobile")
 ORT_SUFFIXES = (".ort", ".required_operators.config")
 """Of the file in onnxruntime's own format, and of its list of operators."""
 
+ROUTES = {"tf2onnx": "tensorflow", "torch": "torch", "jax": "jax"}
+"""Ways to convert, and the backend that each runs on."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
@@ -23,6 +26,7 @@ class ExportOptions:
     """
 
     opset: int | None
+    via: str
     labels: list[str] | None
     data: dict[str, Any] | None
     input_range: tuple[float, float]
@@ -39,6 +43,8 @@ class ExportOptions:
     def __post_init__(self):
         opset = runtimes.choose_opset(self.opset, self.min_onnxruntime)
         object.__setattr__(self, "opset", opset)  # As frozen dataclasses set what they derive.
+        if self.via not in ROUTES:
+            raise UsageError(f"The routes are {', '.join(ROUTES)}. Received: via={self.via!r}")
         if not -math.inf < self.input_range[0] < self.input_range[1] < math.inf:
             raise UsageError(
                 f"The input range must rise and be finite. Received: input_range={self.input_range}"
@@ -47,6 +53,10 @@ class ExportOptions:
             runtimes.check_ort(self.min_onnxruntime)
         if self.batch is not None and self.batch < 1:
             raise UsageError(f"The batch must be 1 or more, or stay open. Received: {self.batch}")
+        if self.batch is not None and self.via != "tf2onnx":
+            raise UsageError(
+                f"Only tf2onnx fixes the batch. Received: via={self.via!r}, batch={self.batch}"
+            )
         given = [name for name in ("mean", "std", "layout") if getattr(self, name) is not None]
         if given and not self.preprocess:
             raise UsageError(

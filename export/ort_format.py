@@ -4,7 +4,6 @@ import hashlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 
 import keras
@@ -15,6 +14,7 @@ from export import parity, source
 from export.errors import ConversionError, UsageError
 from export.options import ORT_SUFFIXES
 from export.runtimes import OLDEST_FOR_ORT
+from export.suites import Suite
 
 _CONVERTER = "onnxruntime.tools.convert_onnx_models_to_ort"
 
@@ -64,7 +64,7 @@ def verify(
     model: keras.Model,
     content: bytes,
     twin: bytes,
-    suites: Iterable[tuple[str, list[np.ndarray]]],
+    suites: list[Suite],
 ) -> dict:
     """Compares a twin with its ONNX file, bit by bit.
 
@@ -74,7 +74,7 @@ def verify(
         model: The Keras model, for the names of its inputs and outputs.
         content: Bytes of the ONNX file.
         twin: Bytes of the `.ort` file.
-        suites: Names of suites, and their inputs.
+        suites: The inputs.
 
     Returns:
         Facts for the report: `bytes`, `sha256`, `min_onnxruntime` and the `identical_on` suites.
@@ -84,15 +84,15 @@ def verify(
     """
     sessions, names = (_session(content), _session(twin)), source.output_names(model)
     identical = []
-    for suite, inputs in suites:
-        pair = (parity.run_onnx(session, model, names, inputs) for session in sessions)
+    for suite in suites:
+        pair = (parity.run_onnx(session, model, names, suite) for session in sessions)
         for name, one, other in zip(names, *pair, strict=True):
             if one.dtype != other.dtype or not np.array_equal(one, other, equal_nan=True):
                 raise ConversionError(
                     f"onnxruntime's .ort file gives another {name!r} than the ONNX file, on the "
-                    f"inputs {suite!r}. Export without it."
+                    f"inputs {suite.name!r}. Export without it."
                 )
-        identical.append(suite)
+        identical.append(suite.name)
     digest = hashlib.sha256(twin).hexdigest()
     return {
         "bytes": len(twin),

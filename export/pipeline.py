@@ -1,6 +1,8 @@
 """The steps of an export in their order: read, convert, tidy, verify, write."""
 
+import functools
 import hashlib
+import io
 import json
 import os
 import tempfile
@@ -13,17 +15,32 @@ import keras
 import numpy as np
 
 import keras_capsules
-from export import convert, edge, ort_format, parity, preprocess, profiles, source, tidy
+from export import (
+    convert,
+    edge,
+    environment,
+    golden,
+    locate,
+    ort_format,
+    parity,
+    preprocess,
+    profiles,
+    source,
+    suites,
+    tidy,
+)
 from export.errors import ParityError, UsageError
 from export.options import ExportOptions
 from export.report import ExportReport
-from export.write import check_target, write_together
+from export.verify import golden_path, replay
+from export.write import check_target, write_atomically, write_together
 
 
 def run(model, path, options: ExportOptions) -> ExportReport:
     """Does what `export.export_onnx` says."""
     target = Path(path)
-    targets = [target, *(ort_format.paths(target) if options.ort else ())]
+    twins = ort_format.paths(target) if options.ort else []
+    targets = [target, golden_path(target), *twins]
     for path in targets:
         check_target(path, options.force)
     labels = None if options.labels is None else [str(label) for label in options.labels]
@@ -50,53 +67,74 @@ def run(model, path, options: ExportOptions) -> ExportReport:
             model = source.load_model(saved)
         _check_labels(model, labels)
         _check_data(model, data)
-        raw = convert.convert(saved, options.opset, modules, options.batch)
-    shapes = [
-        {
-            name: (options.batch, *tensor.shape[1:])
-            for name, tensor in zip(names, tensors, strict=True)
-        }
-        for names, tensors in (
-            (source.input_names(model), model.inputs),
-            (source.output_names(model), model.outputs),
+        inputs = suites.suites(model, options.input_range, data, options.batch)
+        inputs += golden.sealed_suites(inputs)
+        raw, references, vectors = convert.convert(
+            saved, options.opset, modules, inputs, options.via, options.batch
         )
-    ]
-    file = tidy.tidy(
-        raw,
-        *shapes,
-        source.layer_names(model),
-        _metadata(model, labels, options),
-    )
-    content = tidy.serialize(file)
-    comparisons = parity.compare(model, file, options.input_range, data, batch=options.batch)
-    report = ExportReport(
-        source=name,
-        target=str(target),
-        parameters=model.count_params(),
-        backend=keras.backend.backend(),
-        tolerance=parity.TOLERANCE,
-        comparisons=[asdict(comparison) for comparison in comparisons],
-        file=_facts(file, content),
-        versions=_versions() | {"onnxruntime": version("onnxruntime")},
-        edge=edge.checklist(file, content, options.min_onnxruntime),
-        profile=options.profile and profiles.examine(file, options.profile),
-    )
-    if not report.passed:
+        file, raw_names = tidy.tidy(
+            raw,
+            _shapes(source.input_names(model), model.inputs, options.batch),
+            _shapes(source.output_names(model), model.outputs, options.batch),
+            source.layer_names(model),
+            _metadata(model, labels, options),
+        )
+        content = tidy.serialize(file)
+        comparisons = parity.compare(model, file, inputs, references)
+        report = ExportReport(
+            source=name,
+            target=str(target),
+            parameters=model.count_params(),
+            backend=keras.backend.backend(),
+            tolerance=parity.tolerance_in_words(references),
+            comparisons=[asdict(comparison) for comparison in comparisons],
+            file=_facts(file, content),
+            versions=_versions()
+            | {name: version(name) for name in ("onnxruntime", keras.backend.backend())},
+            edge=edge.checklist(file, content, options.min_onnxruntime),
+            profile=options.profile and profiles.examine(file, options.profile),
+            latency_ms=environment.latency_ms(file, content),
+            environment=environment.facts(),
+        )
+        shown = f"random, batch {options.batch or 7}" if report.passed else report.worst["suite"]
+        suite = next(suite for suite in inputs if suite.name == shown)
         if not report.worst["error"]:
-            inputs = parity.suite_inputs(
-                model, report.worst["suite"], options.input_range, data, options.batch
-            )
-            report.first_divergence = parity.first_divergence(model, file, inputs)
-        raise ParityError(report.to_text(), report)
-    contents = [content]
-    if options.ort:
-        contents += ort_format.convert(content, target)
-        suites = parity.suites(model, options.input_range, data, options.batch)
-        report.ort = ort_format.verify(model, *contents[:2], suites)
-    for path in targets:
-        check_target(path, options.force)  # The conversion took a while.
-    write_together(dict(zip(targets, contents, strict=True)))
+            errors = locate.layer_errors(model, file, suite, local=not report.passed)
+            report.layers = [asdict(error) for error in errors]
+        if not report.passed:
+            report.worst_inputs = str(_save_inputs(target, model, suite))
+            report.first_divergence = locate.failing_node(report.worst["error"])
+            if report.layers:
+                trace = functools.partial(convert.trace, saved, modules, suite)
+                values = locate.all_values(file, model, suite)
+                report.first_divergence = locate.first_divergence(
+                    errors, file, values, raw_names, trace
+                )
+            raise ParityError(report.to_text(), report)
+        sealed = golden.seal(vectors, report.file["sha256"])
+        if not replay(content, sealed).passed:
+            raise ParityError(f"{report.to_text()}\nFAILED: the seal does not hold.", report)
+        contents = [content, sealed]
+        if options.ort:
+            contents += ort_format.convert(content, target)
+            report.ort = ort_format.verify(model, content, contents[2], inputs)
+        for path in targets:
+            check_target(path, options.force)  # The conversion took a while.
+        write_together(dict(zip(targets, contents, strict=True)), derived=twins)
     return report
+
+
+def _shapes(names, tensors, batch):
+    return {name: (batch, *x.shape[1:]) for name, x in zip(names, tensors, strict=True)}
+
+
+def _save_inputs(target, model, suite):
+    """Stores the inputs on which the file fails, as `--data` takes them."""
+    path = target.with_suffix(".worst.npz")
+    with io.BytesIO() as buffer:
+        np.savez(buffer, **dict(zip(source.input_names(model), suite.inputs, strict=True)))
+        write_atomically(path, buffer.getvalue())
+    return path
 
 
 def _check_labels(model, labels):

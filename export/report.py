@@ -1,7 +1,8 @@
-"""What an export did, as text and as JSON."""
+"""What an export did, as text and as JSON; `export.html` makes a page of it."""
 
 import json
 import math
+import shlex
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -17,30 +18,42 @@ class ExportReport:
         target: Path of the ONNX file.
         parameters: Number of the model's parameters.
         backend: Backend that the model ran on for the comparison.
-        tolerance: See `export.parity.TOLERANCE`.
+        tolerance: What was allowed, and where that comes from.
         comparisons: A dictionary for each output and suite, see `export.parity.Comparison`.
         file: Facts of the ONNX file: `bytes`, `sha256`, `opset`, `ir_version`, `nodes`,
             `operations`, `inputs` and `outputs`.
         versions: Versions of the packages that took part.
+        layers: A dictionary for each Keras layer, see `export.locate.LayerError`, on random inputs
+            or on those of the worst comparison, where one failed.
         first_divergence: First Keras layer whose output differs, where the comparison failed.
-        edge: What a device may stumble over, see `export.edge.checklist`.
+        worst_inputs: File that holds the inputs of the worst comparison, where it failed.
+        edge: What a device may stumble over, a dictionary for each check.
         profile: What the target's execution providers cannot run, see `export.profiles.examine`.
         ort: Facts of the `.ort` file: `bytes`, `sha256`, the `min_onnxruntime` that reads it and
             the suites it was `identical_on`.
+        latency_ms: Milliseconds for one sample, or one batch of a fixed size, `p50` and `p99`, by
+            number of threads.
+        environment: The machine: `python`, `os`, `cpu` and `cores`.
+        command: The command line that made this report, or empty.
     """
 
     source: str
     target: str
     parameters: int
     backend: str
-    tolerance: float
+    tolerance: str
     comparisons: list[dict[str, Any]]
     file: dict[str, Any]
     versions: dict[str, str]
+    layers: list[dict[str, Any]] = field(default_factory=list)
     first_divergence: str | None = None
+    worst_inputs: str | None = None
     edge: list[dict[str, Any]] = field(default_factory=list)
     profile: dict[str, Any] | None = None
     ort: dict[str, Any] | None = None
+    latency_ms: dict[str, dict[str, float]] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    command: str = ""
     schema: int = field(default=SCHEMA)
 
     @property
@@ -57,6 +70,11 @@ class ExportReport:
     def worst(self) -> dict[str, Any]:
         """The comparison that came out worst."""
         return max(self.comparisons, key=lambda c: (not c["passed"], c["max_abs"] / c["scale"]))
+
+    @property
+    def verify_command(self) -> str:
+        """The command line that checks the file's seal on any machine."""
+        return shlex.join(["python", "-m", "export.verify", self.target])
 
     def to_json(self) -> str:
         """Returns the report as JSON; what is not finite is written as a string."""
@@ -76,22 +94,20 @@ class ExportReport:
             "",
             f"Keras on {self.backend} against onnxruntime {self.versions['onnxruntime']}, "
             "optimized and not, on one thread and all",
-            f"  {'output':16}{'inputs':18}{'samples':>7}{'max abs':>10}{'rmse':>10}{'allowed':>10}",
+            f"  {'output':16}{'suite':20}{'samples':>7}{'max abs':>9}{'rmse':>9}{'rounding':>9}"
+            f"{'allowed':>9}",
         ]
         for entry in self.comparisons:
-            remark = _in_words(entry)
+            rounding = "" if entry["rounding"] is None else f"{entry['rounding']:.1e}"
             lines.append(
-                f"  {entry['output']:16}{entry['suite']:18}{entry['samples']:7}"
-                f"{entry['max_abs']:10.1e}{entry['rmse']:10.1e}{entry['allowed']:10.1e}  {remark}"
+                f"  {entry['output']:16}{entry['suite']:20}{entry['samples']:7}"
+                f"{entry['max_abs']:9.1e}{entry['rmse']:9.1e}{rounding:>9}{entry['allowed']:9.1e}"
+                f"  {in_words(entry)}"
             )
-        lines += ["", *_edge_in_words(self.edge), *_profile_in_words(self.profile), ""]
+        lines += [f"  allowed: {self.tolerance}", ""]
+        lines += [*_edge_in_words(self.edge), *_profile_in_words(self.profile), ""]
         if self.passed:
-            rounding = sum(entry["sensitivity"] is not None for entry in self.comparisons)
-            lines.append(
-                f"PASSED: {self.max_abs:.1e} at most; {self.tolerance:.0e} allowed, times the "
-                "largest output where that exceeds 1"
-                + (f", and more in {rounding} comparisons, as said there." if rounding else ".")
-            )
+            lines.append(f"PASSED: {self.max_abs:.1e} at most, times the largest output above 1")
             if self.ort:
                 lines.append(
                     f"The .ort file has {self.ort['bytes']:,} bytes and the same outputs, bit for "
@@ -99,23 +115,36 @@ class ExportReport:
                     f"{self.ort['min_onnxruntime']} and later read it."
                 )
         else:
-            lines.append(f"FAILED: {self.tolerance:.0e} allowed. Nothing was written.")
-            if self.first_divergence:
-                lines[-1] += f" First layer that differs: {self.first_divergence}."
+            lines += ["FAILED. The ONNX file was not written.", *self._where()]
         return "\n".join(lines)
 
+    def _where(self):
+        """Says where the file goes wrong, and how to see it again."""
+        if self.first_divergence:
+            yield f"  first difference: {self.first_divergence}"
+        for entry in self.layers:
+            if entry["local"] is not None:
+                kind = "its own" if entry["local"] > entry["allowed"] else "inherited"
+                yield (
+                    f"    {entry['layer']:24} {entry['max_abs']:.1e}, {kind} "
+                    f"({entry['local']:.1e} on right inputs)"
+                )
+        if self.worst_inputs:
+            yield (
+                f"  inputs: {self.worst_inputs}; to see it again, python -m export.to_onnx "
+                f"{self.source} -o {self.target} --data {self.worst_inputs}"
+            )
 
-def _in_words(entry):
+
+def in_words(entry: dict[str, Any]) -> str:
+    """Returns the verdict of a comparison, with the reason for what was allowed."""
     if entry["error"]:
         return f"FAILED: {entry['error']}"
     if not entry["nan_equal"]:
         return "FAILED: another shape, or NaN and infinity in other places"
     if entry["label_flips"]:
         return f"FAILED: {entry['label_flips']} samples get another label"
-    verdict = "ok" if entry["passed"] else "FAILED"
-    if entry["sensitivity"] is None:
-        return verdict
-    return f"{verdict}: the last bit of the inputs moves the model by {entry['sensitivity']:.1e}"
+    return "ok" if entry["passed"] else "FAILED"
 
 
 def _edge_in_words(checks):

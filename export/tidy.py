@@ -27,7 +27,7 @@ def tidy(
     outputs: dict[str, tuple],
     layer_names: set[str],
     metadata: dict[str, str],
-) -> onnx.ModelProto:
+) -> tuple[onnx.ModelProto, dict[str, str]]:
     """Makes the canonical file of a raw conversion.
 
     Args:
@@ -38,7 +38,7 @@ def tidy(
         metadata: Properties to store in the file.
 
     Returns:
-        The canonical `onnx.ModelProto`, checked.
+        The canonical `onnx.ModelProto`, checked, and the converter's names of its values.
 
     Raises:
         UnsupportedOperationError: If the graph holds an operation that it may not hold.
@@ -50,7 +50,7 @@ def tidy(
     _reciprocals_to_divisions(graph)
     refuse_operations(model)
     nodes = _ordered_nodes(graph, outputs)
-    _name(graph, nodes, [*inputs, *outputs], layer_names)
+    names = _name(graph, nodes, [*inputs, *outputs], layer_names)
     opset = next(entry for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     canonical = helper.make_model(
         helper.make_graph(
@@ -66,7 +66,7 @@ def tidy(
     canonical.ir_version = helper.find_min_ir_version_for(canonical.opset_import)
     helper.set_model_props(canonical, dict(sorted(metadata.items())))
     _check(canonical)
-    return canonical
+    return canonical, {new: old for old, new in names.items()}
 
 
 def serialize(model: onnx.ModelProto) -> bytes:
@@ -128,7 +128,10 @@ def _ordered_nodes(graph, outputs):
 
 
 def _name(graph, nodes, kept, layer_names):
-    """Renames nodes after layers, values after nodes and weights after the input they feed."""
+    """Renames nodes after layers, values after nodes and weights after the input they feed.
+
+    Returns the new name of each value by its old one.
+    """
     weights = {tensor.name for tensor in graph.initializer}
     scopes, values = {}, {name: name for name in kept} | {"": ""}
     taken = set(kept)
@@ -156,6 +159,7 @@ def _name(graph, nodes, kept, layer_names):
         node.attribute.extend(attributes)
     for tensor in graph.initializer:
         tensor.name = values.get(tensor.name, tensor.name)
+    return values
 
 
 def _scope(node, weights, scopes, layer_names):

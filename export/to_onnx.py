@@ -1,12 +1,14 @@
 """The command line of the export: `python -m export.to_onnx model.keras -o model.onnx`."""
 
 import argparse
+import importlib.util
+import shlex
 import signal
 import sys
 from pathlib import Path
 
 from export import ExportError, ParityError, UsageError, export_onnx
-from export.options import LAYOUTS, ORT_SUFFIXES, PROFILES
+from export.options import LAYOUTS, ORT_SUFFIXES, PROFILES, ROUTES
 from export.write import check_target, write_atomically
 
 _EXIT_CODES = """
@@ -17,7 +19,7 @@ exit codes:
   3  the model needs an operation that the file may not hold
   4  the model file is damaged, or brings code along
   5  a path or an option is wrong
-Nothing is written unless the exit code is 0.
+The ONNX file is written only with 0. With 1, the inputs that show the difference are stored.
 """
 
 
@@ -28,10 +30,26 @@ def main(arguments: list[str] | None = None) -> int:
         options = _parser().parse_args(arguments)
         if options.report is not None:
             _check_report(options)
+        report, code = _export(options)
+        print(report.to_text())
+        _write_report(options.report, report, arguments)
+        return code
+    except ExportError as error:
+        print(f"export: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("export: interrupted, nothing was written", file=sys.stderr)
+        return 130
+
+
+def _export(options):
+    """Returns the report, also where parity fails, and the exit code."""
+    try:
         report = export_onnx(
             options.model,
             options.output,
             opset=options.opset,
+            via=options.via,
             labels=_read_labels(options.labels),
             data=_read_data(options.data),
             input_range=tuple(options.input_range),
@@ -45,19 +63,9 @@ def main(arguments: list[str] | None = None) -> int:
             ort=options.ort,
             profile=options.profile,
         )
-        print(report.to_text())
-        _write_report(options.report, report)
     except ParityError as error:
-        print(error)
-        _write_report(options.report, error.report)
-        return error.exit_code
-    except ExportError as error:
-        print(f"export: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("export: interrupted, nothing was written", file=sys.stderr)
-        return 130
-    return 0
+        return error.report, error.exit_code
+    return report, 0
 
 
 class _Parser(argparse.ArgumentParser):
@@ -84,6 +92,7 @@ def _parser():
         metavar="N",
         help="the only size of batches, for a file without open axes; or dynamic (default)",
     )
+    add("--via", default="tf2onnx", metavar="ROUTE", help=f"{', '.join(ROUTES)} (default: tf2onnx)")
     add("--labels", metavar="FILE", help="a text file, one class name a line, stored in the file")
     add("--data", metavar="FILE", help="an .npz file of real inputs, to compare on as well")
     add(
@@ -100,7 +109,11 @@ def _parser():
     add("--layout", choices=LAYOUTS, help="of the pixels (default: channels_last)")
     add("--ort", action="store_true", help="write FILE as .ort too, with its list of operators")
     add("--profile", choices=PROFILES, help="report what the providers there leave to the CPU")
-    add("--report", metavar="FILE", help="write the report as JSON too, also when parity fails")
+    add(
+        "--report",
+        metavar="FILE",
+        help="write the report to FILE.json or FILE.html too, also when parity fails",
+    )
     add("--force", action="store_true", help="replace FILE if it exists")
     return parser
 
@@ -114,11 +127,21 @@ def _batch(text):
 def _check_report(options):
     check_target(Path(options.report), force=True)
     others = [options.model, options.output, options.labels, options.data]
+    others.append(f"{options.output}.golden.npz")
     if options.ort:
         others += [Path(options.output).with_suffix(suffix) for suffix in ORT_SUFFIXES]
     if Path(options.report).resolve() in [Path(other).resolve() for other in others if other]:
         raise UsageError(
             f"{options.report} is another file of this export. Name a file of its own."
+        )
+    suffix = Path(options.report).suffix
+    if suffix not in (".json", ".html"):
+        raise UsageError(
+            f"A report is JSON or HTML, by its name. Received: --report {options.report}"
+        )
+    if suffix == ".html" and importlib.util.find_spec("jinja2") is None:
+        raise UsageError(
+            "A report as HTML needs the package jinja2: pip install 'keras-capsules[export]'"
         )
 
 
@@ -146,9 +169,17 @@ def _read_data(path):
         ) from error
 
 
-def _write_report(path, report):
-    if path is not None:
-        write_atomically(Path(path), report.to_json().encode())
+def _write_report(path, report, arguments):
+    if path is None:
+        return
+    arguments = sys.argv[1:] if arguments is None else arguments
+    report.command = shlex.join(["python", "-m", "export.to_onnx", *map(str, arguments)])
+    content = report.to_json()
+    if Path(path).suffix == ".html":
+        from export.html import to_html
+
+        content = to_html(report)
+    write_atomically(Path(path), content.encode())
 
 
 if __name__ == "__main__":

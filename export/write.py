@@ -1,7 +1,8 @@
-"""Writing a file so that its path holds the old content or the new, and nothing between."""
+"""Writing files so that each path holds the old content or the new, and nothing between."""
 
 import os
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 from export.errors import UsageError
@@ -29,45 +30,41 @@ def write_atomically(path: Path, content: bytes) -> None:
     write_together({path: content})
 
 
-def write_together(contents: dict[Path, bytes]) -> None:
-    """Replaces a file and others that belong to it, each in one step.
+def write_together(files: dict[Path, bytes], derived: Collection[Path] = ()) -> None:
+    """Replaces files one right after the other, once the new content of all is on the disk.
 
-    All are whole on the disk before the first is replaced. Old files that belong to it are removed
-    just before that, so that never, whatever goes wrong, an old one stands beside the new first.
+    Old ones that are `derived` from the others are removed just before, so that never, whatever
+    goes wrong, an old one stands beside the new file that it would be taken to belong to.
 
     Raises:
-        UsageError: If the disk is full or the folder cannot be written.
+        UsageError: If the disk is full or the folder cannot be written. The old files stay.
     """
-    staged = {}
+    staged = []
     try:
-        for path, content in contents.items():
+        for path, content in files.items():
             path = path.resolve()  # Through a link, so that the link stays one.
-            _stage(path, content, staged)
-        for path in list(staged)[1:]:
-            path.unlink(missing_ok=True)
-        for path, temporary in list(staged.items()):
-            os.replace(temporary, path)
-            del staged[path]
+            with tempfile.NamedTemporaryFile(
+                dir=path.parent, prefix=f".{path.name}.", suffix=".tmp", delete=False
+            ) as file:
+                staged.append((file.name, path))
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(file.name, path.stat().st_mode if path.exists() else 0o666 & ~_umask())
+        for path in derived:
+            path.resolve().unlink(missing_ok=True)
+        while staged:
+            path = staged[0][1]
+            os.replace(*staged[0])
+            del staged[0]
     except OSError as error:
         raise UsageError(
             f"{path} cannot be written: {error.strerror or error}. Whatever stood there is "
             "unchanged. Make room or give permission, or pass another path."
         ) from error
     finally:
-        for temporary in filter(None, staged.values()):
+        for temporary, _ in staged:
             os.unlink(temporary)
-
-
-def _stage(path, content, staged):
-    """Writes the content to a temporary file beside the path, and notes its name at once."""
-    with tempfile.NamedTemporaryFile(
-        dir=path.parent, prefix=f".{path.name}.", suffix=".tmp", delete=False
-    ) as file:
-        staged[path] = file.name
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.chmod(staged[path], path.stat().st_mode if path.exists() else 0o666 & ~_umask())
 
 
 def _umask():
