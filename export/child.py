@@ -22,6 +22,7 @@ def main() -> int:
     add("--error", type=Path, required=True)
     add("--via")
     add("--opset", type=int)
+    add("--batch", type=int)
     add("--raw", type=Path)
     add("--suites", type=Path)
     add("--references", type=Path)
@@ -36,7 +37,8 @@ def main() -> int:
     try:
         model = source.load_model(arguments.model, str(arguments.model))
         if arguments.via:
-            onnx.save(routes.convert(model, arguments.opset, arguments.via), arguments.raw)
+            raw = routes.convert(model, arguments.opset, arguments.via, arguments.batch)
+            onnx.save(raw, arguments.raw)
         if arguments.references:
             inputs = suites.load(arguments.suites)
             references = reference.float64_outputs(model, inputs)

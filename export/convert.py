@@ -32,16 +32,22 @@ _CHILD_ENVIRONMENT = {
 
 
 def convert(
-    saved: Path, opset: int, modules: list[str], inputs: list[Suite], via: str = "tf2onnx"
+    saved: Path,
+    opset: int,
+    modules: list[str],
+    inputs: list[Suite],
+    via: str = "tf2onnx",
+    batch: int | None = None,
 ) -> tuple[onnx.ModelProto, list[list[np.ndarray]] | str, bytes]:
     """Converts a saved model, and computes what it should return.
 
     Args:
         saved: Path of an unpacked model, as `export.source` makes it.
-        opset: Integer out of `export.options.OPSETS`.
+        opset: Integer out of `export.runtimes.OPSETS`.
         modules: Modules to import first, which register the model's custom classes.
         inputs: Suites to compute reference outputs for.
         via: One of `export.options.ROUTES`.
+        batch: Size of the file's batches, or `None` for an open axis.
 
     Returns:
         The raw `onnx.ModelProto`, whose inputs and outputs carry the model's names; the outputs of
@@ -57,6 +63,7 @@ def convert(
         )
         suites.save(stored, inputs)
         conversion = ["--via", via, "--opset", str(opset), "--raw", str(raw)]
+        conversion += [] if batch is None else ["--batch", str(batch)]
         reference = ["--suites", str(stored), "--references", str(references)]
         reference += ["--vectors", str(vectors)]
         if ROUTES[via] == "tensorflow":

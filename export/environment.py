@@ -33,7 +33,7 @@ def _processor():
 
 
 def latency_ms(file: onnx.ModelProto, content: bytes) -> dict[str, dict[str, float]]:
-    """Times single samples of zeros, for a moment only.
+    """Times single samples of zeros, or whole batches of a fixed size, for a moment only.
 
     Returns:
         Milliseconds `p50` and `p99` by number of threads.

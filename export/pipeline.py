@@ -4,7 +4,6 @@ import functools
 import hashlib
 import io
 import json
-import os
 import tempfile
 from collections import Counter
 from dataclasses import asdict
@@ -15,7 +14,21 @@ import keras
 import numpy as np
 
 import keras_capsules
-from export import convert, environment, golden, locate, parity, source, suites, tidy
+from export import (
+    convert,
+    edge,
+    environment,
+    golden,
+    locate,
+    ort_format,
+    parity,
+    prepare,
+    preprocess,
+    profiles,
+    source,
+    suites,
+    tidy,
+)
 from export.errors import ParityError, UsageError
 from export.options import ExportOptions
 from export.report import ExportReport
@@ -26,40 +39,25 @@ from export.write import check_target, write_atomically, write_together
 def run(model, path, options: ExportOptions) -> ExportReport:
     """Does what `export.export_onnx` says."""
     target = Path(path)
-    check_target(target, options.force)
-    check_target(golden_path(target), options.force)
+    twins = ort_format.paths(target) if options.ort else []
+    targets = [target, golden_path(target), *twins]
+    for path in targets:
+        check_target(path, options.force)
     labels = None if options.labels is None else [str(label) for label in options.labels]
     data = options.data and {name: np.asarray(array) for name, array in options.data.items()}
-    if not isinstance(model, (keras.Model, str, os.PathLike)):
-        raise UsageError(
-            f"Pass a keras.Model or the path of a .keras file. Received: {type(model).__name__}"
-        )
-    if not isinstance(model, keras.Model) and Path(model).resolve() == target.resolve():
-        raise UsageError(f"{target} is the model itself. Pass another path for the ONNX file.")
     with tempfile.TemporaryDirectory() as folder:
-        if isinstance(model, keras.Model):
-            name, saved = model.name, Path(folder) / "model.keras"
-            source.check_exportable(model)
-            model.save(saved)
-        else:
-            name, saved = str(model), Path(model)
-        unpacked = Path(folder) / "model"
-        unpacked.mkdir()
-        modules = source.unpack(saved, unpacked)
-        if not isinstance(model, keras.Model):
-            model = source.load_model(unpacked, name)
-            source.check_exportable(model)
+        name, model, unpacked, modules = prepare.prepare(model, target, Path(folder), options)
         _check_labels(model, labels)
         _check_data(model, data)
-        inputs = suites.suites(model, options.input_range, data)
+        inputs = suites.suites(model, options.input_range, data, options.batch)
         inputs += golden.sealed_suites(inputs)
         raw, references, vectors = convert.convert(
-            unpacked, options.opset, modules, inputs, options.via
+            unpacked, options.opset, modules, inputs, options.via, options.batch
         )
         file, raw_names = tidy.tidy(
             raw,
-            dict(zip(source.input_names(model), (x.shape for x in model.inputs), strict=True)),
-            dict(zip(source.output_names(model), (x.shape for x in model.outputs), strict=True)),
+            _shapes(source.input_names(model), model.inputs, options.batch),
+            _shapes(source.output_names(model), model.outputs, options.batch),
             source.layer_names(model),
             _metadata(model, labels, options),
         )
@@ -75,10 +73,12 @@ def run(model, path, options: ExportOptions) -> ExportReport:
             file=_facts(file, content),
             versions=_versions()
             | {name: version(name) for name in ("onnxruntime", keras.backend.backend())},
+            edge=edge.checklist(file, content, options.min_onnxruntime),
+            profile=options.profile and profiles.examine(file, options.profile),
             latency_ms=environment.latency_ms(file, content),
             environment=environment.facts(),
         )
-        shown = "random, batch 7" if report.passed else report.worst["suite"]
+        shown = f"random, batch {options.batch or 7}" if report.passed else report.worst["suite"]
         suite = next(suite for suite in inputs if suite.name == shown)
         if not report.worst["error"]:
             errors = locate.layer_errors(model, file, suite, local=not report.passed)
@@ -96,9 +96,18 @@ def run(model, path, options: ExportOptions) -> ExportReport:
         sealed = golden.seal(vectors, report.file["sha256"])
         if not replay(content, sealed).passed:
             raise ParityError(f"{report.to_text()}\nFAILED: the seal does not hold.", report)
-        check_target(target, options.force)  # The conversion took a while.
-        write_together({target: content, golden_path(target): sealed})
+        contents = [content, sealed]
+        if options.ort:
+            contents += ort_format.convert(content, target)
+            report.ort = ort_format.verify(model, content, contents[2], inputs)
+        for path in targets:
+            check_target(path, options.force)  # The conversion took a while.
+        write_together(dict(zip(targets, contents, strict=True)), derived=twins)
     return report
+
+
+def _shapes(names, tensors, batch):
+    return {name: (batch, *x.shape[1:]) for name, x in zip(names, tensors, strict=True)}
 
 
 def _save_inputs(target, model, suite):
@@ -136,13 +145,21 @@ def _check_data(model, data):
             "The data must hold an array for each input, with the same number of samples before "
             f"the shape of one: {expected}. Received: {received}"
         )
+    for name, tensor in zip(source.input_names(model), model.inputs, strict=True):
+        if tensor.dtype == "uint8" and data[name].dtype != "uint8":
+            raise UsageError(
+                f"The input {name!r} takes raw pixels from 0 to 255, so its data must be uint8. "
+                f"Received: {data[name].dtype}"
+            )
 
 
 def _metadata(model, labels, options):
     """What the file says of itself, and nothing that depends on day, machine or backend."""
+    input_range = (0, 255) if options.preprocess else options.input_range
     return {
         "class_names": json.dumps(labels) if labels is not None else "",
-        "input_range": json.dumps([float(limit) for limit in options.input_range]),
+        "input_range": json.dumps([float(limit) for limit in input_range]),
+        "preprocessing": json.dumps(preprocess.description(options)),
         "verification": json.dumps({"verdict": "passed", "tolerance": parity.TOLERANCE}),
         "versions": json.dumps(_versions()),
         "weights_sha256": _weights_digest(model),

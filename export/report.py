@@ -28,7 +28,11 @@ class ExportReport:
         first_divergence: First Keras layer whose output differs, where the comparison failed.
         worst_inputs: File that holds the inputs of the worst comparison, where it failed.
         edge: What a device may stumble over, a dictionary for each check.
-        latency_ms: Milliseconds for one sample, `p50` and `p99`, by number of threads.
+        profile: What the target's execution providers cannot run, see `export.profiles.examine`.
+        ort: Facts of the `.ort` file: `bytes`, `sha256`, the `min_onnxruntime` that reads it and
+            the suites it was `identical_on`.
+        latency_ms: Milliseconds for one sample, or one batch of a fixed size, `p50` and `p99`, by
+            number of threads.
         environment: The machine: `python`, `os`, `cpu` and `cores`.
         command: The command line that made this report, or empty.
     """
@@ -45,6 +49,8 @@ class ExportReport:
     first_divergence: str | None = None
     worst_inputs: str | None = None
     edge: list[dict[str, Any]] = field(default_factory=list)
+    profile: dict[str, Any] | None = None
+    ort: dict[str, Any] | None = None
     latency_ms: dict[str, dict[str, float]] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     command: str = ""
@@ -99,8 +105,15 @@ class ExportReport:
                 f"  {in_words(entry)}"
             )
         lines += [f"  allowed: {self.tolerance}", ""]
+        lines += [*_edge_in_words(self.edge), *_profile_in_words(self.profile), ""]
         if self.passed:
             lines.append(f"PASSED: {self.max_abs:.1e} at most, times the largest output above 1")
+            if self.ort:
+                lines.append(
+                    f"The .ort file has {self.ort['bytes']:,} bytes and the same outputs, bit for "
+                    f"bit, in {len(self.ort['identical_on'])} comparisons; onnxruntime "
+                    f"{self.ort['min_onnxruntime']} and later read it."
+                )
         else:
             lines += ["FAILED. The ONNX file was not written.", *self._where()]
         return "\n".join(lines)
@@ -132,6 +145,27 @@ def in_words(entry: dict[str, Any]) -> str:
     if entry["label_flips"]:
         return f"FAILED: {entry['label_flips']} samples get another label"
     return "ok" if entry["passed"] else "FAILED"
+
+
+def _edge_in_words(checks):
+    yield "On a device"
+    for entry in checks:
+        mark = {True: "ok", False: "NO", None: ""}[entry["passed"]]
+        yield f"  {entry['check']:16}{mark:4}{entry['finding']}"
+
+
+def _profile_in_words(profile):
+    for entry in profile["providers"] if profile else ():
+        runs = entry["nodes"] - len(entry["unsupported"])
+        yield f"  {entry['provider']:16}runs {runs} of {entry['nodes']} nodes"
+        if entry["remark"]:
+            yield f"    {entry['remark']}"
+        alike = {}
+        for node in entry["unsupported"]:
+            name = node["node"].removeprefix(f"{node['layer']}/")
+            alike.setdefault((node["layer"], node["reason"]), []).append(name)
+        for (layer, reason), names in alike.items():
+            yield f"    {layer or 'no layer'}: {reason}: {', '.join(names)}"
 
 
 def _finite(value):

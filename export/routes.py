@@ -12,13 +12,14 @@ from export import source
 from export.errors import ConversionError, UnsupportedOperationError
 
 
-def convert(model: keras.Model, opset: int, via: str) -> onnx.ModelProto:
+def convert(model: keras.Model, opset: int, via: str, batch: int | None = None) -> onnx.ModelProto:
     """Converts a model on the backend of this process.
 
     Args:
         model: The Keras model.
         opset: Integer.
         via: One of `export.options.ROUTES`, whose backend is the active one.
+        batch: Size of the batches, which tf2onnx alone can fix, or `None` for an open axis.
 
     Returns:
         The raw `onnx.ModelProto`, whose inputs and outputs carry the model's names.
@@ -28,7 +29,7 @@ def convert(model: keras.Model, opset: int, via: str) -> onnx.ModelProto:
         UnsupportedOperationError: If it does not know an operation.
     """
     try:
-        return _via_tf2onnx(model, opset) if via == "tf2onnx" else _via_keras(model, opset)
+        return _via_tf2onnx(model, opset, batch) if via == "tf2onnx" else _via_keras(model, opset)
     except ModuleNotFoundError as error:
         raise ConversionError(
             f"The conversion via {via} needs the package {error.name}, whichever backend runs the "
@@ -36,7 +37,7 @@ def convert(model: keras.Model, opset: int, via: str) -> onnx.ModelProto:
         ) from error
 
 
-def _via_tf2onnx(model, opset):
+def _via_tf2onnx(model, opset, batch):
     import tensorflow as tf
     import tf2onnx
     from keras.src.export.tf2onnx_lib import patch_tf2onnx
@@ -44,7 +45,7 @@ def _via_tf2onnx(model, opset):
     patch_tf2onnx()
     names = source.output_names(model)
     signature = [
-        tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype, name=name)
+        tf.TensorSpec((batch, *tensor.shape[1:]), tensor.dtype, name=name)
         for tensor, name in zip(model.inputs, source.input_names(model), strict=True)
     ]
 

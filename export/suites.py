@@ -30,6 +30,7 @@ def suites(
     model: keras.Model,
     input_range: tuple[float, float] = (0.0, 1.0),
     data: dict[str, np.ndarray] | None = None,
+    batch: int | None = None,
 ) -> list[Suite]:
     """Returns the inputs to compare a model on, the same in each process.
 
@@ -37,36 +38,50 @@ def suites(
         model: The Keras model.
         input_range: Pair of floats between which inputs usually lie.
         data: Real inputs by name, all of one length, or `None`.
+        batch: The only size of batches, or `None` for any. Real inputs that do not fill the last
+            batch are repeated from the first on.
     """
-    low, high = input_range
     generator = np.random.default_rng(0)
 
-    def full(batch, make):
-        arrays = [make((batch, *tensor.shape[1:])) for tensor in model.inputs]
-        for index, tensor in enumerate(model.inputs):
-            if "int" in tensor.dtype:  # Numbers of words or classes: all have a 0 and a 1.
-                arrays[index] = np.clip(np.round(arrays[index]), 0, 1)
-            arrays[index] = arrays[index].astype(tensor.dtype)
+    def full(samples, make):
+        arrays = []
+        for tensor in model.inputs:
+            is_pixels = tensor.dtype == "uint8"
+            array = make((samples, *tensor.shape[1:]), *((0, 255) if is_pixels else input_range))
+            if "int" in tensor.dtype:  # Else numbers of words or classes: all have a 0 and a 1.
+                array = np.clip(np.round(array), 0, 255 if is_pixels else 1)
+            arrays.append(array.astype(tensor.dtype))
         return arrays
 
-    def uniform(shape):
-        return generator.uniform(low, high, shape)
+    def random(factor=1.0):
+        return lambda shape, low, high: generator.uniform(low, high, shape) * factor
 
-    found = [Suite(f"random, batch {batch}", full(batch, uniform), batch) for batch in BATCHES]
-    found.append(Suite("random, one by one", found[2].inputs, batch=1))
-    largest = max(BATCHES)
+    sizes = BATCHES if batch is None else (batch,)
+    found = [Suite(f"random, batch {size}", full(size, random()), size) for size in sizes]
+    if batch is None:
+        found.append(Suite("random, one by one", found[2].inputs, batch=1))
+    else:
+        found.append(Suite("random, 3 batches", full(3 * batch, random()), batch))
+    few, largest = batch or 2, batch or max(BATCHES)
     if data:
         names = zip(source.input_names(model), model.inputs, strict=True)
         real = [np.asarray(data[name], tensor.dtype) for name, tensor in names]
+        if batch is not None:
+            samples = -(-len(real[0]) // batch) * batch
+            real = [np.resize(array, (samples, *array.shape[1:])) for array in real]
         found.append(Suite("real", real, largest))
-    return [
-        *found,
-        Suite("zeros", full(2, np.zeros), largest),
-        Suite("constant", full(2, lambda shape: np.full(shape, high)), largest),
-        Suite("huge, x 1e4", full(2, lambda shape: uniform(shape) * 1e4), largest),
-        Suite("tiny, x 1e-8", full(2, lambda shape: uniform(shape) * 1e-8), largest),
-        Suite("tiny, x 1e-30", full(2, lambda shape: uniform(shape) * 1e-30), largest),
-    ]
+    found.append(Suite("zeros", full(few, lambda shape, low, high: np.zeros(shape)), largest))
+    found.append(
+        Suite("constant", full(few, lambda shape, low, high: np.full(shape, high)), largest)
+    )
+    if any("float" in tensor.dtype for tensor in model.inputs):
+        for name, factor in (
+            ("huge, x 1e4", 1e4),
+            ("tiny, x 1e-8", 1e-8),
+            ("tiny, x 1e-30", 1e-30),
+        ):
+            found.append(Suite(name, full(few, random(factor)), largest))
+    return found
 
 
 def run_keras(model: keras.Model, suite: Suite) -> list[np.ndarray]:

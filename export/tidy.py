@@ -18,7 +18,7 @@ from export.errors import ConversionError, UnsupportedOperationError
 BATCH_AXIS = "batch"
 
 # Control flow, and what onnxruntime runs slowly or other runtimes do not have.
-_REFUSED_OPERATIONS = {"Einsum", "If", "Loop", "Scan", "SequenceMap"}
+REFUSED_OPERATIONS = {"Einsum", "If", "Loop", "Scan", "SequenceMap"}
 
 
 def tidy(
@@ -78,7 +78,7 @@ def refuse_operations(model: onnx.ModelProto) -> None:
     """Raises an `UnsupportedOperationError` for what an exported file may not hold."""
     for node in model.graph.node:
         custom = node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type)
-        if custom or node.op_type in _REFUSED_OPERATIONS:
+        if custom or node.op_type in REFUSED_OPERATIONS:
             kind = "an operation outside the ONNX standard" if custom else "not run on every device"
             raise UnsupportedOperationError(
                 f"The model needs the operation {node.op_type} ({kind}) in {node.name!r}. Replace "
@@ -187,10 +187,10 @@ def _layer_name(part, layer_names):
 
 
 def _typed_values(values, shapes):
-    """Describes inputs or outputs in the model's order, with a named first axis."""
+    """Describes inputs or outputs in the model's order; an open first axis gets a name."""
     types = {value.name: value.type.tensor_type.elem_type for value in values}
     return [
-        helper.make_tensor_value_info(name, types[name], [BATCH_AXIS, *shape[1:]])
+        helper.make_tensor_value_info(name, types[name], [shape[0] or BATCH_AXIS, *shape[1:]])
         for name, shape in shapes.items()
     ]
 

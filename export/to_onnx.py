@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 from export import ExportError, ParityError, UsageError, export_onnx
-from export.options import ROUTES
+from export.options import LAYOUTS, ORT_SUFFIXES, PROFILES, ROUTES
 from export.write import check_target, write_atomically
 
 _EXIT_CODES = """
@@ -53,10 +53,19 @@ def _export(options):
             options.output,
             opset=options.opset,
             via=options.via,
+            outputs=options.outputs,
             labels=_read_labels(options.labels),
             data=_read_data(options.data),
             input_range=tuple(options.input_range),
             force=options.force,
+            min_onnxruntime=options.min_onnxruntime,
+            batch=options.batch,
+            preprocess=options.preprocess,
+            mean=options.mean,
+            std=options.std,
+            layout=options.layout,
+            ort=options.ort,
+            profile=options.profile,
         )
     except ParityError as error:
         return error.report, error.exit_code
@@ -90,8 +99,22 @@ def _parser():
     add = parser.add_argument
     add("model", metavar="MODEL", help="a file that model.save wrote, model.keras")
     add("-o", "--output", metavar="FILE", required=True, help="the ONNX file to write")
-    add("--opset", type=int, default=17, metavar="N", help="from 13 to 18 (default: 17)")
+    add("--opset", type=int, metavar="N", help="from 13 to 18 (default: 17)")
+    add("--min-onnxruntime", metavar="1.X", help="the oldest onnxruntime that must run the file")
+    add(
+        "--batch",
+        type=_batch,
+        metavar="N",
+        help="the only size of batches, for a file without open axes; or dynamic (default)",
+    )
     add("--via", default="tf2onnx", metavar="ROUTE", help=f"{', '.join(ROUTES)} (default: tf2onnx)")
+    add(
+        "--outputs",
+        type=lambda text: text.split(","),
+        metavar="NAMES",
+        help="what the file returns, with commas: scores, poses, activations, coupling, "
+        "reconstruction, gates (default: what the model returns)",
+    )
     add("--labels", metavar="FILE", help="a text file, one class name a line, stored in the file")
     add("--data", metavar="FILE", help="an .npz file of real inputs, to compare on as well")
     add(
@@ -102,6 +125,12 @@ def _parser():
         metavar=("LOW", "HIGH"),
         help="the inputs that a black and a white pixel become, stored in the file (default: 0 1)",
     )
+    add("--preprocess", action="store_true", help="take raw uint8 pixels; bake in what follows:")
+    add("--mean", type=float, nargs="+", metavar="M", help="subtract, one value or one per channel")
+    add("--std", type=float, nargs="+", metavar="S", help="divide by, one value or one per channel")
+    add("--layout", choices=LAYOUTS, help="of the pixels (default: channels_last)")
+    add("--ort", action="store_true", help="write FILE as .ort too, with its list of operators")
+    add("--profile", choices=PROFILES, help="report what the providers there leave to the CPU")
     add(
         "--report",
         metavar="FILE",
@@ -111,10 +140,18 @@ def _parser():
     return parser
 
 
+def _batch(text):
+    if text != "dynamic" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a number or 'dynamic' is needed, not {text!r}")
+    return None if text == "dynamic" else int(text)
+
+
 def _check_report(options):
     check_target(Path(options.report), force=True)
     others = [options.model, options.output, options.labels, options.data]
     others.append(f"{options.output}.golden.npz")
+    if options.ort:
+        others += [Path(options.output).with_suffix(suffix) for suffix in ORT_SUFFIXES]
     if Path(options.report).resolve() in [Path(other).resolve() for other in others if other]:
         raise UsageError(
             f"{options.report} is another file of this export. Name a file of its own."

@@ -5,6 +5,7 @@ import glob
 import os
 import tempfile
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from export.errors import UsageError
@@ -34,8 +35,11 @@ def write_atomically(path: Path, content: bytes) -> None:
     write_together({path: content})
 
 
-def write_together(files: dict[Path, bytes]) -> None:
+def write_together(files: dict[Path, bytes], derived: Collection[Path] = ()) -> None:
     """Replaces files one right after the other, once the new content of all is on the disk.
+
+    Old ones that are `derived` from the others are removed just before, so that never, whatever
+    goes wrong, an old one stands beside the new file that it would be taken to belong to.
 
     Raises:
         UsageError: If the disk is full or the folder cannot be written. The old files stay.
@@ -53,7 +57,10 @@ def write_together(files: dict[Path, bytes]) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             os.chmod(file.name, path.stat().st_mode if path.exists() else 0o666 & ~_umask())
+        for path in derived:
+            path.resolve().unlink(missing_ok=True)
         while staged:
+            path = staged[0][1]
             os.replace(*staged[0])
             del staged[0]
     except OSError as error:

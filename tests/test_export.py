@@ -222,3 +222,29 @@ def test_constants_sums_unused_inputs_and_ordered_outputs(tmp_path, generator):
     swapped = collections.OrderedDict(z=shared(image), b=keras.layers.Dense(3)(image))
     with pytest.raises(export.ParityError):
         export.export_onnx(keras.Model(image, swapped), tmp_path / "swapped.onnx")
+
+
+@once
+def test_explanations_go_to_the_device(tmp_path, generator):
+    """The decoder's model needs no label then; with raw pixels, from the command line."""
+    model = small_capsnet(with_decoder=True)
+    model.save(tmp_path / "model.keras")
+    names = ["scores", "poses", "coupling", "reconstruction"]
+    target = tmp_path / "model.onnx"
+    result = command_line(
+        *(tmp_path / "model.keras", "-o", target, "--outputs", ",".join(names), "--preprocess")
+    )
+    assert result.returncode == 0, result.stderr
+    session = onnxruntime.InferenceSession(target)
+    pixels = generator.integers(256, size=(3, 12, 12, 1)).astype("uint8")
+    assert [value.name for value in session.get_inputs()] == ["image"]
+    found = dict(zip(sorted(names), session.run(sorted(names), {"image": pixels}), strict=True))
+    explained = keras_capsules.explain.explained_model(model, names)
+    for name, expected in explained.predict(pixels / 255.0, verbose=0).items():
+        np.testing.assert_allclose(found[name], expected, atol=1e-5)
+
+
+def test_explanations_that_a_model_has_not(saved_capsnet, tmp_path):
+    with pytest.raises(export.UsageError, match="has no gates; it has scores"):
+        export.export_onnx(saved_capsnet, tmp_path / "model.onnx", outputs=["gates"])
+    assert not list(tmp_path.iterdir())
