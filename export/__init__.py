@@ -24,6 +24,8 @@ def export_onnx(
     labels: "list[str] | None" = None,
     data: "dict | None" = None,
     input_range: "tuple[float, float]" = (0.0, 1.0),
+    precision: str = "float32",
+    max_drop: float = 0.5,
     force: bool = False,
 ) -> ExportReport:
     """Converts a Keras model to ONNX, compares the two, and writes the file if they agree.
@@ -42,16 +44,25 @@ def export_onnx(
             whose file is the same whatever the backend.
         labels: Names of the classes, one for each column of the output `scores`, or of the first
             where none has that name. They are stored in the file, for the device.
-        data: Real inputs to compare on as well, arrays by input name, or `None`.
+        data: Real inputs to compare on as well, arrays by input name, or `None`. An array `labels`
+            among them holds the right labels, by which reduced precision is judged.
         input_range: Pair of floats: the inputs that a black and a white pixel become. Stored in
             the file, for the device. Defaults to `(0.0, 1.0)`.
+        precision: `"float32"`, `"float16"` or `"int8"`. The float32 file is made and compared
+            first; routing, squash and softmax stay in float32, see `export.quantize`. `"int8"`
+            needs `data`, to calibrate on. Defaults to `"float32"`.
+        max_drop: Float, percentage points. How much less often a file of reduced precision may
+            name the right label than the model; where `data` has no `labels`, how often it may
+            name another than the model. Its errors are reported, and do not decide. Defaults to
+            `0.5`.
         force: Boolean. Whether to replace an existing file. Defaults to `False`.
 
     Returns:
         An `ExportReport`.
 
     Raises:
-        ParityError: If the file computes something else than the model; it carries the `report`.
+        ParityError: If the file computes something else than the model, or loses more accuracy
+            than `max_drop`; it carries the `report`.
         ConversionError: If the model cannot be converted.
         UnsupportedOperationError: If it needs an operation that the file may not hold.
         RefusedInputError: If the model file is damaged or unsafe.
@@ -71,7 +82,14 @@ def export_onnx(
             "`pip install 'keras-capsules[export]'`, or set KERAS_BACKEND to a backend you have."
         ) from error
     options = ExportOptions(
-        opset=opset, via=via, labels=labels, data=data, input_range=input_range, force=force
+        opset=opset,
+        via=via,
+        labels=labels,
+        data=data,
+        input_range=input_range,
+        precision=precision,
+        max_drop=max_drop,
+        force=force,
     )
     return run(model, path, options)
 

@@ -15,7 +15,17 @@ import keras
 import numpy as np
 
 import keras_capsules
-from export import convert, environment, golden, locate, parity, source, suites, tidy
+from export import (
+    convert,
+    environment,
+    golden,
+    locate,
+    parity,
+    precision,
+    source,
+    suites,
+    tidy,
+)
 from export.errors import ParityError, UsageError
 from export.options import ExportOptions
 from export.report import ExportReport
@@ -51,6 +61,8 @@ def run(model, path, options: ExportOptions) -> ExportReport:
             source.check_exportable(model)
         _check_labels(model, labels)
         _check_data(model, data)
+        if options.precision != "float32":
+            samples = precision.samples(model, data, options.input_range)
         inputs = suites.suites(model, options.input_range, data)
         inputs += golden.sealed_suites(inputs)
         raw, references, vectors = convert.convert(
@@ -93,7 +105,18 @@ def run(model, path, options: ExportOptions) -> ExportReport:
                     errors, file, values, raw_names, trace
                 )
             raise ParityError(report.to_text(), report)
-        sealed = golden.seal(vectors, report.file["sha256"])
+        reduced = []
+        if options.precision != "float32":
+            metadata = _metadata(model, labels, options) | samples.metadata(options)
+            float32, file = file, precision.reduce(model, file, options, samples, inputs, metadata)
+            compare = functools.partial(parity.compare, model, suites=inputs, references=references)
+            report.precision = precision.judge(model, float32, file, compare, samples, options)
+            content, reduced = tidy.serialize(file), report.precision["comparisons"]
+            report.file = _facts(file, content)
+            report.latency_ms = environment.latency_ms(file, content)
+            if not report.passed:
+                raise ParityError(report.to_text(), report)
+        sealed = golden.seal(vectors, report.file["sha256"], reduced)
         if not replay(content, sealed).passed:
             raise ParityError(f"{report.to_text()}\nFAILED: the seal does not hold.", report)
         check_target(target, options.force)  # The conversion took a while.
@@ -111,8 +134,7 @@ def _save_inputs(target, model, suite):
 
 
 def _check_labels(model, labels):
-    names = source.output_names(model)
-    scored = names.index("scores") if "scores" in names else 0  # As export.device looks for them.
+    names, scored = source.output_names(model), source.scored_output(model)
     classes = model.outputs[scored].shape[-1]
     if labels is not None and len(labels) != classes:
         raise UsageError(

@@ -17,7 +17,7 @@ from export.write import check_target, write_atomically
 _EXIT_CODES = """
 exit codes:
   0  written and verified
-  1  the file computes something else than the model
+  1  the file computes something else than the model, or loses too much accuracy
   2  the conversion failed
   3  the model needs an operation that the file may not hold
   4  a file is damaged, or unsafe: it brings code along, leads elsewhere, or is a bomb
@@ -56,6 +56,8 @@ def _export(options):
             labels=_read_labels(options.labels),
             data=_read_data(options.data),
             input_range=tuple(options.input_range),
+            precision=options.precision,
+            max_drop=options.max_drop,
             force=options.force,
         )
     except ParityError as error:
@@ -101,6 +103,20 @@ def _parser():
         default=(0.0, 1.0),
         metavar=("LOW", "HIGH"),
         help="the inputs that a black and a white pixel become, stored in the file (default: 0 1)",
+    )
+    add(
+        "--precision",
+        default="float32",
+        metavar="NAME",
+        help="float32, float16 or int8; int8 is calibrated on the data (default: float32)",
+    )
+    add(
+        "--max-drop",
+        type=float,
+        default=0.5,
+        metavar="POINTS",
+        help="accuracy that float16 or int8 may lose, in percentage points, on the data and its "
+        "array 'labels'; without them, labels that may differ from the model's (default: 0.5)",
     )
     add(
         "--report",
