@@ -198,7 +198,7 @@ def _store_weights_in_half(graph):
 
 
 def _canonical(reduced, file, metadata):
-    """Names the nodes that a converter added after the value that they convert."""
+    """Gives nodes and values their names back, and names what was added after what it converts."""
     graph = reduced.graph
     outputs = [value.name for value in file.graph.output]
     nodes = tidy.ordered_nodes(graph, outputs)
@@ -206,17 +206,16 @@ def _canonical(reduced, file, metadata):
     values, taken = {}, set(original)
     for node in nodes:
         node.input[:] = [values.get(name, name) for name in node.input]
-        if node.name in original:
-            continue
-        plain = name = f"{node.input[0]}/{node.op_type.lower()}"
-        numbers = itertools.count(2)
-        while name in taken:
-            name = f"{plain}_{next(numbers)}"
-        taken.add(name)
-        node.name = name
-        if node.output[0] not in outputs:
-            values[node.output[0]] = name
-            node.output[0] = name
+        if node.name not in original:
+            plain = node.name = f"{node.input[0]}/{node.op_type.lower()}"
+            numbers = itertools.count(2)
+            while node.name in taken:
+                node.name = f"{plain}_{next(numbers)}"
+            taken.add(node.name)
+        for index, value in enumerate(node.output):
+            if value not in outputs:
+                node.output[index] = node.name if index == 0 else f"{node.name}:{index}"
+                values[value] = node.output[index]
     tidy.refuse_operations(reduced)
     return tidy.assemble(reduced, nodes, file.graph.input, file.graph.output, metadata)
 

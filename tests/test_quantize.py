@@ -90,7 +90,7 @@ def test_what_overflows_float16_is_computed_in_float32(generator):
     nodes = [helper.make_node("MatMul", ["x", "w"], ["y"], "dense/matmul")]
     file = graph_of(nodes, {"w": weights}, [40], 2)
     x = generator.uniform(1, 100, size=(2, 40)).astype("float32")
-    assert np.isinf((x @ weights).astype("float16")).all()
+    assert (x @ weights).min() > np.finfo("float16").max
     reduced = quantize.to_float16(file, [{"x": x}], {})
     assert types_of(reduced)["y"] == TensorProto.FLOAT
     assert [tensor.data_type for tensor in reduced.graph.initializer] == [TensorProto.FLOAT16]
