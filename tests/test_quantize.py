@@ -13,6 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 import export
 from export import parity, precision, quantize, suites
+from export.html import to_html
+from export.verify import verify
 
 pytestmark = once
 
@@ -232,6 +234,7 @@ def test_int8_on_the_command_line(saved_capsnet, tmp_path, generator):
     properties = onnxruntime.InferenceSession(target).get_modelmeta().custom_metadata_map
     assert properties["precision"] == "int8"
     assert json.loads(properties["verification"])["max_drop"] == 10
+    assert verify(target).passed
 
 
 def test_a_file_that_loses_too_much_is_not_written(saved_capsnet, tmp_path, monkeypatch):
@@ -241,6 +244,8 @@ def test_a_file_that_loses_too_much_is_not_written(saved_capsnet, tmp_path, monk
         export.export_onnx(saved_capsnet, tmp_path / "model.onnx", precision="float16")
     assert caught.value.exit_code == 1 and not caught.value.report.passed
     assert json.loads(caught.value.report.to_json())["verdict"] == "failed"
+    page = to_html(caught.value.report)
+    assert "float16 loses 0.00 percentage points" in page and "In float16" in page
     assert list(tmp_path.iterdir()) == []
 
 
