@@ -25,6 +25,8 @@ def export_onnx(
     labels: "list[str] | None" = None,
     data: "dict | None" = None,
     input_range: "tuple[float, float]" = (0.0, 1.0),
+    precision: str = "float32",
+    max_drop: float = 0.5,
     force: bool = False,
     min_onnxruntime: "str | None" = None,
     batch: "int | None" = None,
@@ -55,9 +57,17 @@ def export_onnx(
             `keras_capsules.explain.explained_model`. Defaults to `None`, what the model returns.
         labels: Names of the classes, one for each column of the output `scores`, or of the first
             where none has that name. They are stored in the file, for the device.
-        data: Real inputs to compare on as well, arrays by input name, or `None`.
+        data: Real inputs to compare on as well, arrays by input name, or `None`. An array `labels`
+            among them holds the right labels, by which reduced precision is judged.
         input_range: Pair of floats: the inputs that a black and a white pixel become. Stored in
             the file, for the device. Defaults to `(0.0, 1.0)`.
+        precision: `"float32"`, `"float16"` or `"int8"`. The float32 file is made and compared
+            first; routing, squash and softmax stay in float32, see `export.quantize`. `"int8"`
+            needs `data`, to calibrate on. Defaults to `"float32"`.
+        max_drop: Float, percentage points. How much less often a file of reduced precision may
+            name the right label than the model; where `data` has no `labels`, how often it may
+            name another than the model. Its errors are reported, and do not decide. Defaults to
+            `0.5`.
         force: Boolean. Whether to replace an existing file. Defaults to `False`.
         min_onnxruntime: The oldest onnxruntime that must run the file, such as `"1.10"`, or `None`.
         batch: Integer, for a file that takes batches of this size alone and has no open axis.
@@ -79,7 +89,8 @@ def export_onnx(
         An `ExportReport`.
 
     Raises:
-        ParityError: If the file computes something else than the model; it carries the `report`.
+        ParityError: If the file computes something else than the model, or loses more accuracy
+            than `max_drop`; it carries the `report`.
         ConversionError: If the model cannot be converted.
         UnsupportedOperationError: If it needs an operation that the file may not hold.
         RefusedInputError: If the model file is damaged or unsafe.
@@ -105,6 +116,8 @@ def export_onnx(
         labels=labels,
         data=data,
         input_range=input_range,
+        precision=precision,
+        max_drop=max_drop,
         force=force,
         min_onnxruntime=min_onnxruntime,
         batch=batch,

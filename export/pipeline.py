@@ -22,6 +22,7 @@ from export import (
     locate,
     ort_format,
     parity,
+    precision,
     prepare,
     preprocess,
     profiles,
@@ -49,6 +50,8 @@ def run(model, path, options: ExportOptions) -> ExportReport:
         name, model, unpacked, modules = prepare.prepare(model, target, Path(folder), options)
         _check_labels(model, labels)
         _check_data(model, data)
+        if options.precision != "float32":
+            samples = precision.samples(model, data, options.input_range)
         inputs = suites.suites(model, options.input_range, data, options.batch)
         inputs += golden.sealed_suites(inputs)
         raw, references, vectors = convert.convert(
@@ -73,9 +76,6 @@ def run(model, path, options: ExportOptions) -> ExportReport:
             file=_facts(file, content),
             versions=_versions()
             | {name: version(name) for name in ("onnxruntime", keras.backend.backend())},
-            edge=edge.checklist(file, content, options.min_onnxruntime),
-            profile=options.profile and profiles.examine(file, options.profile),
-            latency_ms=environment.latency_ms(file, content),
             environment=environment.facts(),
         )
         shown = f"random, batch {options.batch or 7}" if report.passed else report.worst["suite"]
@@ -93,7 +93,20 @@ def run(model, path, options: ExportOptions) -> ExportReport:
                     errors, file, values, raw_names, trace
                 )
             raise ParityError(report.to_text(), report)
-        sealed = golden.seal(vectors, report.file["sha256"])
+        reduced = []
+        if options.precision != "float32":
+            metadata = _metadata(model, labels, options) | samples.metadata(options)
+            float32, file = file, precision.reduce(model, file, options, samples, inputs, metadata)
+            compare = functools.partial(parity.compare, model, suites=inputs, references=references)
+            report.precision = precision.judge(model, float32, file, compare, samples, options)
+            content, reduced = tidy.serialize(file), report.precision["comparisons"]
+            report.file = _facts(file, content)
+            if not report.passed:
+                raise ParityError(report.to_text(), report)
+        report.edge = edge.checklist(file, content, options.min_onnxruntime)
+        report.profile = options.profile and profiles.examine(file, options.profile)
+        report.latency_ms = environment.latency_ms(file, content)
+        sealed = golden.seal(vectors, report.file["sha256"], reduced)
         if not replay(content, sealed).passed:
             raise ParityError(f"{report.to_text()}\nFAILED: the seal does not hold.", report)
         contents = [content, sealed]
@@ -120,8 +133,7 @@ def _save_inputs(target, model, suite):
 
 
 def _check_labels(model, labels):
-    names = source.output_names(model)
-    scored = names.index("scores") if "scores" in names else 0  # As export.device looks for them.
+    names, scored = source.output_names(model), source.scored_output(model)
     classes = model.outputs[scored].shape[-1]
     if labels is not None and len(labels) != classes:
         raise UsageError(

@@ -34,6 +34,7 @@ class ExportReport:
         latency_ms: Milliseconds for one sample, or one batch of a fixed size, `p50` and `p99`, by
             number of threads.
         environment: The machine: `python`, `os`, `cpu` and `cores`.
+        precision: What float16 or int8 costs and saves, see `export.precision.judge`, or `None`.
         command: The command line that made this report, or empty.
     """
 
@@ -53,13 +54,15 @@ class ExportReport:
     ort: dict[str, Any] | None = None
     latency_ms: dict[str, dict[str, float]] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    precision: dict[str, Any] | None = None
     command: str = ""
     schema: int = field(default=SCHEMA)
 
     @property
     def passed(self) -> bool:
         """Whether every comparison passed, and the file was written."""
-        return all(comparison["passed"] for comparison in self.comparisons)
+        reduced = self.precision is None or self.precision["passed"]
+        return reduced and all(comparison["passed"] for comparison in self.comparisons)
 
     @property
     def max_abs(self) -> float:
@@ -106,7 +109,7 @@ class ExportReport:
             )
         lines += [f"  allowed: {self.tolerance}", ""]
         lines += [*_edge_in_words(self.edge), *_profile_in_words(self.profile), ""]
-        if self.passed:
+        if all(entry["passed"] for entry in self.comparisons):
             lines.append(f"PASSED: {self.max_abs:.1e} at most, times the largest output above 1")
             if self.ort:
                 lines.append(
@@ -116,6 +119,8 @@ class ExportReport:
                 )
         else:
             lines += ["FAILED. The ONNX file was not written.", *self._where()]
+        if self.precision:
+            lines += ["", *_precision_in_words(self.precision)]
         return "\n".join(lines)
 
     def _where(self):
@@ -134,6 +139,36 @@ class ExportReport:
                 f"  inputs: {self.worst_inputs}; to see it again, python -m export.to_onnx "
                 f"{self.source} -o {self.target} --data {self.worst_inputs}"
             )
+
+
+def _precision_in_words(result):
+    """Says what the reduced precision costs and saves, and whether it passed."""
+    name = result["precision"]
+    yield f"{name} against Keras, the same way"
+    for entry in result["comparisons"]:
+        yield (
+            f"  {entry['output']:16}{entry['suite']:20}{entry['samples']:7}"
+            f"{entry['max_abs']:9.1e}{entry['rmse']:9.1e}  {in_words(entry)}"
+        )
+    yield ""
+    yield f"{'':12}{'bytes':>12}{'nodes':>7}{'ms, batch 1':>13}{'labels':>10}{'max abs':>10}"
+    for row in result["rows"]:
+        yield (
+            f"  {row['precision']:10}{row['bytes']:12,}{row['nodes']:7}{row['latency_ms']:13.3f}"
+            f"{row['score']:8.2f} %{row['max_abs']:10.1e}"
+        )
+    yield f"  labels: {result['criterion']}; Keras: {result['model']:.2f} %"
+    yield "  ms, batch 1: median of one thread of onnxruntime, measured here"
+    yield ""
+    if not all(entry["passed"] for entry in result["comparisons"]):
+        yield f"FAILED: {name} gives NaN or infinity elsewhere than the model, or does not run."
+    verdict = "PASSED" if result["drop"] <= result["max_drop"] else "FAILED"
+    yield (
+        f"{verdict}: {name} loses {result['drop']:.2f} percentage points, {result['max_drop']:g} "
+        "allowed. Errors are reported and do not decide."
+    )
+    if not result["passed"]:
+        yield "The ONNX file was not written."
 
 
 def in_words(entry: dict[str, Any]) -> str:

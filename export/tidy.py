@@ -49,24 +49,26 @@ def tidy(
     _constants_to_initializers(graph)
     _reciprocals_to_divisions(graph)
     refuse_operations(model)
-    nodes = _ordered_nodes(graph, outputs)
+    nodes = ordered_nodes(graph, outputs)
     names = _name(graph, nodes, [*inputs, *outputs], layer_names)
+    values = _typed_values(raw.graph.input, inputs), _typed_values(raw.graph.output, outputs)
+    canonical = assemble(model, nodes, *values, metadata)
+    return canonical, {new: old for old, new in names.items()}
+
+
+def assemble(model, nodes, inputs, outputs, metadata: dict[str, str]) -> onnx.ModelProto:
+    """Makes a file of ordered and named nodes and the weights they use, and checks it."""
     opset = next(entry for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    weights = _initializers_in_use(model.graph, nodes)
     canonical = helper.make_model(
-        helper.make_graph(
-            nodes,
-            "model",
-            _typed_values(raw.graph.input, inputs),
-            _typed_values(raw.graph.output, outputs),
-            _initializers_in_use(graph, nodes),
-        ),
+        helper.make_graph(nodes, "model", inputs, outputs, weights),
         opset_imports=[helper.make_opsetid("", opset.version)],
         producer_name="keras-capsules",
     )
     canonical.ir_version = helper.find_min_ir_version_for(canonical.opset_import)
     helper.set_model_props(canonical, dict(sorted(metadata.items())))
     _check(canonical)
-    return canonical, {new: old for old, new in names.items()}
+    return canonical
 
 
 def serialize(model: onnx.ModelProto) -> bytes:
@@ -108,7 +110,7 @@ def _reciprocals_to_divisions(graph):
             graph.node[index].CopyFrom(division)
 
 
-def _ordered_nodes(graph, outputs):
+def ordered_nodes(graph, outputs):
     """Sorts the nodes by need: each after its inputs, in the order of the model's outputs."""
     producers = {name: node for node in graph.node for name in node.output if name}
     ordered, seen = [], set()

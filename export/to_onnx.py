@@ -17,7 +17,7 @@ from export.write import check_target, write_atomically
 _EXIT_CODES = """
 exit codes:
   0  written and verified
-  1  the file computes something else than the model
+  1  the file computes something else than the model, or loses too much accuracy
   2  the conversion failed
   3  the model needs an operation that the file may not hold
   4  a file is damaged, or unsafe: it brings code along, leads elsewhere, or is a bomb
@@ -57,6 +57,8 @@ def _export(options):
             labels=_read_labels(options.labels),
             data=_read_data(options.data),
             input_range=tuple(options.input_range),
+            precision=options.precision,
+            max_drop=options.max_drop,
             force=options.force,
             min_onnxruntime=options.min_onnxruntime,
             batch=options.batch,
@@ -131,6 +133,20 @@ def _parser():
     add("--layout", choices=LAYOUTS, help="of the pixels (default: channels_last)")
     add("--ort", action="store_true", help="write FILE as .ort too, with its list of operators")
     add("--profile", choices=PROFILES, help="report what the providers there leave to the CPU")
+    add(
+        "--precision",
+        default="float32",
+        metavar="NAME",
+        help="float32, float16 or int8; int8 is calibrated on the data (default: float32)",
+    )
+    add(
+        "--max-drop",
+        type=float,
+        default=0.5,
+        metavar="POINTS",
+        help="accuracy that float16 or int8 may lose, in percentage points, on the data and its "
+        "array 'labels'; without them, labels that may differ from the model's (default: 0.5)",
+    )
     add(
         "--report",
         metavar="FILE",
