@@ -78,8 +78,7 @@ def run(model, path, options: ExportOptions) -> ExportReport:
             | {name: version(name) for name in ("onnxruntime", keras.backend.backend())},
             environment=environment.facts(),
         )
-        shown = f"random, batch {options.batch or 7}" if report.passed else report.worst["suite"]
-        suite = next(suite for suite in inputs if suite.name == shown)
+        suite = next(suite for suite in inputs if suite.name == _shown(report, options))
         if not report.worst["error"]:
             errors = locate.layer_errors(model, file, suite, local=not report.passed)
             report.layers = [asdict(error) for error in errors]
@@ -117,6 +116,11 @@ def run(model, path, options: ExportOptions) -> ExportReport:
             check_target(path, options.force)  # The conversion took a while.
         write_together(dict(zip(targets, contents, strict=True)), derived=twins)
     return report
+
+
+def _shown(report, options):
+    """Returns the suite on which the layers are compared."""
+    return f"random, batch {options.batch or 7}" if report.passed else report.worst["suite"]
 
 
 def _shapes(names, tensors, batch):
