@@ -88,25 +88,26 @@ def trace(saved: Path, modules: list[str], suite: Suite, names: list[str]) -> di
 
 def run_child(backend: str, saved: Path, modules: list[str], *arguments: str) -> None:
     """Runs `export.child` on a saved model, and raises what it raised."""
-    with tempfile.TemporaryDirectory() as folder, _lifeline() as lifeline:
+    with tempfile.TemporaryDirectory() as folder:
         failure = Path(folder) / "error.json"
-        child = subprocess.run(
-            [
-                *(sys.executable, "-P", "-m", "export.child", str(saved), "--error", str(failure)),
-                *(*arguments, "--import", *modules),
-            ],
-            stdin=lifeline,
-            env={
-                **os.environ,
-                **_CHILD_ENVIRONMENT,
-                "KERAS_BACKEND": backend,
-                "PYTHONPATH": os.pathsep.join(sys.path),
-            },
-            capture_output=True,
-            text=True,
+        environment = _CHILD_ENVIRONMENT | {"KERAS_BACKEND": backend}
+        child = start_child(
+            [str(saved), "--error", str(failure), *arguments, "--import", *modules], environment
         )
         if child.returncode != 0:
             raise _error_of(child, failure)
+
+
+def start_child(arguments: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess:
+    """Runs `export.child` with these arguments, and this added to the environment, to its end."""
+    with _lifeline() as lifeline:
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "export.child", *arguments],
+            stdin=lifeline,
+            env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+        )
 
 
 @contextlib.contextmanager

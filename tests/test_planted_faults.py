@@ -87,9 +87,9 @@ def plant(monkeypatch, converted):
     raw, references, vectors = converted
     convert_anew = convert.convert
 
-    def convert_once(saved, opset, modules, inputs, via):
+    def convert_once(saved, opset, modules, inputs, *options):
         if len(inputs) != len(references):
-            return convert_anew(saved, opset, modules, inputs, via)
+            return convert_anew(saved, opset, modules, inputs, *options)
         return copy(raw), references, vectors
 
     monkeypatch.setattr(convert, "convert", convert_once)
