@@ -92,7 +92,8 @@ def with_entry(name, path, entries):
 def with_link(path, entries):
     link = zipfile.ZipInfo("config.json")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
-    write(path, [(link, b"/etc/passwd"), *list(entries.items())[1:]])
+    others = [(name, entries[name]) for name in entries if name != "config.json"]
+    write(path, [(link, b"/etc/passwd"), *others])
 
 
 def with_many_entries(path, entries):
@@ -119,19 +120,13 @@ def with_encrypted_entry(path, entries):
     path.write_bytes(content)
 
 
-def with_lying_size(size, crc_of_prefix, path, entries):
-    """A bomb that declares another size than it has; the checksum may fit what it declares."""
-    bomb = b" " * (128 << 20)
-    write(path, (entries | {"config.json": bomb}).items(), zipfile.ZIP_DEFLATED)
-    with zipfile.ZipFile(path) as archive:
-        entry = archive.getinfo("config.json")
-    content = bytearray(path.read_bytes())
-    place = content.index(b"PK\x01\x02", entry.header_offset + entry.compress_size)
-    while not content[place + 46 :].startswith(b"config.json"):
-        place = content.index(b"PK\x01\x02", place + 1)
+def with_lying_size(size, path, entries):
+    """In the directory of the archive, with a checksum that fits as much as there is of it."""
+    write(path, entries.items(), zipfile.ZIP_DEFLATED)
+    content, config = bytearray(path.read_bytes()), entries["config.json"]
+    place = content.rindex(b"config.json") - 46
+    content[place + 16 : place + 20] = zipfile.crc32(config[:size]).to_bytes(4, "little")
     content[place + 24 : place + 28] = size.to_bytes(4, "little")
-    if crc_of_prefix:
-        content[place + 16 : place + 20] = zipfile.crc32(bomb[:size]).to_bytes(4, "little")
     path.write_bytes(content)
 
 
@@ -148,9 +143,11 @@ ARCHIVES = {
     "mild bomb": with_mild_bomb,
     "encrypted": with_encrypted_entry,
     "compressed by LZMA": lambda path, entries: write(path, entries.items(), zipfile.ZIP_LZMA),
-    "smaller than it says": partial(with_lying_size, 2**30, False),
-    "larger than it says": partial(with_lying_size, 4 << 20, False),
-    "larger than it says, checksum forged": partial(with_lying_size, 4 << 20, True),
+    "smaller than it says": partial(with_lying_size, 20_000),
+    "larger than it says": partial(with_lying_size, 100),
+    "a larger bomb than it says": lambda path, entries: with_lying_size(
+        100, path, entries | {"config.json": b" " * (128 << 20)}
+    ),
     "pickle": lambda path, entries: path.write_bytes(pickle.dumps(Canary(path.parent / "canary"))),
     "weights in another format": lambda path, entries: write(
         path, [*list(entries.items())[:2], ("model.weights.npz", b"")]
@@ -175,15 +172,10 @@ def with_gadget(config, module, name, place="activation"):
 
 
 def with_layer(config, name, /, **options):
-    layer = {"module": "keras.layers", "class_name": name, "config": options, "name": "evil"}
-    return with_dense(config, **layer, registered_name=None)
-
-
-def with_compiled_gadget(config):
-    """In the model's own compilation, where it is dropped, and with what is still refused."""
-    gadget = {"module": "os", "class_name": "function", "config": "system"}
-    config["compile_config"] = {"loss": gadget}
-    return with_layer(config, "Lambda", function=gadget)
+    """Puts another layer of Keras in its place."""
+    return with_dense(
+        config, module="keras.layers", class_name=name, config={"name": "dense", **options}
+    )
 
 
 CODE = {"class_name": "__lambda__", "config": {"value": ["4wEAAAA=", None, None]}}
@@ -193,7 +185,7 @@ CONFIGS = {
         c, "TimeDistributed", layer={"module": "keras.layers", "class_name": "Lambda", "config": {}}
     ),
     "Lambda under a dotted name": lambda c: with_dense(
-        c, module="keras", class_name="layers.Lambda", config={"function": CODE}
+        c, module="keras", class_name="layers.Lambda", config={"function": "relu"}
     ),
     "Lambda by its file": lambda c: with_dense(
         c, module="keras.src.layers.core.lambda_layer", class_name="Lambda"
@@ -219,14 +211,19 @@ CONFIGS = {
         **c,
         "config": {
             **c["config"],
-            "layers": [{"class_name": "deserialize", "registered_name": "x", "config": {}}],
+            "layers": [
+                {
+                    "class_name": "deserialize",
+                    "registered_name": "keras_capsules>CapsuleLayer",
+                    "config": {},
+                }
+            ],
         },
     },
     "a class that is not registered": lambda c: with_dense(
         c, module="evil", class_name="Evil", registered_name="evil>Evil"
     ),
     "registered name that is a list": lambda c: with_dense(c, module="evil", registered_name=[1]),
-    "gadget in compile_config": with_compiled_gadget,
     "vocabulary from a file": lambda c: with_layer(c, "StringLookup", vocabulary="/tmp/secret"),
     "vocabulary from a URL": lambda c: with_layer(
         c, "TextVectorization", vocabulary="http://localhost/secret"
@@ -238,7 +235,7 @@ CONFIGS = {
     "NaN weights": lambda c: with_dense(c, units=float("nan")),
     "infinite weights": lambda c: with_dense(c, units=float("inf")),
     "weights by a string": lambda c: with_dense(c, units="10000"),
-    "10^12 values": lambda c: with_layer(c, "RepeatVector", name="many", n=10**12),
+    "10^12 values": lambda c: with_layer(c, "RepeatVector", n=10**12),
     "deep lists": lambda c: "[" * 200_000 + "]" * 200_000,
     "deep layers": lambda c: '{"class_name": "a", "config": ' * 5000 + "1" + "}" * 5000,
     "deep enough for json only": lambda c: '{"a":' * 700 + "1" + "}" * 700,
@@ -248,7 +245,6 @@ CONFIGS = {
     ),
     "no text": lambda c: b"\xff\xfe\x00",
     "no model": lambda c: {},
-    "another class": lambda c: {"class_name": "Dense", "config": {"units": 3}},
 }
 
 
@@ -269,7 +265,7 @@ def group_replaced(file, link):
 
 def virtual(group):
     layout = h5py.VirtualLayout((4, 3), "float32")
-    layout[:] = h5py.VirtualSource("/tmp/secret.h5", "kernel", (4, 3))
+    layout[:] = h5py.VirtualSource("secret.h5", "kernel", (4, 3))
     group.create_virtual_dataset("0", layout)
 
 
@@ -300,17 +296,17 @@ WEIGHTS = {
     ),
     "virtual": lambda f: kernel_replaced(f, virtual),
     "external link": lambda f: kernel_replaced(
-        f, lambda g: g.__setitem__("0", h5py.ExternalLink("/tmp/secret.h5", "/kernel"))
+        f, lambda g: g.__setitem__("0", h5py.ExternalLink("secret.h5", "/kernel"))
     ),
     "soft link": lambda f: kernel_replaced(
         f, lambda g: g.__setitem__("0", h5py.SoftLink("/layers/dense/vars/1"))
     ),
     "external link to a group": lambda f: group_replaced(
-        f, h5py.ExternalLink("/tmp/secret.h5", "/dense")
+        f, h5py.ExternalLink("secret.h5", "/dense")
     ),
     "soft link to a group": lambda f: group_replaced(f, h5py.SoftLink("/elsewhere")),
     "external link beside the weights": lambda f: f.__setitem__(
-        "more", h5py.ExternalLink("/tmp/secret.h5", "/")
+        "more", h5py.ExternalLink("secret.h5", "/")
     ),
     "endless groups": lambda f: f.__setitem__("layers/dense/again", f["layers"]),
     "one array twice": lambda f: f.__setitem__("layers/dense/vars/2", f["layers/dense/vars/0"]),
@@ -348,7 +344,7 @@ DATA = {
     "shape larger than its payload": lambda folder: npz(x=npy((100, 4), payload=b"1234")),
     "negative shape": lambda folder: npz(x=npy((-1, 4), payload=b"1234")),
     "bomb": lambda folder: npz(x=npy((2**23, 4), payload=bytes(2**27))),
-    "code in the header": lambda folder: npz(x=npy((1, 4)).replace(b"False", b"[]()")),
+    "code in the header": lambda folder: npz(x=npy((1, 4)).replace(b"False", b"[]()+")),
     "cut short": lambda folder: npz(x=npy((1, 4), payload=bytes(16)))[20:],
 }
 
@@ -396,6 +392,20 @@ CASES = {
 }
 
 
+# What Keras itself finds wrong; everything else never comes as far.
+LEFT_TO_KERAS = {
+    "config: negative weights",
+    "config: NaN weights",
+    "config: infinite weights",
+    "config: weights by a string",
+    "config: deep enough for json only",
+    "config: no model",
+    "weights: another shape",
+    "weights: no kernel",
+    "weights: group for an array",
+}
+
+
 @pytest.fixture(scope="module")
 def outcomes(entries, tmp_path_factory):
     """What came of each case, and the folder in which a canary would sit."""
@@ -410,10 +420,10 @@ def outcomes(entries, tmp_path_factory):
             data = folder / f"{number}.npz"
             data.write_bytes(DATA[name.removeprefix("data: ")](folder))
         lines.append(json.dumps([str(model), data and str(data)]))
+    with h5py.File(folder / "secret.h5", "w") as secret:  # Where links find it.
+        secret["dense/vars/0"] = secret["kernel"] = np.ones((4, 3), "float32")
     before = set(folder.iterdir())
-    result = run_python(
-        "-c", DRIVER, targets / "model.onnx", input="\n".join(lines), backend="tensorflow"
-    )
+    result = run_python("-c", DRIVER, targets / "model.onnx", input="\n".join(lines), cwd=folder)
     assert set(folder.iterdir()) == before
     yield dict(zip(CASES, map(json.loads, result.stdout.splitlines()), strict=True))
     shutil.rmtree(folder)
@@ -425,6 +435,11 @@ def test_is_refused_and_does_nothing(outcomes, name):
     assert outcome["code"] == 4, outcome["output"]
     assert "export: " in outcome["output"] and "Traceback" not in outcome["output"]
     assert len(outcome["output"]) < 1000
+    reason = outcome["output"].partition("cannot be loaded")[2].partition("(")[2]
+    own = not reason or reason.startswith("The weights") or " wants weights " in reason
+    assert own == (name not in LEFT_TO_KERAS)
+    if name.startswith("data: shape"):  # Which numpy would notice after it made room for it.
+        assert "must be an array of numbers" in outcome["output"]
     assert outcome["events"] == [] and outcome["left"] == []
     assert outcome["megabytes"] < 100
 
@@ -456,7 +471,9 @@ def test_what_keras_itself_saves_is_no_danger(tmp_path):
     value = layers.MultiHeadAttention(2, 4)(value, value) + 1.0
     value = layers.TimeDistributed(layers.Dense(4))(value)
     value = ops.where(value > 0, value, ops.clip(value[:, ::-1], -float("inf"), 1.0))
-    value = keras.Sequential([keras.Input((36, 4)), layers.Flatten(), layers.Dense(5)])(value)
+    inner = keras.Sequential([keras.Input((36, 4)), layers.Flatten(), layers.Dense(5)])
+    inner.compile("sgd", "mse")
+    value = inner(value)
     model = keras.Model(image, ops.einsum("bi,bj->bij", value, ops.softmax(value)))
     model.compile("adam", keras.losses.Huber(), metrics=["mae"])
     model.save(tmp_path / "model.keras")
@@ -465,8 +482,8 @@ def test_what_keras_itself_saves_is_no_danger(tmp_path):
     loaded = source.load_model(tmp_path / "unpacked", "model")
     for before, after in zip(model.weights, loaded.weights, strict=True):
         np.testing.assert_array_equal(before, after)
-    entry = json.loads((tmp_path / "unpacked/config.json").read_text())
-    assert "compile_config" not in entry and not loaded.compiled
+    assert "compile_config" not in (tmp_path / "unpacked/config.json").read_text()
+    assert not loaded.compiled
 
 
 # ONNX files: each changes a whole one.
