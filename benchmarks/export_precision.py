@@ -16,10 +16,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
+import onnx
 
 import export
 import keras_capsules
 from benchmarks.routings import markdown_table
+from export import parity, precision, suites
+from export.options import PRECISIONS
 from keras_capsules import CapsuleLayer, PrimaryCapsule2D, routing
 from tests.small_models import SMALL
 
@@ -52,7 +55,7 @@ def main() -> None:
             rows.append([model, name or "", *exported(build(model, name))])
             print(" | ".join(rows[-1]), flush=True)
     if not options.models:
-        header = ["model", "routing", *export.options.PRECISIONS]
+        header = ["model", "routing", *PRECISIONS]
         PAGE.write_text("\n".join([INTRODUCTION, *markdown_table(header, rows)]) + "\n")
 
 
@@ -81,28 +84,28 @@ def build(model: str, name: str | None) -> keras.Model:
 
 
 def exported(model: keras.Model) -> list[str]:
-    """Returns what became of the model in each precision."""
+    """Returns what became of the model in each precision; it is converted once for all."""
     images = np.random.default_rng(1).random((SAMPLES, *model.input_shape[1:]), dtype="float32")
-    texts = {}
+    samples = precision.samples(model, {"image": images}, (0.0, 1.0))
+    inputs = suites.suites(model)
     with tempfile.TemporaryDirectory() as folder:
-        for precision in ("float16", "int8"):
-            target = Path(folder) / f"{precision}.onnx"
-            try:
-                report = export.export_onnx(
-                    model, target, precision=precision, data={"image": images}
-                )
-            except export.ParityError as error:
-                report = error.report
-            if report.precision is None:  # The float32 file failed.
-                return [f"✗ {report.max_abs:.1e}", "", ""]
-            passed = {"float32": True, precision: report.precision["passed"]}
-            for row in report.precision["rows"]:
-                texts[row["precision"]] = (
-                    f"{'✓' if passed[row['precision']] else '✗'} {row['bytes']:,} B, "
-                    f"{row['nodes']}, {row['latency_ms']:.3f} ms, {row['score']:.1f} %, "
-                    f"{row['max_abs']:.0e}"
-                )
-    return [texts[precision] for precision in export.options.PRECISIONS]
+        export.export_onnx(model, Path(folder) / "model.onnx")
+        file = onnx.load(Path(folder) / "model.onnx")
+    float32 = file, parity.compare(model, file, inputs, "not needed")
+    texts = {}
+    for name in PRECISIONS[1:]:
+        reduced = precision.reduce(model, file, name, samples, inputs, {})
+        files = {"float32": float32} | {
+            name: (reduced, parity.compare(model, reduced, inputs, "not needed"))
+        }
+        result = precision.judge(model, files, samples, max_drop=0.5)
+        passed = {"float32": True, name: result["passed"]}
+        for row in result["rows"]:
+            texts[row["precision"]] = (
+                f"{'✓' if passed[row['precision']] else '✗'} {row['bytes']:,} B, {row['nodes']}, "
+                f"{row['latency_ms']:.3f} ms, {row['score']:.1f} %, {row['max_abs']:.0e}"
+            )
+    return [texts[name] for name in PRECISIONS]
 
 
 if __name__ == "__main__":

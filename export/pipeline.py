@@ -95,9 +95,10 @@ def run(model, path, options: ExportOptions) -> ExportReport:
         reduced = []
         if options.precision != "float32":
             metadata = _metadata(model, labels, options) | samples.metadata(options)
-            float32, file = file, precision.reduce(model, file, options, samples, inputs, metadata)
-            compare = functools.partial(parity.compare, model, suites=inputs, references=references)
-            report.precision = precision.judge(model, float32, file, compare, samples, options)
+            files = {"float32": (file, comparisons)}
+            file = precision.reduce(model, file, options.precision, samples, inputs, metadata)
+            files[options.precision] = file, parity.compare(model, file, inputs, references)
+            report.precision = precision.judge(model, files, samples, options.max_drop)
             content, reduced = tidy.serialize(file), report.precision["comparisons"]
             report.file = _facts(file, content)
             if not report.passed:

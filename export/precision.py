@@ -9,7 +9,6 @@ the model are a failure, whatever the accuracy.
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 import keras
@@ -93,7 +92,7 @@ def samples(model: keras.Model, data: dict | None, input_range: tuple) -> Sample
 def reduce(
     model: keras.Model,
     file: onnx.ModelProto,
-    options: ExportOptions,
+    precision: str,
     samples: Samples,
     suites: list[Suite],
     metadata: dict[str, str],
@@ -103,13 +102,13 @@ def reduce(
     Args:
         model: The Keras model.
         file: Its conversion.
-        options: Whose `precision` is `"float16"` or `"int8"`.
+        precision: `"float16"` or `"int8"`.
         samples: What it will be judged on. int8 is calibrated on the first of them.
         suites: Inputs on which it will be compared. float16 must bear the huge ones.
         metadata: Properties to store in the new file.
     """
     names = source.input_names(model)
-    if options.precision == "int8":
+    if precision == "int8":
         starts = range(0, min(CALIBRATION_SAMPLES, len(samples.suite.inputs[0])), _BATCH)
         batches = [[x[start : start + _BATCH] for x in samples.suite.inputs] for start in starts]
         convert = quantize.to_int8
@@ -122,13 +121,17 @@ def reduce(
 
 def judge(
     model: keras.Model,
-    float32: onnx.ModelProto,
-    reduced: onnx.ModelProto,
-    compare: Callable[[onnx.ModelProto], list[Comparison]],
+    files: dict[str, tuple[onnx.ModelProto, list[Comparison]]],
     samples: Samples,
-    options: ExportOptions,
+    max_drop: float,
 ) -> dict:
-    """Compares the float32 file and the reduced one with the model.
+    """Counts labels and sizes of the float32 file and of the reduced one.
+
+    Args:
+        model: The Keras model.
+        files: By precision, float32 first, each file and what its comparison with the model gave.
+        samples: What labels are compared on.
+        max_drop: Percentage points.
 
     Returns:
         `precision`, `criterion`, `model`, the model's own score, `drop` and `max_drop`, all in
@@ -141,8 +144,7 @@ def judge(
     expected = run_keras(model, samples.suite)[index].argmax(axis=1)
     truth = expected if samples.truth is None else samples.truth
     rows = []
-    for name, file in (("float32", float32), (options.precision, reduced)):
-        comparisons = [_without_tolerance(comparison) for comparison in compare(file)]
+    for name, (file, comparisons) in files.items():
         runner, content = session(file, "ORT_ENABLE_ALL", 1), serialize(file)
         (found,) = run_onnx(runner, model, [output], samples.suite)
         right = int(np.sum(found.argmax(axis=1) == truth))
@@ -156,16 +158,17 @@ def judge(
                 "max_abs": max(entry.max_abs / entry.scale for entry in comparisons),
             }
         )
+    comparisons = [_without_tolerance(comparison) for comparison in comparisons]
     drop = 100 * (int(np.sum(expected == truth)) - right) / len(truth)
     return {
         "precision": name,
         "criterion": samples.criterion,
         "model": 100 * float(np.mean(expected == truth)),
         "drop": drop,
-        "max_drop": options.max_drop,
+        "max_drop": max_drop,
         "rows": rows,
         "comparisons": [asdict(comparison) for comparison in comparisons],
-        "passed": drop <= options.max_drop and all(comparison.passed for comparison in comparisons),
+        "passed": drop <= max_drop and all(comparison.passed for comparison in comparisons),
     }
 
 

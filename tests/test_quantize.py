@@ -1,7 +1,6 @@
 """float16 and int8: what is reduced, what stays in float32, and who decides whether it is good."""
 
 import json
-from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -200,21 +199,18 @@ def test_accuracy_decides(saved_capsnet, file, batches):
     labels = model.predict(images, verbose=0).argmax(axis=1)
     truth = np.where(np.arange(8) < 2, (labels + 1) % 4, labels)  # The model is right on six of 8.
     samples = precision.samples(model, {"image": images, "labels": truth}, (0, 1))
-
     inputs = suites.suites(model)
+    right, wrong = ((f, parity.compare(model, f, inputs, "none")) for f in (file, rotated))
 
     def judge(reduced, max_drop):
-        return precision.judge(
-            *(model, file, reduced, lambda other: parity.compare(model, other, inputs, "none")),
-            *(samples, SimpleNamespace(precision="int8", max_drop=max_drop)),
-        )
+        return precision.judge(model, {"float32": right, "int8": reduced}, samples, max_drop)
 
-    same = judge(file, max_drop=0)
+    same = judge(right, max_drop=0)
     assert same["passed"] and same["drop"] == 0 and same["model"] == 75
     assert [row["score"] for row in same["rows"]] == [75, 75]
-    worse = judge(rotated, max_drop=49.9)
+    worse = judge(wrong, max_drop=49.9)
     assert worse["rows"][1]["score"] == 25 and worse["drop"] == 50 and not worse["passed"]
-    assert judge(rotated, max_drop=50)["passed"]
+    assert judge(wrong, max_drop=50)["passed"]
 
 
 def test_int8_on_the_command_line(saved_capsnet, tmp_path, generator):
