@@ -14,13 +14,12 @@ import keras
 import numpy as np
 
 from export import parity, source
+from export.report import SEALED
 from export.suites import Suite, run_keras
 from export.verify import FORMAT, VALUES, sealed_values
 
 SUITES = ("random, batch 2", "zeros", "constant", "huge, x 1e4", "tiny, x 1e-30")
 """The suites of `export.suites` that are sealed."""
-
-_PREFIX = "sealed, "
 
 
 def sealed_suites(inputs: list[Suite]) -> list[Suite]:
@@ -31,7 +30,7 @@ def sealed_suites(inputs: list[Suite]) -> list[Suite]:
     chosen = (suite for suite in inputs if suite.name in wanted)
     return [
         Suite(
-            _PREFIX + suite.name,
+            SEALED + suite.name,
             [np.resize(_beginning(array), array.shape) for array in suite.inputs],
             suite.batch,
         )
@@ -49,7 +48,7 @@ def save_vectors(
 
     The outputs are those of the model's float64 twin, or the model's own where it has none.
     """
-    kept = [index for index, suite in enumerate(inputs) if suite.name.startswith(_PREFIX)]
+    kept = [index for index, suite in enumerate(inputs) if suite.name.startswith(SEALED)]
     inputs = [inputs[index] for index in kept]
     expected = [run_keras(model, suite) for suite in inputs]
     has_twin = not isinstance(references, str)
@@ -65,7 +64,7 @@ def save_vectors(
             arrays[f"suite_{number}_output_{index}"] = sealed_values(truth)
             scale = parity.scale_of(array)
             allowed.append(parity.allowed_difference(roundings[number][index], scale))
-        name = suite.name.removeprefix(_PREFIX)
+        name = suite.name.removeprefix(SEALED)
         described.append({"name": name, "samples": len(suite.inputs[0]), "allowed": allowed})
     backend = importlib.import_module(keras.backend.backend())
     precision = " in float64" if has_twin else ""
@@ -96,7 +95,7 @@ def seal(vectors: bytes, sha256: str, reduced: Sequence[dict] = ()) -> bytes:
     errors = {(entry["suite"], entry["output"]): entry["max_abs"] for entry in reduced}
     for suite in content["suites"] if errors else ():
         names = [value["name"] for value in content["outputs"]]
-        found = [errors[_PREFIX + suite["name"], name] for name in names]
+        found = [errors[SEALED + suite["name"], name] for name in names]
         suite["allowed"] = [
             max(pair) for pair in zip(suite["allowed"], map(_twice, found), strict=True)
         ]

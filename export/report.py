@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 SCHEMA = 1
+SEALED = "sealed, "
+"""What the names of suites begin with whose inputs go into the seal."""
 
 
 @dataclass
@@ -79,6 +81,11 @@ class ExportReport:
         """The command line that checks the file's seal on any machine."""
         return shlex.join(["python", "-m", "export.verify", self.target])
 
+    @property
+    def shown(self) -> list[dict[str, Any]]:
+        """The comparisons to show: those on sealed inputs, like others, only where they failed."""
+        return [c for c in self.comparisons if not (c["passed"] and c["suite"].startswith(SEALED))]
+
     def to_json(self) -> str:
         """Returns the report as JSON; what is not finite is written as a string."""
         verdict = {"verdict": "passed" if self.passed else "failed", "max_abs": self.max_abs}
@@ -100,7 +107,7 @@ class ExportReport:
             f"  {'output':16}{'suite':20}{'samples':>7}{'max abs':>9}{'rmse':>9}{'rounding':>9}"
             f"{'allowed':>9}",
         ]
-        for entry in self.comparisons:
+        for entry in self.shown:
             rounding = "" if entry["rounding"] is None else f"{entry['rounding']:.1e}"
             lines.append(
                 f"  {entry['output']:16}{entry['suite']:20}{entry['samples']:7}"
