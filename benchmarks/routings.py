@@ -136,17 +136,23 @@ def to_markdown(results: dict) -> str:
         "the layer came back from its config, and that the file holds no Loop, If, Scan, Einsum or "
         "Where.",
         "",
-        "| layer | routing | " + " | ".join(results) + " |",
-        "|---|---|" + "---|" * len(results),
     ]
+    table = []
     for rows in zip(*results.values(), strict=True):
         cells = [
             f"{'✓' if passed(row) else '✗'} {row['loss_after'] - row['loss_before']:+.4f}, "
             f"{row['reloaded']:.0e}, {row['exported']:.1e}"
             for row in rows
         ]
-        lines.append(f"| {rows[0]['layer']} | {rows[0]['routing']} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+        table.append([rows[0]["layer"], rows[0]["routing"], *cells])
+    return "\n".join([*lines, *markdown_table(["layer", "routing", *results], table)]) + "\n"
+
+
+def markdown_table(header: list[str], rows: list[list[str]]) -> list[str]:
+    """Returns the lines of a table."""
+    lines = (" | ".join(cells) for cells in (header, *rows))
+    first, *others = (f"| {line} |" for line in lines)
+    return [first, "|" + "---|" * len(header), *others]
 
 
 def _check_in_a_process(backend):

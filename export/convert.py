@@ -1,65 +1,113 @@
-"""Keras model to raw ONNX, by tf2onnx under TensorFlow, in a process of its own.
+"""Keras model to raw ONNX and to its reference outputs, in processes of their own.
 
-A process of its own because one model must give one file whichever backend asks for it, and
-because tf2onnx needs numpy patched for the whole process. `convert` starts that process, `main`
-is what runs in it.
+Processes of their own because one model must give one file whichever backend asks for it, because
+only TensorFlow computes in float64 without being told so at its start, and because tf2onnx needs
+numpy patched for the whole process. `export.child` is what runs in them.
 """
 
-import argparse
 import contextlib
-import importlib
 import json
-import logging
 import os
 import subprocess
 import sys
 import tempfile
-import threading
 from pathlib import Path
 
+import numpy as np
 import onnx
-import onnx.numpy_helper
 
-from export import onnx_safety
-from export.errors import ConversionError, ExportError, UnsupportedOperationError
+from export import onnx_safety, suites
+from export.errors import ConversionError, ExportError
+from export.options import ROUTES
+from export.suites import Suite
 
 # Hash order decides in which order tf2onnx meets nodes, and oneDNN how constants are folded.
 _CHILD_ENVIRONMENT = {
-    "KERAS_BACKEND": "tensorflow",
     "PYTHONHASHSEED": "0",
     "CUDA_VISIBLE_DEVICES": "-1",
+    "JAX_PLATFORMS": "cpu",
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "TF_ENABLE_ONEDNN_OPTS": "0",
 }
 
 
-def convert(source: Path, opset: int, modules: list[str]) -> onnx.ModelProto:
-    """Converts a saved model.
+def convert(
+    saved: Path,
+    opset: int,
+    modules: list[str],
+    inputs: list[Suite],
+    via: str = "tf2onnx",
+    batch: int | None = None,
+) -> tuple[onnx.ModelProto, list[list[np.ndarray]] | str, bytes]:
+    """Converts a saved model, and computes what it should return.
 
     Args:
-        source: Path of an unpacked model, as `export.source` makes it.
-        opset: Integer out of `export.options.OPSETS`.
+        saved: Path of an unpacked model, as `export.source` makes it.
+        opset: Integer out of `export.runtimes.OPSETS`.
         modules: Modules to import first, which register the model's custom classes.
+        inputs: Suites to compute reference outputs for.
+        via: One of `export.options.ROUTES`.
+        batch: Size of the file's batches, or `None` for an open axis.
 
     Returns:
-        The raw `onnx.ModelProto`, whose inputs and outputs carry the model's names.
+        The raw `onnx.ModelProto`, whose inputs and outputs carry the model's names; the outputs of
+        the model's float64 twin for each suite, or why they cannot be had; and the vectors for
+        `export.golden.seal`.
 
     Raises:
         ConversionError, UnsupportedOperationError: If the converter fails.
     """
-    with tempfile.TemporaryDirectory() as folder, _lifeline() as lifeline:
-        raw = Path(folder) / "raw.onnx"
-        arguments = [str(source), str(raw), "--opset", str(opset), "--import", *modules]
-        child = subprocess.run(
-            [sys.executable, "-P", "-m", "export.convert", *arguments],
+    with tempfile.TemporaryDirectory() as folder:
+        raw, stored, references, vectors = (
+            Path(folder) / name for name in ("raw", "suites", "references", "vectors")
+        )
+        suites.save(stored, inputs)
+        conversion = ["--via", via, "--opset", str(opset), "--raw", str(raw)]
+        conversion += [] if batch is None else ["--batch", str(batch)]
+        reference = ["--suites", str(stored), "--references", str(references)]
+        reference += ["--vectors", str(vectors)]
+        if ROUTES[via] == "tensorflow":
+            run_child("tensorflow", saved, modules, *conversion, *reference)
+        else:
+            run_child(ROUTES[via], saved, modules, *conversion)
+            run_child("tensorflow", saved, modules, *reference)
+        return onnx_safety.load(raw), suites.load_outputs(references), vectors.read_bytes()
+
+
+def trace(saved: Path, modules: list[str], suite: Suite, names: list[str]) -> dict[str, np.ndarray]:
+    """Returns the values inside a saved model under TensorFlow, see `export.trace`."""
+    with tempfile.TemporaryDirectory() as folder:
+        stored, wanted, values = (Path(folder) / name for name in ("suites", "names", "values"))
+        suites.save(stored, [suite])
+        wanted.write_text(json.dumps(names))
+        paths = ["--suites", str(stored), "--names", str(wanted), "--values", str(values)]
+        run_child("tensorflow", saved, modules, *paths)
+        with np.load(values) as arrays:
+            return dict(arrays)
+
+
+def run_child(backend: str, saved: Path, modules: list[str], *arguments: str) -> None:
+    """Runs `export.child` on a saved model, and raises what it raised."""
+    with tempfile.TemporaryDirectory() as folder:
+        failure = Path(folder) / "error.json"
+        environment = _CHILD_ENVIRONMENT | {"KERAS_BACKEND": backend}
+        child = start_child(
+            [str(saved), "--error", str(failure), *arguments, "--import", *modules], environment
+        )
+        if child.returncode != 0:
+            raise _error_of(child, failure)
+
+
+def start_child(arguments: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess:
+    """Runs `export.child` with these arguments, and this added to the environment, to its end."""
+    with _lifeline() as lifeline:
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "export.child", *arguments],
             stdin=lifeline,
-            env={**os.environ, **_CHILD_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(sys.path)},
+            env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(sys.path)},
             capture_output=True,
             text=True,
         )
-        if child.returncode != 0:
-            raise _error_of(child, raw)
-        return onnx_safety.load(raw)
 
 
 @contextlib.contextmanager
@@ -73,15 +121,10 @@ def _lifeline():
         os.close(own_end)
 
 
-def _end_with_parent():
-    os.read(sys.stdin.fileno(), 1)
-    os._exit(1)
-
-
-def _error_of(child, raw):
-    """Rebuilds the error that the child left in place of a model; any other end is a failure."""
+def _error_of(child, failure):
+    """Rebuilds the error that the child wrote down; any other end is a failed conversion."""
     try:
-        error = json.loads(raw.read_text())
+        error = json.loads(failure.read_text())
     except (OSError, ValueError):
         last_line = child.stderr.strip().rpartition("\n")[2]
         return ConversionError(
@@ -89,87 +132,3 @@ def _error_of(child, raw):
         )
     kinds = {cls.__name__: cls for cls in ExportError.__subclasses__()}
     return kinds[error["kind"]](error["message"])
-
-
-def main() -> int:
-    """Converts in this process, which must run Keras on TensorFlow."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("source", type=Path)
-    parser.add_argument("target", type=Path)
-    parser.add_argument("--opset", type=int, required=True)
-    parser.add_argument("--import", dest="modules", nargs="*", default=[])
-    arguments = parser.parse_args()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    for module in arguments.modules:
-        importlib.import_module(module)
-    try:
-        onnx.save(_convert_here(arguments.source, arguments.opset), arguments.target)
-    except ExportError as error:
-        content = {"kind": type(error).__name__, "message": str(error)}
-        arguments.target.write_text(json.dumps(content))
-        return error.exit_code
-    return 0
-
-
-def _convert_here(source, opset):
-    try:
-        import tensorflow as tf
-        import tf2onnx
-    except ModuleNotFoundError as error:
-        raise ConversionError(
-            f"The conversion needs the package {error.name}, whichever backend runs the model. "
-            "Install it with `pip install 'keras-capsules[export]'`."
-        ) from error
-    from keras.src.export.tf2onnx_lib import patch_tf2onnx
-
-    from export import source as source_model
-
-    patch_tf2onnx()
-    model = source_model.load_model(source, str(source))
-    names = source_model.output_names(model)
-    signature = [
-        tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype, name=name)
-        for tensor, name in zip(model.inputs, source_model.input_names(model), strict=True)
-    ]
-
-    @tf.function
-    def forward(*inputs):
-        return dict(zip(names, source_model.call(model, list(inputs)), strict=True))
-
-    captures = forward.get_concrete_function(*signature).graph.captures
-    constants = {
-        placeholder.name: value.numpy()
-        for value, placeholder in captures
-        if placeholder.dtype != tf.resource
-    }
-    errors = _ErrorLog()
-    logging.getLogger("tf2onnx").addHandler(errors)
-    try:
-        proto, _ = tf2onnx.convert.from_function(forward, signature, opset=opset)
-    except Exception as error:  # tf2onnx and TensorFlow raise what they like.
-        raise ConversionError(f"tf2onnx failed: {type(error).__name__}: {error}") from error
-    # tf2onnx writes the file all the same when it cannot convert an operation, and only logs it.
-    if errors.messages:
-        raise UnsupportedOperationError(
-            "tf2onnx cannot convert the model. Replace the layer that uses the operation. "
-            "tf2onnx says: " + "; ".join(errors.messages)
-        )
-    # tf2onnx takes the constants that a layer holds for inputs of the graph.
-    for value in [value for value in proto.graph.input if value.name in constants]:
-        constant = onnx.numpy_helper.from_array(constants[value.name], value.name)
-        proto.graph.initializer.append(constant)
-        proto.graph.input.remove(value)
-    return proto
-
-
-class _ErrorLog(logging.Handler):
-    def __init__(self):
-        super().__init__(level=logging.ERROR)
-        self.messages = []
-
-    def emit(self, record):
-        self.messages.append(record.getMessage())
-
-
-if __name__ == "__main__":
-    sys.exit(main())

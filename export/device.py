@@ -39,13 +39,15 @@ class Predictor:
     """A model ready to run.
 
     Args:
-        path: Path of an ONNX file that `export.to_onnx` wrote.
+        path: Path of an ONNX file that `export.to_onnx` wrote, or of its `.ort` twin.
         threads: Integer. Threads for one inference. Defaults to `0`, all cores.
 
     Attributes:
         labels: List of class names, or `None`.
         input_range: Pair of floats: the inputs that a black and a white pixel become.
         shapes: Shape of one sample of each input, by name.
+        layout: Layout of the images, `"channels_last"` or `"channels_first"`.
+        batch: Size of the batches that the file takes, or `None` where it takes any.
 
     Raises:
         ValueError: If there is no such file, or onnxruntime cannot load it.
@@ -76,6 +78,10 @@ class Predictor:
         self.labels = json.loads(properties.get("class_names") or "null")
         self.input_range = tuple(json.loads(properties.get("input_range") or "[0.0, 1.0]"))
         self.shapes = {value.name: tuple(value.shape[1:]) for value in self.session.get_inputs()}
+        preprocessing = json.loads(properties.get("preprocessing") or "{}")
+        self.layout = preprocessing.get("layout", "channels_last")
+        first_axis = self.session.get_inputs()[0].shape[0]
+        self.batch = first_axis if isinstance(first_axis, int) else None
         self._types = [_TYPES.get(value.type, "float32") for value in self.session.get_inputs()]
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -96,14 +102,16 @@ class Predictor:
         Args:
             images: Array `(batch, ...)` or one sample without the batch axis. Where the model
                 takes floats, uint8 arrays are pixels and are brought to the model's range, and
-                floats are taken as they are.
+                floats are taken as they are. A file with its preprocessing inside takes uint8 as
+                it is, and nothing else.
 
         Returns:
             A `Prediction` for each.
 
         Raises:
-            ValueError: If the images do not have the model's shape or are whole numbers of another
-                type than uint8, or if the model has several inputs or gives no scores.
+            ValueError: If the images do not have the model's shape, are whole numbers of another
+                type than uint8 or no uint8 where the file takes pixels, or if the model has several
+                inputs or gives no scores.
         """
         name, shape = self._only_input()
         images = np.asarray(images)
@@ -123,20 +131,27 @@ class Predictor:
                     "Pass pixels from 0 to 255 as uint8, or floats in the range that the model was "
                     f"trained on, {self.input_range}. Received: {images.dtype}"
                 )
-        predictions = []
-        for start in range(0, len(images), _CHUNK):
-            outputs = self.run({name: images[start : start + _CHUNK].astype(self._types[0])})
+        elif self._types[0] == "uint8" and images.dtype != np.uint8:
+            raise ValueError(
+                "The file takes raw pixels from 0 to 255 and scales them itself. Pass uint8. "
+                f"Received: {images.dtype}"
+            )
+        predictions, size = [], self.batch or _CHUNK
+        for start in range(0, len(images), size):
+            chunk = images[start : start + size].astype(self._types[0])
+            filled = chunk if self.batch is None else np.resize(chunk, (size, *shape))
+            outputs = self.run({name: filled})
             scores = outputs.get("scores", next(iter(outputs.values())))
             if scores.ndim != 2:
                 raise ValueError(
                     "The model gives no scores, one row for each image; `Predictor.run` returns "
                     f"its outputs as they are. Received: an output of shape {scores.shape}"
                 )
-            predictions.extend(self._prediction(row) for row in scores)
+            predictions.extend(self._prediction(row) for row in scores[: len(chunk)])
         return predictions
 
     def latency(self, runs: int = 300) -> dict[str, float]:
-        """Times single images of zeros.
+        """Times single images of zeros, or whole batches where the file takes nothing else.
 
         Args:
             runs: Integer. Runs that count, after a tenth as many that do not.
@@ -145,7 +160,7 @@ class Predictor:
             Milliseconds: `p50`, which half of the runs kept to, and `p99`.
         """
         name, shape = self._only_input()
-        image = {name: np.zeros((1, *shape), self._types[0])}
+        image = {name: np.zeros((self.batch or 1, *shape), self._types[0])}
         milliseconds = []
         for _ in range(runs // 10 + runs):
             start = time.perf_counter()
@@ -164,7 +179,8 @@ class Predictor:
         try:
             if Path(path).suffix.lower() == ".npy":
                 return np.load(path, allow_pickle=False)
-            if len(shape) != 3 or shape[2] not in (1, 3):
+            sizes = shape[1:] + shape[:1] if self.layout == "channels_first" else shape
+            if len(sizes) != 3 or sizes[2] not in (1, 3):
                 raise ValueError(f"The model takes arrays of shape {shape}, pass them as .npy.")
             from PIL import Image, ImageOps
 
@@ -175,9 +191,10 @@ class Predictor:
                         f"its pixels have more than 8 bits (mode {image.mode}). Pass an array "
                         "in the model's range as .npy."
                     )
-                image = image.convert("L" if shape[2] == 1 else "RGB")
-                image = image.resize((shape[1], shape[0]), Image.Resampling.BILINEAR)
-                return np.asarray(image, "uint8").reshape(shape)
+                image = image.convert("L" if sizes[2] == 1 else "RGB")
+                image = image.resize((sizes[1], sizes[0]), Image.Resampling.BILINEAR)
+                pixels = np.asarray(image, "uint8").reshape(sizes)
+                return pixels if sizes is shape else pixels.transpose(2, 0, 1)
         except ImportError as error:
             raise ValueError(
                 f"{path} is an image file. Install pillow to read it, or pass an array as .npy."
@@ -229,7 +246,8 @@ def main(arguments: list[str] | None = None) -> int:
     for row in rows:
         print(f"{row['image']}  {row['label']}  {row['score']:.4f}")
     if latency:
-        print(f"latency at batch 1: p50 {latency['p50']:.2f} ms, p99 {latency['p99']:.2f} ms")
+        p50, p99 = latency.values()
+        print(f"latency at batch {predictor.batch or 1}: p50 {p50:.2f} ms, p99 {p99:.2f} ms")
     return 0
 
 

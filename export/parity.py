@@ -2,36 +2,39 @@
 
 Batches of several sizes, ordinary and extreme values, with onnxruntime's optimizations on and off
 and on one thread and many. The file passes if in every case the outputs agree to the tolerance,
-are finite and infinite in the same places, and name the same label wherever the model itself can
-tell the labels apart.
+are finite and infinite in the same places, name the same label wherever the model itself can tell
+the labels apart, and come out the same when run again.
+
+The tolerance is derived. The model's own rounding error is measured against its float64 twin on
+the same inputs; a file that sums in another order may differ by a few times that, and by no more.
+A model without such a twin, because a layer of its own insists on float32, gets a fixed tolerance.
 """
 
 import itertools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 import onnx
 import onnxruntime
-from onnx import helper
 
 from export import source
 from export.errors import ConversionError
+from export.suites import Suite, in_batches, run_keras
 from export.tidy import serialize
 
-BATCHES = (1, 2, 7, 32)
-TOLERANCE = 1e-5
-"""Largest absolute difference, times the largest absolute output of the batch if that exceeds 1."""
+ROUNDINGS = 8
+"""How many times the model's own rounding error a file may differ from it."""
+FLOOR = 1e-6
+"""Smallest tolerance, times the scale of the output: where the model happens not to round."""
+LIMIT = 1e-4
+"""Largest tolerance, times the scale of the output, however much the model itself rounds."""
+WITHOUT_TWIN = 1e-5
+"""Tolerance, times the scale of the output, where the rounding error cannot be measured."""
+TOLERANCE = {"roundings": ROUNDINGS, "floor": FLOOR, "limit": LIMIT}
 
-# Extreme inputs may magnify the rounding of float32 itself. Where a difference exceeds the
-# tolerance, the model is run again on inputs changed in their last bit. What that alone moves,
-# times a factor for the roundings in between, is allowed, up to a limit.
-_ROUNDINGS = 8
-_LIMIT = 1e-3
-
-_SESSIONS = tuple(
+SESSIONS = tuple(
     itertools.product(("ORT_DISABLE_ALL", "ORT_ENABLE_ALL"), (1, 0))  # 0 threads: all cores
 )
 
@@ -48,10 +51,11 @@ class Comparison:
         rmse: Root of the mean squared difference.
         cosine: Smallest cosine between the two outputs of a sample.
         scale: `max(1, max(abs(output)))`.
-        allowed: Largest absolute difference that passes: the tolerance times the scale, or more
-            where `sensitivity` accounts for it.
-        sensitivity: How far the model's own output moves when its inputs change in their last
-            bit; measured where the tolerance times the scale was exceeded, `None` elsewhere.
+        rounding: Largest absolute difference of the model from its float64 twin, on these inputs
+            or on the random ones, whichever is larger; `None` where it has no twin.
+        allowed: Largest absolute difference that passes: `ROUNDINGS * rounding`, but no less than
+            `FLOOR * scale` and no more than `LIMIT * scale`; `WITHOUT_TWIN * scale` where it has
+            no twin.
         nan_equal: Whether both are NaN, and infinite, in the same places.
         label_flips: Samples whose largest score is another, although the model's two largest
             differ by more than twice what is allowed. Zero for outputs that are no scores.
@@ -62,185 +66,84 @@ class Comparison:
     output: str
     suite: str
     samples: int
-    max_abs: float
-    rmse: float
-    cosine: float
-    scale: float
-    allowed: float
-    sensitivity: float | None
-    nan_equal: bool
-    label_flips: int
-    passed: bool
+    max_abs: float = math.inf
+    rmse: float = math.inf
+    cosine: float = 0.0
+    scale: float = 1.0
+    rounding: float | None = None
+    allowed: float = 0.0
+    nan_equal: bool = False
+    label_flips: int = 0
+    passed: bool = False
     error: str = ""
 
 
 def compare(
     model: keras.Model,
     file: onnx.ModelProto,
-    input_range: tuple[float, float] = (0.0, 1.0),
-    data: dict[str, np.ndarray] | None = None,
-    tolerance: float = TOLERANCE,
+    suites: list[Suite],
+    references: list[list[np.ndarray]] | str,
 ) -> list[Comparison]:
     """Compares a model with its ONNX file.
 
     Args:
         model: The Keras model, on any backend.
         file: Its conversion.
-        input_range: Pair of floats between which inputs usually lie.
-        data: Real inputs by name, all of one length, or `None`.
-        tolerance: Float, see `TOLERANCE`.
+        suites: The inputs.
+        references: Outputs of the model's float64 twin for each suite, or why it has none.
 
     Returns:
         A `Comparison` for each output and suite.
     """
-    sessions = [_session(file, level, threads) for level, threads in _SESSIONS]
+    sessions = [session(file, level, threads) for level, threads in SESSIONS]
     names = source.output_names(model)
+    expected = [run_keras(model, suite) for suite in suites]
+    rounding_errors = roundings(suites, expected, references)
     comparisons = []
-    for suite, inputs in _suites(model, input_range, data or {}):
-        expected = run_keras(model, inputs)
+    for suite, outputs, rounding in zip(suites, expected, rounding_errors, strict=True):
+        samples = len(suite.inputs[0])
         try:
-            found = [_run_onnx(session, model, names, inputs) for session in sessions]
+            found = [_run_twice(session, model, names, suite) for session in sessions]
         except Exception as error:  # onnxruntime's errors have no common class but this.
-            failures = (_failure(name, suite, len(inputs[0]), str(error)) for name in names)
-            comparisons.extend(failures)
+            failed = (Comparison(name, suite.name, samples, error=str(error)) for name in names)
+            comparisons.extend(failed)
             continue
         for index, name in enumerate(names):
-            pair = expected[index], [outputs[index] for outputs in found]
-            comparison = _worst(name, suite, *pair, tolerance)
-            if comparison.nan_equal and not comparison.passed:
-                sensitivity = _sensitivity(model, inputs, expected, index)
-                comparison = _worst(name, suite, *pair, tolerance, sensitivity)
-            comparisons.append(comparison)
+            compared = [
+                compare_arrays(name, suite.name, outputs[index], candidate[index], rounding[index])
+                for candidate in found
+            ]
+            comparisons.append(max(compared, key=lambda c: (not c.passed, c.max_abs)))
     return comparisons
 
 
-def suite_inputs(
-    model: keras.Model,
-    suite: str,
-    input_range: tuple[float, float] = (0.0, 1.0),
-    data: dict[str, np.ndarray] | None = None,
-) -> list[np.ndarray]:
-    """Returns the inputs that `compare` used in one of its suites."""
-    return dict(_suites(model, input_range, data or {}))[suite]
-
-
-def first_divergence(
-    model: keras.Model, file: onnx.ModelProto, inputs: list[np.ndarray]
-) -> str | None:
-    """Names the first Keras layer after which the file computes something else.
-
-    Layers are compared by the last value that the file names after them. Several may share one
-    node (a normalization folded into its convolution), so a layer counts only if no later one
-    agrees again. Layers in between that the file does not name are named along: `"a or b"`.
-    """
-    if isinstance(model, keras.Sequential):
-        model = keras.Model(model.inputs, model.outputs)
-    values = {node.name.partition("/")[0]: node.output[0] for node in file.graph.node}
-    probe = onnx.ModelProto()
-    probe.CopyFrom(file)
-    del probe.graph.output[:]
-    probe.graph.output.extend(map(helper.make_empty_tensor_value_info, set(values.values())))
-    session = _session(probe, "ORT_DISABLE_ALL", 1)
-    names = [value.name for value in probe.graph.output]
-    found = dict(zip(names, _run_onnx(session, model, names, inputs), strict=True))
-    suspects, differs = [], False
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.InputLayer):
-            continue
-        if isinstance(layer, keras.Model):  # Its own output belongs to its own inputs.
-            suspects.append(layer.name)
-            continue
-        expected = run_keras(keras.Model(model.input, layer.output), inputs)
-        value = found.get(values.get(layer.name))
-        value = _as_channels_last(value, expected[0].shape) if len(expected) == 1 else None
-        agrees = value is not None and _compare("", "", expected[0], value, TOLERANCE).passed
-        if agrees:
-            suspects, differs = [], False
-        elif not differs:
-            suspects.append(layer.name)
-            differs = value is not None
-    return " or ".join(suspects) if differs else None
-
-
-def run_keras(model: keras.Model, inputs: list) -> list[np.ndarray]:
-    """Runs the model for inference, and returns its flat outputs as arrays."""
-
-    def run(batch):
-        tensors = [keras.ops.convert_to_tensor(array) for array in batch]
-        return [keras.ops.convert_to_numpy(output) for output in source.call(model, tensors)]
-
-    return _in_batches(run, inputs)
-
-
-def _run_onnx(session, model, outputs, inputs):
-    names = source.input_names(model)
-    return _in_batches(
-        lambda batch: session.run(outputs, dict(zip(names, batch, strict=True))), inputs
+def tolerance_in_words(references: list[list[np.ndarray]] | str) -> str:
+    """Says where the tolerance comes from."""
+    if isinstance(references, str):
+        return (
+            f"{WITHOUT_TWIN:.0e} times the largest output above 1, since the model's rounding "
+            f"cannot be measured: it does not run in float64 ({references})"
+        )
+    return (
+        f"{ROUNDINGS} times the model's own rounding, measured against float64 on the same "
+        f"inputs, but from {FLOOR:.0e} to {LIMIT:.0e} times the largest output above 1"
     )
 
 
-def _in_batches(run, inputs):
-    """Runs the inputs in batches of the largest size at most, and joins the outputs."""
-    size = max(BATCHES)
-    starts = range(0, len(inputs[0]), size)
-    parts = [run([array[start : start + size] for array in inputs]) for start in starts]
-    return [np.concatenate(output) for output in zip(*parts, strict=True)]
-
-
-def _suites(model, input_range, data) -> Iterator[tuple[str, list[np.ndarray]]]:
-    low, high = input_range
-    generator = np.random.default_rng(0)
-
-    def full(batch, make):
-        arrays = [make((batch, *tensor.shape[1:])) for tensor in model.inputs]
-        for index, tensor in enumerate(model.inputs):
-            if "int" in tensor.dtype:  # Numbers of words or classes: all have a 0 and a 1.
-                arrays[index] = np.clip(np.round(arrays[index]), 0, 1)
-            arrays[index] = arrays[index].astype(tensor.dtype)
-        return arrays
-
-    for batch in BATCHES:
-        yield f"random, batch {batch}", full(batch, lambda s: generator.uniform(low, high, s))
-    if data:
-        names = zip(source.input_names(model), model.inputs, strict=True)
-        yield "real", [np.asarray(data[name], tensor.dtype) for name, tensor in names]
-    yield "zeros", full(2, np.zeros)
-    yield "constant", full(2, lambda shape: np.full(shape, high))
-    yield "huge, x 1e4", full(2, lambda shape: generator.uniform(low, high, shape) * 1e4)
-    yield "tiny, x 1e-8", full(2, lambda shape: generator.uniform(low, high, shape) * 1e-8)
-    yield "tiny, x 1e-30", full(2, lambda shape: generator.uniform(low, high, shape) * 1e-30)
-
-
-def _sensitivity(model, inputs, expected, index):
-    signs = [np.random.default_rng(0).choice((-np.inf, np.inf), x.shape) for x in inputs]
-    changed = [
-        np.nextafter(x, sign.astype(x.dtype)) if x.dtype.kind == "f" else x
-        for x, sign in zip(inputs, signs, strict=True)
-    ]
-    moved = np.abs(run_keras(model, changed)[index] - expected[index])
-    return float(np.nan_to_num(moved, posinf=0.0).max())
-
-
-def _worst(name, suite, expected, candidates, tolerance, sensitivity=None):
-    compared = [_compare(name, suite, expected, c, tolerance, sensitivity) for c in candidates]
-    return max(compared, key=lambda comparison: (not comparison.passed, comparison.max_abs))
-
-
-def _compare(name, suite, expected, found, tolerance, sensitivity=None):
+def compare_arrays(name, suite, expected, found, rounding) -> Comparison:
+    """Compares one output; `rounding` is the model's own rounding error, or `None`."""
     same_shape = expected.shape == found.shape and expected.dtype == found.dtype
     finite = np.isfinite(expected)
     nan_equal = same_shape and np.array_equal(
         np.where(finite, 0.0, expected), np.where(np.isfinite(found), 0.0, found), equal_nan=True
     )
     if not nan_equal:
-        return _failure(name, suite, len(expected))
+        return Comparison(name, suite, len(expected))
     expected = np.where(finite, expected, 0.0).astype("float64").reshape(len(expected), -1)
     difference = np.where(finite, found, 0.0).astype("float64").reshape(expected.shape) - expected
-    scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
+    scale = scale_of(expected)
     max_abs = float(np.abs(difference).max(initial=0.0))
-    allowed = tolerance * scale
-    if sensitivity is not None:
-        allowed = max(allowed, min(_ROUNDINGS * sensitivity, _LIMIT * scale))
+    allowed = allowed_difference(rounding, scale)
     flips = _label_flips(expected, expected + difference, allowed) if finite.ndim == 2 else 0
     return Comparison(
         output=name,
@@ -250,18 +153,73 @@ def _compare(name, suite, expected, found, tolerance, sensitivity=None):
         rmse=float(np.sqrt(np.mean(difference**2))),
         cosine=_smallest_cosine(expected, expected + difference),
         scale=scale,
+        rounding=rounding,
         allowed=allowed,
-        sensitivity=sensitivity,
         nan_equal=True,
         label_flips=flips,
         passed=max_abs <= allowed and flips == 0,
     )
 
 
-def _failure(name, suite, samples, error=""):
-    return Comparison(
-        *(name, suite, samples, math.inf, math.inf, 0.0, 1.0, 0.0, None, False, 0, False, error)
+def run_onnx(session, model, outputs, suite) -> list[np.ndarray]:
+    """Runs the file on the inputs of a suite."""
+    names = source.input_names(model)
+    return in_batches(
+        lambda batch: session.run(outputs, dict(zip(names, batch, strict=True))), suite
     )
+
+
+def session(file: onnx.ModelProto, level: str, threads: int) -> onnxruntime.InferenceSession:
+    """Loads a file; `level` names onnxruntime's optimizations, 0 threads are all cores."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(
+            serialize(file), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # onnxruntime's errors have no common class but this.
+        raise ConversionError(f"onnxruntime cannot load the converted model: {error}") from error
+
+
+def _run_twice(session, model, names, suite):
+    first, second = (run_onnx(session, model, names, suite) for _ in range(2))
+    for name, *pair in zip(names, first, second, strict=True):
+        if not np.array_equal(*pair, equal_nan=True):
+            raise ValueError(f"two runs on the same inputs differ in the output {name}")
+    return first
+
+
+def allowed_difference(rounding: float | None, scale: float) -> float:
+    """Returns the largest absolute difference that passes, see `Comparison`."""
+    if rounding is None:
+        return WITHOUT_TWIN * scale
+    return min(max(ROUNDINGS * rounding, FLOOR * scale), LIMIT * scale)
+
+
+def scale_of(array: np.ndarray) -> float:
+    """Returns `max(1, max(abs(array)))` over the finite values."""
+    return max(1.0, float(np.abs(array[np.isfinite(array)]).max(initial=0.0)))
+
+
+def roundings(
+    suites: list[Suite],
+    expected: list[list[np.ndarray]],
+    references: list[list[np.ndarray]] | str,
+) -> list[list[float | None]]:
+    """Returns the model's rounding error in each output, for each suite, see `Comparison`."""
+    if isinstance(references, str):
+        return [[None] * len(outputs) for outputs in expected]
+    own = np.array([list(map(_error, *pair)) for pair in zip(expected, references, strict=True)])
+    ordinary = own[["random" in suite.name for suite in suites]].max(axis=0)
+    return np.maximum(own, ordinary).tolist()
+
+
+def _error(found, expected):
+    with np.errstate(invalid="ignore"):  # Infinity minus infinity.
+        error = np.abs(found.astype("float64") - expected)
+    return np.where(np.isfinite(error), error, 0.0).max(initial=0.0)
 
 
 def _label_flips(expected, found, allowed):
@@ -276,24 +234,3 @@ def _smallest_cosine(expected, found):
     lengths = np.linalg.norm(expected, axis=1) * np.linalg.norm(found, axis=1)
     products = np.sum(expected * found, axis=1)
     return float(np.where(lengths > 0, products / np.where(lengths > 0, lengths, 1), 1.0).min())
-
-
-def _as_channels_last(value, shape):
-    """Returns the value in Keras' layout, or None where it is neither that nor channels first."""
-    if value is None or value.shape == shape:
-        return value
-    moved = np.moveaxis(value, 1, -1) if value.ndim > 2 else value
-    return moved if moved.shape == shape else None
-
-
-def _session(file, level, threads):
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(
-            serialize(file), options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:  # onnxruntime's errors have no common class but this.
-        raise ConversionError(f"onnxruntime cannot load the converted model: {error}") from error

@@ -1,8 +1,9 @@
 """The steps of an export in their order: read, convert, tidy, verify, write."""
 
+import functools
 import hashlib
+import io
 import json
-import os
 import tempfile
 from collections import Counter
 from dataclasses import asdict
@@ -13,73 +14,131 @@ import keras
 import numpy as np
 
 import keras_capsules
-from export import convert, parity, source, tidy
+from export import (
+    convert,
+    edge,
+    environment,
+    golden,
+    locate,
+    ort_format,
+    parity,
+    precision,
+    prepare,
+    preprocess,
+    profiles,
+    source,
+    suites,
+    tidy,
+)
 from export.errors import ParityError, UsageError
 from export.options import ExportOptions
 from export.report import ExportReport
-from export.write import check_target, write_atomically
+from export.verify import golden_path, replay
+from export.write import check_target, write_atomically, write_together
 
 
 def run(model, path, options: ExportOptions) -> ExportReport:
     """Does what `export.export_onnx` says."""
     target = Path(path)
-    check_target(target, options.force)
+    twins = ort_format.paths(target) if options.ort else []
+    targets = [target, golden_path(target), *twins]
+    for path in targets:
+        check_target(path, options.force)
     labels = None if options.labels is None else [str(label) for label in options.labels]
     data = options.data and {name: np.asarray(array) for name, array in options.data.items()}
-    if not isinstance(model, (keras.Model, str, os.PathLike)):
-        raise UsageError(
-            f"Pass a keras.Model or the path of a .keras file. Received: {type(model).__name__}"
-        )
-    if not isinstance(model, keras.Model) and Path(model).resolve() == target.resolve():
-        raise UsageError(f"{target} is the model itself. Pass another path for the ONNX file.")
     with tempfile.TemporaryDirectory() as folder:
-        if isinstance(model, keras.Model):
-            name, saved = model.name, Path(folder) / "model.keras"
-            source.check_exportable(model)
-            model.save(saved)
-        else:
-            name, saved = str(model), Path(model)
-        unpacked = Path(folder) / "model"
-        unpacked.mkdir()
-        modules = source.unpack(saved, unpacked)
-        if not isinstance(model, keras.Model):
-            model = source.load_model(unpacked, name)
-            source.check_exportable(model)
+        name, model, unpacked, modules = prepare.prepare(model, target, Path(folder), options)
         _check_labels(model, labels)
         _check_data(model, data)
-        raw = convert.convert(unpacked, options.opset, modules)
-    file = tidy.tidy(
-        raw,
-        dict(zip(source.input_names(model), (x.shape for x in model.inputs), strict=True)),
-        dict(zip(source.output_names(model), (x.shape for x in model.outputs), strict=True)),
-        source.layer_names(model),
-        _metadata(model, labels, options.input_range),
-    )
-    content = tidy.serialize(file)
-    comparisons = parity.compare(model, file, options.input_range, data)
-    report = ExportReport(
-        source=name,
-        target=str(target),
-        parameters=model.count_params(),
-        backend=keras.backend.backend(),
-        tolerance=parity.TOLERANCE,
-        comparisons=[asdict(comparison) for comparison in comparisons],
-        file=_facts(file, content),
-        versions=_versions() | {"onnxruntime": version("onnxruntime")},
-    )
-    if not report.passed:
+        if options.precision != "float32":
+            samples = precision.samples(model, data, options.input_range)
+        inputs = suites.suites(model, options.input_range, data, options.batch)
+        inputs += golden.sealed_suites(inputs)
+        raw, references, vectors = convert.convert(
+            unpacked, options.opset, modules, inputs, options.via, options.batch
+        )
+        file, raw_names = tidy.tidy(
+            raw,
+            _shapes(source.input_names(model), model.inputs, options.batch),
+            _shapes(source.output_names(model), model.outputs, options.batch),
+            source.layer_names(model),
+            _metadata(model, labels, options),
+        )
+        content = tidy.serialize(file)
+        comparisons = parity.compare(model, file, inputs, references)
+        report = ExportReport(
+            source=name,
+            target=str(target),
+            parameters=model.count_params(),
+            backend=keras.backend.backend(),
+            tolerance=parity.tolerance_in_words(references),
+            comparisons=[asdict(comparison) for comparison in comparisons],
+            file=_facts(file, content),
+            versions=_versions()
+            | {name: version(name) for name in ("onnxruntime", keras.backend.backend())},
+            environment=environment.facts(),
+        )
+        suite = next(suite for suite in inputs if suite.name == _shown(report, options))
         if not report.worst["error"]:
-            inputs = parity.suite_inputs(model, report.worst["suite"], options.input_range, data)
-            report.first_divergence = parity.first_divergence(model, file, inputs)
-        raise ParityError(report.to_text(), report)
-    check_target(target, options.force)  # The conversion took a while.
-    write_atomically(target, content)
+            errors = locate.layer_errors(model, file, suite, local=not report.passed)
+            report.layers = [asdict(error) for error in errors]
+        if not report.passed:
+            report.worst_inputs = str(_save_inputs(target, model, suite))
+            report.first_divergence = locate.failing_node(report.worst["error"])
+            if report.layers:
+                trace = functools.partial(convert.trace, unpacked, modules, suite)
+                values = locate.all_values(file, model, suite)
+                report.first_divergence = locate.first_divergence(
+                    errors, file, values, raw_names, trace
+                )
+            raise ParityError(report.to_text(), report)
+        reduced = []
+        if options.precision != "float32":
+            metadata = _metadata(model, labels, options) | samples.metadata(options)
+            files = {"float32": (file, comparisons)}
+            file = precision.reduce(model, file, options.precision, samples, inputs, metadata)
+            files[options.precision] = file, parity.compare(model, file, inputs, references)
+            report.precision = precision.judge(model, files, samples, options.max_drop)
+            content, reduced = tidy.serialize(file), report.precision["comparisons"]
+            report.file = _facts(file, content)
+            if not report.passed:
+                raise ParityError(report.to_text(), report)
+        report.edge = edge.checklist(file, content, options.min_onnxruntime)
+        report.profile = options.profile and profiles.examine(file, options.profile)
+        report.latency_ms = environment.latency_ms(file, content)
+        sealed = golden.seal(vectors, report.file["sha256"], reduced)
+        if not replay(content, sealed).passed:
+            raise ParityError(f"{report.to_text()}\nFAILED: the seal does not hold.", report)
+        contents = [content, sealed]
+        if options.ort:
+            contents += ort_format.convert(content, target)
+            report.ort = ort_format.verify(model, content, contents[2], inputs)
+        for path in targets:
+            check_target(path, options.force)  # The conversion took a while.
+        write_together(dict(zip(targets, contents, strict=True)), derived=twins)
     return report
 
 
+def _shown(report, options):
+    """Returns the suite on which the layers are compared."""
+    return f"random, batch {options.batch or 7}" if report.passed else report.worst["suite"]
+
+
+def _shapes(names, tensors, batch):
+    return {name: (batch, *x.shape[1:]) for name, x in zip(names, tensors, strict=True)}
+
+
+def _save_inputs(target, model, suite):
+    """Stores the inputs on which the file fails, as `--data` takes them."""
+    path = target.with_suffix(".worst.npz")
+    with io.BytesIO() as buffer:
+        np.savez(buffer, **dict(zip(source.input_names(model), suite.inputs, strict=True)))
+        write_atomically(path, buffer.getvalue())
+    return path
+
+
 def _check_labels(model, labels):
-    names = source.output_names(model)
-    scored = names.index("scores") if "scores" in names else 0  # As export.device looks for them.
+    names, scored = source.output_names(model), source.scored_output(model)
     classes = model.outputs[scored].shape[-1]
     if labels is not None and len(labels) != classes:
         raise UsageError(
@@ -103,13 +162,21 @@ def _check_data(model, data):
             "The data must hold an array for each input, with the same number of samples before "
             f"the shape of one: {expected}. Received: {received}"
         )
+    for name, tensor in zip(source.input_names(model), model.inputs, strict=True):
+        if tensor.dtype == "uint8" and data[name].dtype != "uint8":
+            raise UsageError(
+                f"The input {name!r} takes raw pixels from 0 to 255, so its data must be uint8. "
+                f"Received: {data[name].dtype}"
+            )
 
 
-def _metadata(model, labels, input_range):
+def _metadata(model, labels, options):
     """What the file says of itself, and nothing that depends on day, machine or backend."""
+    input_range = (0, 255) if options.preprocess else options.input_range
     return {
         "class_names": json.dumps(labels) if labels is not None else "",
         "input_range": json.dumps([float(limit) for limit in input_range]),
+        "preprocessing": json.dumps(preprocess.description(options)),
         "verification": json.dumps({"verdict": "passed", "tolerance": parity.TOLERANCE}),
         "versions": json.dumps(_versions()),
         "weights_sha256": _weights_digest(model),

@@ -159,6 +159,12 @@ def output_names(model: keras.Model) -> list[str]:
     return unique
 
 
+def scored_output(model: keras.Model) -> int:
+    """Returns which output holds the scores: `scores`, or the first, as `export.device` has it."""
+    names = output_names(model)
+    return names.index("scores") if "scores" in names else 0
+
+
 def layer_names(model: keras.Model) -> set[str]:
     """Returns the names of the model's layers, and of those within them that have weights."""
     names = {layer.name for layer in model.layers}

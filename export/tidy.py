@@ -18,7 +18,7 @@ from export.errors import ConversionError, UnsupportedOperationError
 BATCH_AXIS = "batch"
 
 # Control flow, and what onnxruntime runs slowly or other runtimes do not have.
-_REFUSED_OPERATIONS = {"Einsum", "If", "Loop", "Scan", "SequenceMap"}
+REFUSED_OPERATIONS = {"Einsum", "If", "Loop", "Scan", "SequenceMap"}
 
 
 def tidy(
@@ -27,7 +27,7 @@ def tidy(
     outputs: dict[str, tuple],
     layer_names: set[str],
     metadata: dict[str, str],
-) -> onnx.ModelProto:
+) -> tuple[onnx.ModelProto, dict[str, str]]:
     """Makes the canonical file of a raw conversion.
 
     Args:
@@ -38,7 +38,7 @@ def tidy(
         metadata: Properties to store in the file.
 
     Returns:
-        The canonical `onnx.ModelProto`, checked.
+        The canonical `onnx.ModelProto`, checked, and the converter's names of its values.
 
     Raises:
         UnsupportedOperationError: If the graph holds an operation that it may not hold.
@@ -49,17 +49,19 @@ def tidy(
     _constants_to_initializers(graph)
     _reciprocals_to_divisions(graph)
     refuse_operations(model)
-    nodes = _ordered_nodes(graph, outputs)
-    _name(graph, nodes, [*inputs, *outputs], layer_names)
+    nodes = ordered_nodes(graph, outputs)
+    names = _name(graph, nodes, [*inputs, *outputs], layer_names)
+    values = _typed_values(raw.graph.input, inputs), _typed_values(raw.graph.output, outputs)
+    canonical = assemble(model, nodes, *values, metadata)
+    return canonical, {new: old for old, new in names.items()}
+
+
+def assemble(model, nodes, inputs, outputs, metadata: dict[str, str]) -> onnx.ModelProto:
+    """Makes a file of ordered and named nodes and the weights they use, and checks it."""
     opset = next(entry for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    weights = _initializers_in_use(model.graph, nodes)
     canonical = helper.make_model(
-        helper.make_graph(
-            nodes,
-            "model",
-            _typed_values(raw.graph.input, inputs),
-            _typed_values(raw.graph.output, outputs),
-            _initializers_in_use(graph, nodes),
-        ),
+        helper.make_graph(nodes, "model", inputs, outputs, weights),
         opset_imports=[helper.make_opsetid("", opset.version)],
         producer_name="keras-capsules",
     )
@@ -78,7 +80,7 @@ def refuse_operations(model: onnx.ModelProto) -> None:
     """Raises an `UnsupportedOperationError` for what an exported file may not hold."""
     for node in model.graph.node:
         custom = node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type)
-        if custom or node.op_type in _REFUSED_OPERATIONS:
+        if custom or node.op_type in REFUSED_OPERATIONS:
             kind = "an operation outside the ONNX standard" if custom else "not run on every device"
             raise UnsupportedOperationError(
                 f"The model needs the operation {node.op_type} ({kind}) in {node.name!r}. Replace "
@@ -108,7 +110,7 @@ def _reciprocals_to_divisions(graph):
             graph.node[index].CopyFrom(division)
 
 
-def _ordered_nodes(graph, outputs):
+def ordered_nodes(graph, outputs):
     """Sorts the nodes by need: each after its inputs, in the order of the model's outputs."""
     producers = {name: node for node in graph.node for name in node.output if name}
     ordered, seen = [], set()
@@ -128,7 +130,10 @@ def _ordered_nodes(graph, outputs):
 
 
 def _name(graph, nodes, kept, layer_names):
-    """Renames nodes after layers, values after nodes and weights after the input they feed."""
+    """Renames nodes after layers, values after nodes and weights after the input they feed.
+
+    Returns the new name of each value by its old one.
+    """
     weights = {tensor.name for tensor in graph.initializer}
     scopes, values = {}, {name: name for name in kept} | {"": ""}
     taken = set(kept)
@@ -156,6 +161,7 @@ def _name(graph, nodes, kept, layer_names):
         node.attribute.extend(attributes)
     for tensor in graph.initializer:
         tensor.name = values.get(tensor.name, tensor.name)
+    return values
 
 
 def _scope(node, weights, scopes, layer_names):
@@ -183,10 +189,10 @@ def _layer_name(part, layer_names):
 
 
 def _typed_values(values, shapes):
-    """Describes inputs or outputs in the model's order, with a named first axis."""
+    """Describes inputs or outputs in the model's order; an open first axis gets a name."""
     types = {value.name: value.type.tensor_type.elem_type for value in values}
     return [
-        helper.make_tensor_value_info(name, types[name], [BATCH_AXIS, *shape[1:]])
+        helper.make_tensor_value_info(name, types[name], [shape[0] or BATCH_AXIS, *shape[1:]])
         for name, shape in shapes.items()
     ]
 

@@ -3,23 +3,26 @@
 import argparse
 import contextlib
 import importlib
+import importlib.util
+import shlex
 import signal
 import sys
 import threading
 from pathlib import Path
 
 from export import ExportError, ParityError, UsageError, export_onnx
+from export.options import LAYOUTS, ORT_SUFFIXES, PROFILES, ROUTES
 from export.write import check_target, write_atomically
 
 _EXIT_CODES = """
 exit codes:
   0  written and verified
-  1  the file computes something else than the model
+  1  the file computes something else than the model, or loses too much accuracy
   2  the conversion failed
   3  the model needs an operation that the file may not hold
   4  a file is damaged, or unsafe: it brings code along, leads elsewhere, or is a bomb
   5  a path or an option is wrong
-Nothing is written unless the exit code is 0.
+The ONNX file is written only with 0. With 1, the inputs that show the difference are stored.
 """
 
 
@@ -30,28 +33,45 @@ def main(arguments: list[str] | None = None) -> int:
         if options.report is not None:
             _check_report(options)
         _unwind_when_terminated()
-        report = export_onnx(
-            options.model,
-            options.output,
-            opset=options.opset,
-            labels=_read_labels(options.labels),
-            data=_read_data(options.data),
-            input_range=tuple(options.input_range),
-            force=options.force,
-        )
+        report, code = _export(options)
         print(report.to_text())
-        _write_report(options.report, report)
-    except ParityError as error:
-        print(error)
-        _write_report(options.report, error.report)
-        return error.exit_code
+        _write_report(options.report, report, arguments)
+        return code
     except ExportError as error:
         print(f"export: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("export: interrupted, nothing was written", file=sys.stderr)
         return 130
-    return 0
+
+
+def _export(options):
+    """Returns the report, also where parity fails, and the exit code."""
+    try:
+        report = export_onnx(
+            options.model,
+            options.output,
+            opset=options.opset,
+            via=options.via,
+            outputs=options.outputs,
+            labels=_read_labels(options.labels),
+            data=_read_data(options.data),
+            input_range=tuple(options.input_range),
+            precision=options.precision,
+            max_drop=options.max_drop,
+            force=options.force,
+            min_onnxruntime=options.min_onnxruntime,
+            batch=options.batch,
+            preprocess=options.preprocess,
+            mean=options.mean,
+            std=options.std,
+            layout=options.layout,
+            ort=options.ort,
+            profile=options.profile,
+        )
+    except ParityError as error:
+        return error.report, error.exit_code
+    return report, 0
 
 
 def _unwind_when_terminated():
@@ -81,7 +101,22 @@ def _parser():
     add = parser.add_argument
     add("model", metavar="MODEL", help="a file that model.save wrote, model.keras")
     add("-o", "--output", metavar="FILE", required=True, help="the ONNX file to write")
-    add("--opset", type=int, default=17, metavar="N", help="from 13 to 18 (default: 17)")
+    add("--opset", type=int, metavar="N", help="from 13 to 18 (default: 17)")
+    add("--min-onnxruntime", metavar="1.X", help="the oldest onnxruntime that must run the file")
+    add(
+        "--batch",
+        type=_batch,
+        metavar="N",
+        help="the only size of batches, for a file without open axes; or dynamic (default)",
+    )
+    add("--via", default="tf2onnx", metavar="ROUTE", help=f"{', '.join(ROUTES)} (default: tf2onnx)")
+    add(
+        "--outputs",
+        type=lambda text: text.split(","),
+        metavar="NAMES",
+        help="what the file returns, with commas: scores, poses, activations, coupling, "
+        "reconstruction, gates (default: what the model returns)",
+    )
     add("--labels", metavar="FILE", help="a text file, one class name a line, stored in the file")
     add("--data", metavar="FILE", help="an .npz file of real inputs, to compare on as well")
     add(
@@ -92,17 +127,59 @@ def _parser():
         metavar=("LOW", "HIGH"),
         help="the inputs that a black and a white pixel become, stored in the file (default: 0 1)",
     )
-    add("--report", metavar="FILE", help="write the report as JSON too, also when parity fails")
+    add("--preprocess", action="store_true", help="take raw uint8 pixels; bake in what follows:")
+    add("--mean", type=float, nargs="+", metavar="M", help="subtract, one value or one per channel")
+    add("--std", type=float, nargs="+", metavar="S", help="divide by, one value or one per channel")
+    add("--layout", choices=LAYOUTS, help="of the pixels (default: channels_last)")
+    add("--ort", action="store_true", help="write FILE as .ort too, with its list of operators")
+    add("--profile", choices=PROFILES, help="report what the providers there leave to the CPU")
+    add(
+        "--precision",
+        default="float32",
+        metavar="NAME",
+        help="float32, float16 or int8; int8 is calibrated on the data (default: float32)",
+    )
+    add(
+        "--max-drop",
+        type=float,
+        default=0.5,
+        metavar="POINTS",
+        help="accuracy that float16 or int8 may lose, in percentage points, on the data and its "
+        "array 'labels'; without them, labels that may differ from the model's (default: 0.5)",
+    )
+    add(
+        "--report",
+        metavar="FILE",
+        help="write the report to FILE.json or FILE.html too, also when parity fails",
+    )
     add("--force", action="store_true", help="replace FILE if it exists")
     return parser
+
+
+def _batch(text):
+    if text != "dynamic" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a number or 'dynamic' is needed, not {text!r}")
+    return None if text == "dynamic" else int(text)
 
 
 def _check_report(options):
     check_target(Path(options.report), force=True)
     others = [options.model, options.output, options.labels, options.data]
+    others.append(f"{options.output}.golden.npz")
+    if options.ort:
+        others += [Path(options.output).with_suffix(suffix) for suffix in ORT_SUFFIXES]
     if Path(options.report).resolve() in [Path(other).resolve() for other in others if other]:
         raise UsageError(
             f"{options.report} is another file of this export. Name a file of its own."
+        )
+    suffix = Path(options.report).suffix
+    if suffix not in (".json", ".html"):
+        raise UsageError(
+            f"A report is JSON or HTML, by its name. Received: --report {options.report}"
+        )
+    if suffix == ".html" and importlib.util.find_spec("jinja2") is None:
+        raise UsageError(
+            "A report as HTML needs the package jinja2: pip install 'keras-capsules[export]'"
         )
 
 
@@ -121,9 +198,17 @@ def _read_data(path):
     return None if path is None else read_arrays(Path(path))
 
 
-def _write_report(path, report):
-    if path is not None:
-        write_atomically(Path(path), report.to_json().encode())
+def _write_report(path, report, arguments):
+    if path is None:
+        return
+    arguments = sys.argv[1:] if arguments is None else arguments
+    report.command = shlex.join(["python", "-m", "export.to_onnx", *map(str, arguments)])
+    content = report.to_json()
+    if Path(path).suffix == ".html":
+        from export.html import to_html
+
+        content = to_html(report)
+    write_atomically(Path(path), content.encode())
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Writing a file so that its path holds the old content or the new, and nothing between."""
+"""Writing files so that each path holds the old content or the new, and nothing between."""
 
 import contextlib
 import glob
 import os
 import tempfile
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from export.errors import UsageError
@@ -31,27 +32,44 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         UsageError: If the disk is full or the folder cannot be written. The old file stays.
     """
-    path = path.resolve()  # Through a link, so that the link stays one.
-    temporary = None
+    write_together({path: content})
+
+
+def write_together(files: dict[Path, bytes], derived: Collection[Path] = ()) -> None:
+    """Replaces files one right after the other, once the new content of all is on the disk.
+
+    Old ones that are `derived` from the others are removed just before, so that never, whatever
+    goes wrong, an old one stands beside the new file that it would be taken to belong to.
+
+    Raises:
+        UsageError: If the disk is full or the folder cannot be written. The old files stay.
+    """
+    staged = []
     try:
-        _remove_stale(path)
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", suffix=".tmp", delete=False
-        ) as file:
-            temporary = file.name
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, path.stat().st_mode if path.exists() else 0o666 & ~_umask())
-        os.replace(temporary, path)
-        temporary = None
+        for path, content in files.items():
+            path = path.resolve()  # Through a link, so that the link stays one.
+            _remove_stale(path)
+            with tempfile.NamedTemporaryFile(
+                dir=path.parent, prefix=f".{path.name}.", suffix=".tmp", delete=False
+            ) as file:
+                staged.append((file.name, path))
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(file.name, path.stat().st_mode if path.exists() else 0o666 & ~_umask())
+        for path in derived:
+            path.resolve().unlink(missing_ok=True)
+        while staged:
+            path = staged[0][1]
+            os.replace(*staged[0])
+            del staged[0]
     except OSError as error:
         raise UsageError(
             f"{path} cannot be written: {error.strerror or error}. Whatever stood there is "
             "unchanged. Make room or give permission, or pass another path."
         ) from error
     finally:
-        if temporary is not None:
+        for temporary, _ in staged:
             os.unlink(temporary)
 
 

@@ -1,6 +1,7 @@
 """The backend switch: `KERAS_BACKEND` chooses, and what needs all three starts processes."""
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -114,6 +115,45 @@ def exported_capsnet(saved_capsnet):
     path = saved_capsnet.parent / "model.onnx"
     report = export.export_onnx(saved_capsnet, path, labels=["ant", "bee", "cat", "dog"])
     return path, report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_conversions():
+    """Conversions by TensorFlow that this process starts fork from one that is kept warm.
+
+    Those of command lines, in fresh processes, start as they do for a user.
+    """
+    from export import convert
+
+    warm = None
+
+    def start_child(arguments, environment, start_cold=convert.start_child):
+        nonlocal warm
+        if environment["KERAS_BACKEND"] != "tensorflow":
+            return start_cold(arguments, environment)
+        environment = {**os.environ, **environment}
+        if warm is None:
+            warm = subprocess.Popen(
+                [sys.executable, Path(__file__).with_name("warm_child.py")],
+                env=environment | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+        print(
+            json.dumps({"arguments": arguments, "environment": environment}),
+            file=warm.stdin,
+            flush=True,
+        )
+        return subprocess.CompletedProcess(arguments, int(warm.stdout.readline()), "", "")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(convert, "start_child", start_child)
+        yield
+    if warm is not None:
+        warm.stdin.close()
+        warm.wait()
 
 
 def to_numpy(structure):

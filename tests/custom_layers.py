@@ -22,3 +22,19 @@ class Looping(keras.layers.Layer):
         return keras.ops.while_loop(
             lambda x: keras.ops.sum(x) < 100.0, lambda x: (keras.ops.square(x) + 1.0,), (inputs,)
         )[0]
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class OnlyFloat32(keras.layers.Layer):
+    """Mixes its inputs with a constant of float32, whatever its dtype policy says."""
+
+    def call(self, inputs):
+        return inputs * keras.ops.convert_to_tensor([2.0], "float32")
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class TrainingInConversion(keras.layers.BatchNormalization):
+    """Stays in training mode in the conversion, as `ShiftedInConversion` tells it."""
+
+    def call(self, inputs, training=None, mask=None):
+        return super().call(inputs, training=os.environ.get("PYTHONHASHSEED") == "0", mask=mask)

@@ -114,6 +114,8 @@ def test_command_line_refuses_an_unregistered_class(tmp_path_factory, tmp_path):
         ({"--opset": "many"}, ["many", "usage:"]),
         ({"-o": "MODEL"}, ["is the model itself"]),
         ({"--report": "model.onnx"}, ["model.onnx is another file"]),
+        ({"--report": "model.onnx.golden.npz"}, ["golden.npz is another file"]),
+        ({"--report": "report.txt"}, ["JSON or HTML", "report.txt"]),
         ({"--input-range": "0 inf"}, ["finite"]),
         ({"--labels": "three.txt"}, ["4 columns", "3 labels"]),
         ({"--labels": "missing.txt"}, ["missing.txt"]),

@@ -200,6 +200,8 @@ def test_mask_keeps_the_longest_or_the_labelled(generator):
     longest = np.linalg.norm(poses, axis=-1).argmax(axis=1)
     expected = poses * np.eye(4)[longest][:, :, None]
     np.testing.assert_array_equal(to_numpy(CapsuleMask()(poses)), expected)
+    equal = np.ones((2, 3, 4), "float32")
+    np.testing.assert_array_equal(to_numpy(CapsuleMask()(equal))[:, :, 0], [[1, 0, 0]] * 2)
     labels = np.array([[1, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0], [0, 0, 0, 1], [1, 0, 0, 0]])
     np.testing.assert_array_equal(
         to_numpy(CapsuleMask()(poses, labels)), poses * labels[:, :, None]

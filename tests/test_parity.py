@@ -1,90 +1,18 @@
-"""Faults planted in a right file: each must fail, and be laid at the right layer's door."""
+"""What counts as equal, and where the tolerance comes from."""
 
 import keras
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
+from conftest import once
 
-import export.report
-from export import parity, source
-
-
-@pytest.fixture
-def model(saved_capsnet):
-    return keras.models.load_model(saved_capsnet)
+import export
+from export import parity, reference, source, suites
 
 
-@pytest.fixture
-def file(exported_capsnet):
-    return onnx.load(exported_capsnet[0])
-
-
-def change(file, name, function):
-    """Replaces a weight of the graph."""
-    (tensor,) = [tensor for tensor in file.graph.initializer if tensor.name == name]
-    tensor.CopyFrom(numpy_helper.from_array(function(numpy_helper.to_array(tensor)), name))
-
-
-def transpose_kernel(file):
-    change(file, "class_capsules/matmul/B", lambda w: np.ascontiguousarray(w[:, ::-1]))
-
-
-def shift_bias(file):
-    change(file, "convolution/conv/B", lambda b: b + np.float32(1e-3))
-
-
-def wrong_epsilon(file):
-    change(file, "primary_capsules/add/B", lambda epsilon: epsilon * np.float32(1e11))
-
-
-def softmax_over_children(file):
-    for node in file.graph.node:
-        if node.op_type == "Softmax":
-            node.attribute[0].i = 2
-
-
-FAULTS = {
-    transpose_kernel: "class_capsules",
-    shift_bias: "convolution",
-    wrong_epsilon: "primary_capsules",
-    softmax_over_children: "class_capsules",
-}
-
-
-def test_the_right_file_passes(model, file):
-    comparisons = parity.compare(model, file)
-    assert all(comparison.passed for comparison in comparisons)
-    inputs = parity.suite_inputs(model, "random, batch 7")
-    assert parity.first_divergence(model, file, inputs) is None
-
-
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
-def test_a_planted_fault_is_named(model, file, fault):
-    fault(file)
-    comparisons = parity.compare(model, file)
-    assert not all(comparison.passed for comparison in comparisons)
-    worst = max(comparisons, key=lambda comparison: comparison.max_abs)
-    inputs = parity.suite_inputs(model, worst.suite)
-    assert parity.first_divergence(model, file, inputs) == FAULTS[fault]
-
-
-def test_a_frozen_batch_fails_at_the_batches_it_does_not_fit(model, file):
-    change(file, "class_capsules/reshape/shape", lambda s: np.array([1, *s[1:]], s.dtype))
-    by_suite = {comparison.suite: comparison for comparison in parity.compare(model, file)}
-    assert by_suite["random, batch 1"].passed
-    assert not by_suite["random, batch 2"].passed and by_suite["random, batch 2"].error
-
-
-def test_a_file_that_does_not_load_is_a_failed_conversion(model, file):
-    file.graph.node[0].input[0] = "nowhere"
-    with pytest.raises(export.ConversionError, match="cannot load"):
-        parity.compare(model, file)
-
-
-def compare(expected, found):
+def compare(expected, found, rounding=None):
     arrays = [np.asarray(array, "float32") for array in (expected, found)]
-    return parity._compare("scores", "", *arrays, tolerance=1e-5)
+    return parity.compare_arrays("scores", "", *arrays, rounding)
 
 
 def test_metrics():
@@ -111,32 +39,102 @@ def test_labels_count_where_the_model_can_tell_them_apart():
     assert flipped.label_flips == 1 and not flipped.passed
 
 
+@pytest.mark.parametrize(
+    "rounding, scale, allowed",
+    [
+        (1e-6, 1.0, 8e-6),  # Measured.
+        (1e-9, 1.0, 1e-6),  # The model happens not to round.
+        (1e-9, 50.0, 5e-5),
+        (1.0, 1.0, 1e-4),  # However much it rounds.
+        (1.0, 3.0, 3e-4),
+        (None, 3.0, 3e-5),  # Nothing is known.
+    ],
+)
+def test_what_is_allowed(rounding, scale, allowed):
+    found = compare([[scale, 0.0]], [[scale, 0.9 * allowed]], rounding)
+    assert found.allowed == pytest.approx(allowed) and found.passed
+    assert not compare([[scale, 0.0]], [[scale, 1.1 * allowed]], rounding).passed
+
+
+@once
+def test_references_are_what_float64_gives(generator):
+    """One convolution and a squash, against numpy."""
+    inputs = keras.Input((4, 4, 2), name="image")
+    model = keras.Model(inputs, keras.layers.Dense(3, activation="tanh", name="dense")(inputs))
+    found = suites.suites(model)
+    twin = reference.float64_outputs(model, found)
+    kernel, bias = (weight.astype("float64") for weight in model.get_weights())
+    for suite, (output,) in zip(found, twin, strict=True):
+        assert output.dtype == "float64"
+        expected = np.tanh(suite.inputs[0].astype("float64") @ kernel + bias)
+        np.testing.assert_allclose(output, expected, rtol=0, atol=1e-14)
+
+
+@once
+def test_a_model_that_does_not_run_in_float64_gets_the_fixed_tolerance(tmp_path):
+    from custom_layers import OnlyFloat32
+
+    inputs = keras.Input((4,), name="x")
+    model = keras.Model(inputs, OnlyFloat32(name="only")(inputs))
+    report = export.export_onnx(model, tmp_path / "model.onnx")
+    assert {entry["rounding"] for entry in report.comparisons} == {None}
+    assert {entry["allowed"] / entry["scale"] for entry in report.comparisons} == {1e-5}
+    assert "does not run in float64" in report.to_text()
+
+
+def test_rounding_is_that_of_the_suite_or_of_the_random_ones():
+    names = ["random, batch 1", "random, batch 7", "huge"]
+    found = [suites.Suite(name, [np.zeros((1, 1))], 1) for name in names]
+    expected = [[np.array([[value]], "float32")] for value in (1.0, 2.0, 3.0)]
+    references = [[np.array([[value]])] for value in (1.5, 2.125, 13.0)]
+    assert parity.roundings(found, expected, references) == [[0.5], [0.5], [10.0]]
+
+
 def test_whole_number_inputs():
     words = keras.Input((5,), dtype="int32", name="words")
     x = keras.layers.Embedding(9, 4)(words)
     model = keras.Model(words, keras.layers.Dense(2)(keras.layers.Flatten()(x)))
-    for _, (inputs,) in parity._suites(model, (0.0, 1.0), {}):
+    for suite in suites.suites(model):
+        (inputs,) = suite.inputs
         assert inputs.dtype == "int32" and set(np.unique(inputs)) <= {0, 1}
 
 
-def test_report_of_a_failure():
-    failed = parity._failure("scores", "random, batch 2", 2, "no such shape")
-    report = export.report.ExportReport(
-        source="model.keras",
-        target="model.onnx",
-        parameters=1,
-        backend="jax",
-        tolerance=1e-5,
-        comparisons=[vars(failed)],
-        file={"nodes": 1, "bytes": 1, "opset": 17, "ir_version": 8, "sha256": "0"}
-        | {"inputs": ["image"], "outputs": ["scores"]},
-        versions={"onnxruntime": "1"},
-        first_divergence="dense",
-    )
-    assert not report.passed
-    text = report.to_text()
-    assert "FAILED: no such shape" in text and "First layer that differs: dense." in text
-    assert '"verdict": "failed"' in report.to_json() and "Infinity" not in report.to_json()
+def test_suites_and_outputs_survive_storage(saved_capsnet, tmp_path):
+    model = keras.models.load_model(saved_capsnet)
+    stored = suites.suites(model)
+    suites.save(tmp_path / "suites", stored)
+    for before, after in zip(stored, suites.load(tmp_path / "suites"), strict=True):
+        assert (before.name, before.batch) == (after.name, after.batch)
+        np.testing.assert_array_equal(before.inputs[0], after.inputs[0])
+    outputs = [[np.full(12, 10 * i + j) for j in range(12)] for i in range(12)]
+    suites.save_outputs(tmp_path / "outputs", outputs)
+    assert str(suites.load_outputs(tmp_path / "outputs")) == str(outputs)
+    suites.save_outputs(tmp_path / "outputs", "no float64")
+    assert suites.load_outputs(tmp_path / "outputs") == "no float64"
+
+
+def test_a_file_that_does_not_load_is_a_failed_conversion(saved_capsnet, exported_capsnet):
+    model, file = keras.models.load_model(saved_capsnet), onnx.load(exported_capsnet[0])
+    file.graph.node[0].input[0] = "nowhere"
+    with pytest.raises(export.ConversionError, match="cannot load"):
+        parity.compare(model, file, suites.suites(model)[:1], "not measured")
+
+
+def test_a_file_that_gives_another_result_each_time_fails():
+    """Random numbers in the graph: finite, of the right shape, and never the same."""
+    inputs = keras.Input((4,), name="x")
+    model = keras.Model(inputs, keras.layers.Activation("linear", name="y")(inputs))
+    node = onnx.helper.make_node("RandomUniformLike", ["x"], ["y"], low=0.0, high=1e-9)
+    values = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch", 4])
+        for name in "xy"
+    ]
+    graph = onnx.helper.make_graph([node], "random", values[:1], values[1:])
+    opset = [onnx.helper.make_opsetid("", 17)]
+    file = onnx.helper.make_model(graph, opset_imports=opset, ir_version=8)
+    zeros = suites.Suite("zeros", [np.zeros((2, 4), "float32")], 32)
+    (comparison,) = parity.compare(model, file, [zeros], "not measured")
+    assert not comparison.passed and "two runs" in comparison.error
 
 
 def test_names_of_several_outputs():
@@ -148,16 +146,3 @@ def test_names_of_several_outputs():
     assert source.output_names(shared) == ["same", "same_1"]
     named = keras.Model(inputs, {"b": twice(inputs), "a": inputs})
     assert source.output_names(named) == ["a", "b"]
-
-
-def test_rounding_that_the_model_itself_magnifies_is_allowed_and_said():
-    """At huge inputs a sigmoid far from saturation turns the last bit into more than 1e-5."""
-    expected, found = np.full((1, 3), 0.5, "float32"), np.full((1, 3), 0.5 + 3e-5, "float32")
-    assert not parity._compare("y", "", expected, found, 1e-5).passed
-    allowed = parity._compare("y", "", expected, found, 1e-5, sensitivity=1e-5)
-    assert allowed.passed and allowed.allowed == pytest.approx(8e-5)
-    far = np.full((1, 3), 0.5 + 3e-3, "float32")
-    assert not parity._compare("y", "", expected, far, 1e-5, sensitivity=1.0).passed
-    assert "last bit of the inputs moves the model by 1.0e-05" in export.report._in_words(
-        vars(allowed)
-    )

@@ -21,7 +21,8 @@ def graph_of(nodes, weights=(), size=4):
 
 
 def tidied(model, layers=()):
-    return tidy.tidy(model, {"x": (None, 4)}, {"y": (None, 4)}, set(layers), {"key": "value"})
+    arguments = {"x": (None, 4)}, {"y": (None, 4)}, set(layers), {"key": "value"}
+    return tidy.tidy(model, *arguments)[0]
 
 
 def two_branches(order, number):

@@ -9,7 +9,7 @@ import pytest
 from conftest import run_python
 
 from export import UsageError
-from export.write import write_atomically
+from export.write import write_atomically, write_together
 
 INTERRUPTED = """
 import os, signal, sys
@@ -58,6 +58,37 @@ def test_errors_of_the_disk(target, monkeypatch, step):
     monkeypatch.setattr(os, step, fail)
     with pytest.raises(UsageError, match="No space left.*unchanged"):
         write_atomically(target, b"new")
+    assert target.read_bytes() == b"old" and list(target.parent.iterdir()) == [target]
+
+
+def test_kill_9_between_two_files(target):
+    """The second is still the old one then, which `export.verify` tells by the digest in it."""
+    code = """
+import os, signal, sys
+from pathlib import Path
+from export.write import write_together
+replace = os.replace
+os.replace = lambda *names: (replace(*names), os.kill(os.getpid(), signal.SIGKILL))
+write_together({Path(path): b"new" for path in sys.argv[1:]})
+"""
+    golden = target.with_name("model.onnx.golden.npz")
+    golden.write_bytes(b"old")
+    assert run_python("-c", code, target, golden, check=False).returncode == -9
+    assert target.read_bytes() == b"new" and golden.read_bytes() == b"old"
+
+
+def test_no_room_left_for_the_second_file(target, monkeypatch):
+    fsync, calls = os.fsync, []
+
+    def fail_second(number):
+        calls.append(number)
+        if len(calls) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", fail_second)
+    with pytest.raises(UsageError, match="unchanged"):
+        write_together({target.with_name("golden"): b"new", target: b"new"})
     assert target.read_bytes() == b"old" and list(target.parent.iterdir()) == [target]
 
 

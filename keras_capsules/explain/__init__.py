@@ -5,5 +5,11 @@ from keras_capsules.explain.excitation_profile import (
     excitation_profile,
     plot_excitation_profile,
 )
+from keras_capsules.explain.explained_model import explained_model
 
-__all__ = ["ExcitationProfile", "excitation_profile", "plot_excitation_profile"]
+__all__ = [
+    "ExcitationProfile",
+    "excitation_profile",
+    "explained_model",
+    "plot_excitation_profile",
+]

@@ -40,8 +40,11 @@ class CapsuleMask(keras.layers.Layer):
 
     def call(self, poses, labels=None):
         if labels is None:
-            longest = ops.argmax(capsule_length(poses), axis=-1)
-            labels = ops.one_hot(longest, poses.shape[1], dtype=poses.dtype)
+            lengths = capsule_length(poses)
+            longest = lengths >= ops.max(lengths, axis=-1, keepdims=True)
+            # The first of equals; not by argmax, which TensorFlow's Keras takes bits apart for.
+            first = ops.cumsum(ops.cast(longest, "float32"), axis=-1) < 1.5
+            labels = ops.logical_and(longest, first)
         elif tuple(labels.shape[1:]) != tuple(poses.shape[1:2]):
             raise ValueError(
                 f"CapsuleMask expects one-hot labels of shape (batch, {poses.shape[1]}); "

@@ -58,7 +58,7 @@ class DynamicRouting(Routing):
 
     def route(self, votes, activations=None, poses=None):
         inner_votes = ops.stop_gradient(votes) if self.stop_gradient else votes
-        share = 1.0 / (votes.shape[1] + self.leaky)
+        share = 1.0 / (votes.shape[1] + int(self.leaky))
         coupling = equal_shares(votes, share)
         seen = 0.0  # The logits of all iterations so far are the agreement with their sum.
         for iteration in range(1, self.iterations + 1):

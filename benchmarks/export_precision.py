@@ -1,0 +1,112 @@
+"""What float16 and int8 make of every model of the zoo, as the table of docs/precision.md.
+
+    python -m benchmarks.export_precision
+    python -m benchmarks.export_precision cnn_baseline se_resnet20
+
+The models are small and not trained: what is shown is whether they export, run and stay finite, and
+what the precision does to sizes and errors. What it costs in accuracy depends on the training.
+"""
+
+import argparse
+import os
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import onnx
+
+import export
+import keras_capsules
+from benchmarks.routings import markdown_table
+from export import parity, precision, suites
+from export.options import PRECISIONS
+from keras_capsules import CapsuleLayer, PrimaryCapsule2D, routing
+from tests.small_models import SMALL
+
+PAGE = Path(__file__).parent.parent / "docs" / "precision.md"
+SAMPLES = 256
+MATRIX_CAPSULES = "matrix capsules"
+INTRODUCTION = f"""\
+# Every model in float16 and int8
+
+Made by `python -m benchmarks.export_precision`, on two CPU cores that were not idle, so trust the
+ratios of the times and not the times. Each model of the zoo is small (`tests/small_models.py`), not
+trained, and exported with each routing; the zoo's capsule networks end in lengths, so the routings
+with explicit activations run in a small network of matrix capsules. Each cell says: the bytes of
+the file, its nodes, milliseconds for one image (onnxruntime, one thread, median), on how many of
+{SAMPLES} random images it names the label that Keras names, and the largest error on any suite,
+huge inputs too, relative to outputs above 1. ✓ says that it passed: float32 by its errors, the
+others by their labels (at most 0.5 % may differ) and by NaN and infinity only where the model has
+them. An untrained network hardly tells its classes apart, so ✗ for the labels of int8 says little
+of a trained one; it says that the export refuses.
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="*", help="names of models (default: all)")
+    options = parser.parse_args()
+    rows = []
+    for model, name in cells():
+        if not options.models or model in options.models:
+            rows.append([model, name or "", *exported(build(model, name))])
+            print(" | ".join(rows[-1]), flush=True)
+    if not options.models:
+        header = ["model", "routing", *PRECISIONS]
+        PAGE.write_text("\n".join([INTRODUCTION, *markdown_table(header, rows)]) + "\n")
+
+
+def cells():
+    """Yields each model with each routing it can have, or `None`."""
+    explicit = {name: routing.get(name).explicit_activations for name in sorted(routing.ROUTINGS)}
+    for model in keras_capsules.list_models():
+        names = [name for name in explicit if not explicit[name]] if "caps" in model else [None]
+        yield from ((model, name) for name in names)
+    yield from ((MATRIX_CAPSULES, name) for name in explicit if explicit[name])
+
+
+def build(model: str, name: str | None) -> keras.Model:
+    keras.utils.set_random_seed(1)
+    if model != MATRIX_CAPSULES:
+        return keras_capsules.create_model(
+            model, **SMALL[model], **({} if name is None else {"routing": name})
+        )
+    image = keras.Input((12, 12, 1), name="image")
+    x = keras.layers.Conv2D(8, 3, strides=2, activation="relu", name="convolution")(image)
+    x = PrimaryCapsule2D(
+        *(2, 16, 3), strides=2, activation=None, explicit_activations=True, name="primary_capsules"
+    )(x)
+    layer = CapsuleLayer(3, 16, routing=name, transform="matrix", name="class_capsules")
+    return keras.Model(image, keras.layers.Reshape((3,), name="scores")(layer(x)[1]))
+
+
+def exported(model: keras.Model) -> list[str]:
+    """Returns what became of the model in each precision; it is converted once for all."""
+    images = np.random.default_rng(1).random((SAMPLES, *model.input_shape[1:]), dtype="float32")
+    samples = precision.samples(model, {"image": images}, (0.0, 1.0))
+    inputs = suites.suites(model)
+    with tempfile.TemporaryDirectory() as folder:
+        export.export_onnx(model, Path(folder) / "model.onnx")
+        file = onnx.load(Path(folder) / "model.onnx")
+    float32 = file, parity.compare(model, file, inputs, "not needed")
+    texts = {}
+    for name in PRECISIONS[1:]:
+        reduced = precision.reduce(model, file, name, samples, inputs, {})
+        files = {"float32": float32} | {
+            name: (reduced, parity.compare(model, reduced, inputs, "not needed"))
+        }
+        result = precision.judge(model, files, samples, max_drop=0.5)
+        passed = {"float32": True, name: result["passed"]}
+        for row in result["rows"]:
+            texts[row["precision"]] = (
+                f"{'✓' if passed[row['precision']] else '✗'} {row['bytes']:,} B, {row['nodes']}, "
+                f"{row['latency_ms']:.3f} ms, {row['score']:.1f} %, {row['max_abs']:.0e}"
+            )
+    return [texts[name] for name in PRECISIONS]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""Says which ways of converting a model work with the packages installed here.
+
+`python -m export.doctor`
+
+Each way that has its packages converts a small capsule network, in a process of its own.
+"""
+
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+from packaging.specifiers import SpecifierSet
+
+from export.options import ROUTES
+
+# As pyproject.toml asks for them; where it does not, any version will do.
+PACKAGES = {
+    "keras": ">=3.15,<4",
+    "numpy": ">=1.26",
+    "tensorflow": ">=2.18",
+    "tf2onnx": ">=1.17",
+    "onnx": ">=1.21",
+    "onnxruntime": ">=1.20.1",
+    "onnxslim": ">=0.1.90",
+    "torch": ">=2.6",
+    "jax": ">=0.5",
+    "jax2onnx": "",
+    "protobuf": "",
+}
+
+
+# The reference outputs are TensorFlow's, whichever way the model is converted.
+_COMMON = ("keras", "numpy", "onnx", "onnxruntime", "onnxslim", "tensorflow")
+ROUTE_PACKAGES = {
+    "tf2onnx": (*_COMMON, "tf2onnx"),
+    "torch": (*_COMMON, "torch"),
+    "jax": (*_COMMON, "jax", "jax2onnx"),
+}
+DEFAULT = "tf2onnx"
+
+
+class Conflict(NamedTuple):
+    """Versions that do not go together."""
+
+    versions: dict[str, str]
+    reason: str
+    fix: str
+
+
+CONFLICTS = (
+    Conflict(
+        {"tf2onnx": "<1.17", "numpy": ">=2"},
+        "tf2onnx before 1.17 uses names that numpy 2 has removed",
+        "pip install --upgrade 'tf2onnx>=1.17'",
+    ),
+    Conflict(
+        {"tf2onnx": "<1.17", "tensorflow": ">=2.20"},
+        "tf2onnx before 1.17 wants protobuf 3.20, TensorFlow from 2.20 on 5.28 or later",
+        "pip install --upgrade 'tf2onnx>=1.17'",
+    ),
+    Conflict(
+        {"protobuf": "<5.28", "tensorflow": ">=2.20"},
+        "TensorFlow from 2.20 on wants protobuf 5.28 or later",
+        "pip install --upgrade 'protobuf>=5.28'",
+    ),
+)
+
+_TRIAL = """
+import sys
+import keras, keras_capsules, export
+model = keras.Sequential([
+    keras.Input((8, 8, 1), name="image"),
+    keras.layers.Conv2D(4, 3, activation="relu"),
+    keras_capsules.PrimaryCapsule2D(num_capsules=2, capsule_dim=4, kernel_size=3),
+    keras_capsules.CapsuleLayer(num_capsules=3, capsule_dim=4),
+    keras_capsules.CapsuleLength(name="scores"),
+])
+report = export.export_onnx(model, sys.argv[1], via=sys.argv[2])
+print(f"{report.max_abs:.1e}")
+"""
+
+
+def installed_versions() -> dict[str, str | None]:
+    """Returns the version of each package, or `None` where it is missing."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = None
+    return versions
+
+
+def fits(version: str | None, wanted: str) -> bool:
+    """Returns whether a version is installed and is one of those wanted."""
+    return version is not None and SpecifierSet(wanted).contains(version, prereleases=True)
+
+
+def conflicts(versions: dict[str, str | None]) -> list[Conflict]:
+    """Returns the known conflicts between installed versions."""
+    return [
+        conflict
+        for conflict in CONFLICTS
+        if all(fits(versions[name], wanted) for name, wanted in conflict.versions.items())
+    ]
+
+
+def fix(names: list[str]) -> str:
+    """Returns the command that installs these packages."""
+    wanted = [f"'{name}{PACKAGES[name]}'" if PACKAGES[name] else name for name in names]
+    return f"pip install --upgrade {' '.join(wanted)}"
+
+
+class Trial:
+    """A conversion by one route that has been started in a process of its own."""
+
+    def __init__(self, route: str):
+        self.folder = tempfile.TemporaryDirectory()
+        target = str(Path(self.folder.name) / "model.onnx")
+        environment = {
+            "KERAS_BACKEND": ROUTES[route],
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        }
+        self.start = time.perf_counter()
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _TRIAL, target, route],
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def result(self) -> tuple[bool, str]:
+        """Waits, and returns whether it worked and what there is to say of it."""
+        output, errors = self.process.communicate()
+        self.folder.cleanup()
+        if self.process.returncode != 0:
+            return False, errors.strip().rpartition("\n")[2] or f"code {self.process.returncode}"
+        seconds = time.perf_counter() - self.start
+        difference = output.strip().rpartition("\n")[2]
+        return True, f"converted a capsule network, off by {difference} at most, in {seconds:.0f} s"
+
+
+def main() -> int:
+    """Prints what was found; returns 0 if the default route works, and 2 otherwise."""
+    print(f"Python {platform.python_version()} on {platform.platform()}\n")
+    versions = installed_versions()
+    for name, wanted in PACKAGES.items():
+        mark = "" if fits(versions[name], wanted) else f"   wanted: {wanted or 'any version'}"
+        print(f"  {name:14}{versions[name] or 'missing':12}{mark}".rstrip())
+    print()
+    for conflict in conflicts(versions):
+        print(f"  {conflict.reason}.\n    {conflict.fix}\n")
+    unfit = {
+        route: [name for name in packages if not fits(versions[name], PACKAGES[name])]
+        for route, packages in ROUTE_PACKAGES.items()
+    }
+    trials = {route: Trial(route) for route in ROUTES if not unfit[route]}
+    works = {}
+    for route in ROUTES:
+        if route in trials:
+            works[route], finding = trials[route].result()
+        else:
+            finding = f"needs {', '.join(unfit[route])}:\n    {fix(unfit[route])}"
+        verdict = {True: "works", False: "FAILS", None: "not tried"}[works.get(route)]
+        print(f"  {route:14}{verdict:12}{finding}")
+    if works.get(DEFAULT):
+        print("\nThe export works.")
+        return 0
+    print(f"\nThe export does not work: it converts by {DEFAULT}, see above.")
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""The report as one HTML page that needs nothing else: no script, no network, no other file."""
+
+import math
+from pathlib import Path
+
+import jinja2
+
+from export.report import ExportReport, in_words
+
+_BARS = ("max_abs", "local")
+_DECADES = 6  # How many below the tolerance a bar shows.
+
+
+def to_html(report: ExportReport) -> str:
+    """Returns the page; everything that the report holds is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": _number, "words": in_words, "used": _used}
+    page = environment.get_template("report.html")
+    return page.render(report=report, layers=_layer_chart(report.layers))
+
+
+def _number(value):
+    if isinstance(value, float):
+        return f"{value:.1e}" if math.isfinite(value) else str(value)
+    return f"{value:,}"
+
+
+def _used(entry):
+    """Returns how much of what is allowed a difference takes up, in percent of a log scale."""
+    ratio = entry["max_abs"] / (entry["allowed"] or 1.0)
+    return _percent(ratio, 10.0**-_DECADES, 1.0)
+
+
+def _percent(value, low, high):
+    """Returns the place of a value on a log scale from `low`, 0, to `high`, 100."""
+    if not value > low:  # NaN too.
+        return 0.0
+    return round(100 * math.log(min(value, high) / low) / math.log(high / low), 1)
+
+
+def _layer_chart(layers):
+    """Returns the ticks of a log axis, and each layer with the ends of its bar and its dot."""
+    values = [entry[key] for entry in layers for key in _BARS]
+    values = [value for value in values if value and math.isfinite(value)] or [1.0]
+    first = math.floor(math.log10(min(values)))
+    last = max(first + 1, math.ceil(math.log10(max(values))))
+    low, high = 10.0**first / 2, 10.0**last  # Half a decade more, so that the least is seen.
+    ticks = range(first, last + 1, 1 + (last - first) // 6)
+    return {
+        "ticks": [(f"1e{power}", _percent(10.0**power, low, high)) for power in ticks],
+        "rows": [
+            entry | {key + "_end": _percent(entry[key] or 0.0, low, high) for key in _BARS}
+            for entry in layers
+        ],
+    }

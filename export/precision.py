@@ -1,0 +1,187 @@
+"""Whether a file in float16 or int8 still is the model: accuracy decides, errors are reported.
+
+A tolerance for errors would say little: what eight bits do to a score is a thousand times more than
+rounding does, and may change no label or many. So the file fails if it names the right label more
+than `max_drop` percentage points less often than the Keras model does; or, where right labels are
+not known, if it names another label than the model that often. NaN and infinity elsewhere than in
+the model are a failure, whatever the accuracy.
+"""
+
+import json
+import math
+from dataclasses import asdict, dataclass, replace
+
+import keras
+import numpy as np
+import onnx
+
+from export import environment, quantize, source
+from export.errors import UsageError
+from export.options import ExportOptions
+from export.parity import Comparison, run_onnx, session
+from export.suites import BATCHES, Suite, run_keras
+from export.tidy import serialize
+
+LABELS = "labels"
+"""Name of the array of right labels, in the data beside the inputs."""
+CALIBRATION_SAMPLES = 256
+"""How many of the data's first samples int8 is calibrated on."""
+_RANDOM_SAMPLES = 512
+_BATCH = max(BATCHES)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What labels are compared on.
+
+    Attributes:
+        suite: The inputs.
+        truth: Right labels `(samples,)`, or `None`.
+        criterion: What is counted on what, in words.
+    """
+
+    suite: Suite
+    truth: np.ndarray | None
+    criterion: str
+
+    def metadata(self, options: ExportOptions) -> dict[str, str]:
+        """Returns what a file of reduced precision says of itself."""
+        verification = {"verdict": "passed", "max_drop": float(options.max_drop)}
+        verification["criterion"] = self.criterion
+        return {"precision": options.precision, "verification": json.dumps(verification)}
+
+
+def samples(model: keras.Model, data: dict | None, input_range: tuple) -> Samples:
+    """Returns the samples to judge a file on: the data, or random inputs where there are none.
+
+    Raises:
+        UsageError: If the model has no labels that could be compared, or the data's do not fit.
+    """
+    index, names = source.scored_output(model), source.input_names(model)
+    shape = model.outputs[index].shape
+    if len(shape) != 2 or shape[1] < 2:
+        raise UsageError(
+            "Reduced precision is judged by the labels that the model names, and its output "
+            f"{source.output_names(model)[index]!r} has shape {tuple(shape)}, not (batch, classes)."
+            " Export it in float32."
+        )
+    if data is None:
+        criterion = f"agreement with the model on {_RANDOM_SAMPLES} random inputs, without --data"
+        return Samples(_random_suite(model, input_range), None, criterion)
+    inputs = [
+        np.asarray(data[name], tensor.dtype)
+        for name, tensor in zip(names, model.inputs, strict=True)
+    ]
+    suite = Suite("data", inputs, _BATCH)
+    if LABELS not in data or LABELS in names:
+        criterion = f"agreement with the model on the {len(inputs[0]):,} samples of the data"
+        return Samples(suite, None, criterion)
+    truth = np.asarray(data[LABELS])
+    one_hot = truth.shape == (len(inputs[0]), shape[1])
+    numbers = truth.shape == (len(inputs[0]),) and truth.dtype.kind in "iu"
+    if not one_hot and not (numbers and 0 <= truth.min() and truth.max() < shape[1]):
+        raise UsageError(
+            f"The array {LABELS!r} of the data must hold the right label of each sample, whole "
+            f"numbers from 0 to {shape[1] - 1} of shape ({len(inputs[0])},), or one-hot rows. "
+            f"Received: shape {truth.shape}, {truth.dtype}"
+        )
+    criterion = f"accuracy on the {len(inputs[0]):,} labelled samples of the data"
+    return Samples(suite, truth.argmax(axis=1) if one_hot else truth, criterion)
+
+
+def reduce(
+    model: keras.Model,
+    file: onnx.ModelProto,
+    precision: str,
+    samples: Samples,
+    suites: list[Suite],
+    metadata: dict[str, str],
+) -> onnx.ModelProto:
+    """Converts a verified float32 file.
+
+    Args:
+        model: The Keras model.
+        file: Its conversion.
+        precision: `"float16"` or `"int8"`.
+        samples: What it will be judged on. int8 is calibrated on the first of them.
+        suites: Inputs on which it will be compared. float16 must bear the huge ones.
+        metadata: Properties to store in the new file.
+    """
+    names = source.input_names(model)
+    if precision == "int8":
+        starts = range(0, min(CALIBRATION_SAMPLES, len(samples.suite.inputs[0])), _BATCH)
+        batches = [[x[start : start + _BATCH] for x in samples.suite.inputs] for start in starts]
+        convert = quantize.to_int8
+    else:
+        measured = [samples.suite, *(suite for suite in suites if suite.name.startswith("huge"))]
+        batches = [[x[:_BATCH] for x in suite.inputs] for suite in measured]
+        convert = quantize.to_float16
+    return convert(file, [dict(zip(names, batch, strict=True)) for batch in batches], metadata)
+
+
+def judge(
+    model: keras.Model,
+    files: dict[str, tuple[onnx.ModelProto, list[Comparison]]],
+    samples: Samples,
+    max_drop: float,
+) -> dict:
+    """Counts labels and sizes of the float32 file and of the reduced one.
+
+    Args:
+        model: The Keras model.
+        files: By precision, float32 first, each file and what its comparison with the model gave.
+        samples: What labels are compared on.
+        max_drop: Percentage points.
+
+    Returns:
+        `precision`, `criterion`, `model`, the model's own score, `drop` and `max_drop`, all in
+        percentage points, the `comparisons` of the reduced file, `passed`, and a dictionary for
+        each file in `rows`: `precision`, `bytes`, `nodes`, `latency_ms`, the median at batch 1 on
+        one thread, `score` and `max_abs`, the largest error, relative to outputs above 1.
+    """
+    index = source.scored_output(model)
+    output = source.output_names(model)[index]
+    expected = run_keras(model, samples.suite)[index].argmax(axis=1)
+    truth = expected if samples.truth is None else samples.truth
+    rows = []
+    for name, (file, comparisons) in files.items():
+        runner, content = session(file, "ORT_ENABLE_ALL", 1), serialize(file)
+        (found,) = run_onnx(runner, model, [output], samples.suite)
+        right = int(np.sum(found.argmax(axis=1) == truth))
+        rows.append(
+            {
+                "precision": name,
+                "bytes": len(content),
+                "nodes": len(file.graph.node),
+                "latency_ms": environment.latency_ms(file, content)["1 thread"]["p50"],
+                "score": 100 * right / len(truth),
+                "max_abs": max(entry.max_abs / entry.scale for entry in comparisons),
+            }
+        )
+    comparisons = [_without_tolerance(comparison) for comparison in comparisons]
+    drop = 100 * (int(np.sum(expected == truth)) - right) / len(truth)
+    return {
+        "precision": name,
+        "criterion": samples.criterion,
+        "model": 100 * float(np.mean(expected == truth)),
+        "drop": drop,
+        "max_drop": max_drop,
+        "rows": rows,
+        "comparisons": [asdict(comparison) for comparison in comparisons],
+        "passed": drop <= max_drop and all(comparison.passed for comparison in comparisons),
+    }
+
+
+def _without_tolerance(comparison):
+    """Lets any finite error pass, where NaN and infinity stand in the model's places."""
+    return replace(comparison, allowed=math.inf, label_flips=0, passed=comparison.nan_equal)
+
+
+def _random_suite(model, input_range):
+    generator = np.random.default_rng(0)
+    inputs = []
+    for tensor in model.inputs:
+        low, high = (0, 2) if "int" in tensor.dtype else input_range
+        drawn = generator.uniform(low, high, (_RANDOM_SAMPLES, *tensor.shape[1:]))
+        inputs.append(drawn.astype(tensor.dtype))
+    return Suite("random", inputs, _BATCH)

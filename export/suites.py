@@ -1,0 +1,144 @@
+"""The inputs that a model and its file are compared on: ordinary, real and extreme ones."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from export import source
+
+BATCHES = (1, 2, 7, 32)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Inputs of one kind.
+
+    Attributes:
+        name: What they are.
+        inputs: Array `(samples, ...)` for each of the model's inputs, in its order.
+        batch: Number of samples that are run at once.
+    """
+
+    name: str
+    inputs: list[np.ndarray]
+    batch: int
+
+
+def suites(
+    model: keras.Model,
+    input_range: tuple[float, float] = (0.0, 1.0),
+    data: dict[str, np.ndarray] | None = None,
+    batch: int | None = None,
+) -> list[Suite]:
+    """Returns the inputs to compare a model on, the same in each process.
+
+    Args:
+        model: The Keras model.
+        input_range: Pair of floats between which inputs usually lie.
+        data: Real inputs by name, all of one length, or `None`.
+        batch: The only size of batches, or `None` for any. Real inputs that do not fill the last
+            batch are repeated from the first on.
+    """
+    generator = np.random.default_rng(0)
+
+    def full(samples, make):
+        arrays = []
+        for tensor in model.inputs:
+            is_pixels = tensor.dtype == "uint8"
+            array = make((samples, *tensor.shape[1:]), *((0, 255) if is_pixels else input_range))
+            if "int" in tensor.dtype:  # Else numbers of words or classes: all have a 0 and a 1.
+                array = np.clip(np.round(array), 0, 255 if is_pixels else 1)
+            arrays.append(array.astype(tensor.dtype))
+        return arrays
+
+    def random(factor=1.0):
+        return lambda shape, low, high: generator.uniform(low, high, shape) * factor
+
+    sizes = BATCHES if batch is None else (batch,)
+    found = [Suite(f"random, batch {size}", full(size, random()), size) for size in sizes]
+    if batch is None:
+        found.append(Suite("random, one by one", found[2].inputs, batch=1))
+    else:
+        found.append(Suite("random, 3 batches", full(3 * batch, random()), batch))
+    few, largest = batch or 2, batch or max(BATCHES)
+    if data:
+        names = zip(source.input_names(model), model.inputs, strict=True)
+        real = [np.asarray(data[name], tensor.dtype) for name, tensor in names]
+        if batch is not None:
+            samples = -(-len(real[0]) // batch) * batch
+            real = [np.resize(array, (samples, *array.shape[1:])) for array in real]
+        found.append(Suite("real", real, largest))
+    found.append(Suite("zeros", full(few, lambda shape, low, high: np.zeros(shape)), largest))
+    found.append(
+        Suite("constant", full(few, lambda shape, low, high: np.full(shape, high)), largest)
+    )
+    if any("float" in tensor.dtype for tensor in model.inputs):
+        for name, factor in (
+            ("huge, x 1e4", 1e4),
+            ("tiny, x 1e-8", 1e-8),
+            ("tiny, x 1e-30", 1e-30),
+        ):
+            found.append(Suite(name, full(few, random(factor)), largest))
+    return found
+
+
+def run_keras(model: keras.Model, suite: Suite) -> list[np.ndarray]:
+    """Runs the model for inference, and returns its flat outputs as arrays."""
+
+    def run(batch):
+        tensors = [keras.ops.convert_to_tensor(array) for array in batch]
+        return [keras.ops.convert_to_numpy(output) for output in source.call(model, tensors)]
+
+    return in_batches(run, suite)
+
+
+def in_batches(run, suite: Suite) -> list[np.ndarray]:
+    """Calls `run` on the inputs of one batch after the other, and joins what it returns."""
+    starts = range(0, len(suite.inputs[0]), suite.batch)
+    batches = ([array[start : start + suite.batch] for array in suite.inputs] for start in starts)
+    parts = list(map(run, batches))
+    return [np.concatenate(output) for output in zip(*parts, strict=True)]
+
+
+def save(path: Path, suites: list[Suite]) -> None:
+    """Stores suites, for another process."""
+    arrays = {"names": [suite.name for suite in suites], "batches": [s.batch for s in suites]}
+    save_arrays(path, arrays | _numbered([suite.inputs for suite in suites]))
+
+
+def load(path: Path) -> list[Suite]:
+    """Returns what `save` stored."""
+    with np.load(path) as arrays:
+        named = zip(arrays["names"], arrays["batches"], _grouped(arrays), strict=True)
+        return [Suite(str(name), inputs, int(batch)) for name, batch, inputs in named]
+
+
+def save_outputs(path: Path, outputs: list[list[np.ndarray]] | str) -> None:
+    """Stores the outputs for each suite, or why there are none."""
+    save_arrays(path, {"error": outputs} if isinstance(outputs, str) else _numbered(outputs))
+
+
+def save_arrays(path: Path, arrays: dict) -> None:
+    """Stores arrays under a path that need not end in `.npz`."""
+    with open(path, "wb") as file:
+        np.savez(file, **arrays)
+
+
+def load_outputs(path: Path) -> list[list[np.ndarray]] | str:
+    """Returns what `save_outputs` stored."""
+    with np.load(path) as arrays:
+        return str(arrays["error"]) if "error" in arrays else _grouped(arrays)
+
+
+def _numbered(groups):
+    return {f"{i}/{j}": array for i, group in enumerate(groups) for j, array in enumerate(group)}
+
+
+def _grouped(arrays):
+    groups = {}
+    for key in arrays:
+        if "/" in key:
+            groups.setdefault(int(key.partition("/")[0]), []).append(arrays[key])
+    return [groups[index] for index in sorted(groups)]

@@ -1,0 +1,314 @@
+"""Checks, on any machine, that an exported file is whole and computes there what the model did.
+
+`python -m export.verify model.onnx`
+
+The export seals each file: beside it stands `model.onnx.golden.npz` with the SHA-256 of the file,
+a few inputs, what the Keras model makes of them, and how far each output may be off. The seal
+finds damage, files that do not belong together, and machines that compute something else. It is no
+signature: whoever can write both files can make them agree.
+
+This file needs onnxruntime and numpy, and nothing else of the project: copying it to a device is a
+way to install it, and `python verify.py model.onnx` runs it there.
+"""
+
+import argparse
+import hashlib
+import io
+import json
+import math
+import platform
+import sys
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnxruntime
+
+FORMAT = 1
+VALUES = 4093
+"""How many values of an array are sealed at most; a prime, so that no axis divides it."""
+
+_LARGEST = 2**26  # Bytes of a golden file, and elements of an array that it describes.
+_EXIT_CODES = """
+exit codes:
+  0  the file is whole and computes what the model did
+  1  this machine computes something else, or cannot run the file
+  4  the file or its seal is damaged, or they do not belong together
+  5  a file is missing, or an argument is wrong
+"""
+
+
+class SealError(ValueError):
+    """The file or its seal is damaged, or they do not belong together."""
+
+    exit_code = 4
+
+
+class CannotRunError(ValueError):
+    """onnxruntime on this machine cannot run the file, which is whole."""
+
+    exit_code = 1
+
+
+class MissingError(ValueError):
+    """A file that should be there is not."""
+
+    exit_code = 5
+
+
+class Check(NamedTuple):
+    """One output over one suite of inputs.
+
+    Attributes:
+        output: Name of the output.
+        suite: What the inputs are.
+        samples: Number of samples.
+        max_abs: Largest absolute difference from the Keras model.
+        allowed: Largest that passes.
+        passed: Whether it does, with the right shape and NaN and infinity in the same places.
+    """
+
+    output: str
+    suite: str
+    samples: int
+    max_abs: float
+    allowed: float
+    passed: bool
+
+
+class Verdict(NamedTuple):
+    """What `verify` found.
+
+    Attributes:
+        checks: A `Check` for each output and suite.
+        sha256: Digest of the file.
+        reference: What computed the golden outputs.
+    """
+
+    checks: list[Check]
+    sha256: str
+    reference: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed."""
+        return all(check.passed for check in self.checks)
+
+
+def golden_path(model) -> Path:
+    """Returns the path of the golden vectors of an ONNX file."""
+    return Path(f"{model}.golden.npz")
+
+
+def verify(path) -> Verdict:
+    """Checks the ONNX file at `path` against the golden vectors beside it.
+
+    Raises:
+        SealError, CannotRunError, MissingError: If there is nothing to compare; all `ValueError`s.
+    """
+    try:
+        model, golden = Path(path).read_bytes(), golden_path(path).read_bytes()
+    except OSError as error:
+        raise MissingError(
+            f"{error.filename} cannot be read: {error.strerror}. The export writes two files, "
+            f"model.onnx and {golden_path('model.onnx')}: keep them together, in one folder."
+        ) from error
+    return replay(model, golden)
+
+
+def replay(model: bytes, golden: bytes) -> Verdict:
+    """Runs an ONNX file on its golden vectors; see `verify`."""
+    seal, arrays = read_golden(golden)
+    digest = hashlib.sha256(model).hexdigest()
+    if digest != seal["sha256"]:
+        raise SealError(
+            "The model is not the one that was sealed: it was changed or cut short, or the two "
+            "files are of different exports (one may have been interrupted). Copy both again, or "
+            f"export again. SHA-256 of the model: {digest}, sealed: {seal['sha256']}"
+        )
+    try:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        _check_signature(session, seal)
+        return Verdict(list(_compare(session, seal, arrays)), digest, seal["reference"])
+    except SealError:
+        raise
+    except Exception as error:  # onnxruntime's errors have no common class but this.
+        raise CannotRunError(
+            f"The file is whole, but onnxruntime {onnxruntime.__version__} cannot run it here. "
+            f"Bring it up to date. onnxruntime says: {error}"
+        ) from error
+
+
+def _compare(session, seal, arrays):
+    names = [value["name"] for value in seal["outputs"]]
+    for number, suite in enumerate(seal["suites"]):
+        feeds = {}
+        for index, value in enumerate(seal["inputs"]):
+            shape = (suite["samples"], *value["shape"])
+            feeds[value["name"]] = np.resize(arrays[f"suite_{number}_input_{index}"], shape)
+        for index, found in enumerate(session.run(names, feeds)):
+            expected = arrays[f"suite_{number}_output_{index}"]
+            max_abs = math.inf
+            if found.shape == (suite["samples"], *seal["outputs"][index]["shape"]):
+                max_abs = difference(expected, sealed_values(found))
+            allowed = suite["allowed"][index]
+            yield Check(
+                *(names[index], suite["name"], suite["samples"]),
+                *(max_abs, allowed, max_abs <= allowed),
+            )
+
+
+def sealed_values(array: np.ndarray) -> np.ndarray:
+    """Returns the values of an array that a seal holds: all, or `VALUES` evenly spread."""
+    count = min(array.size, VALUES)
+    return array.ravel()[np.arange(count) * array.size // count]
+
+
+def difference(expected: np.ndarray, found: np.ndarray) -> float:
+    """Returns the largest, infinity where NaN and infinity stand in different places."""
+    expected, found = expected.astype("float64"), found.astype("float64")
+    finite = np.isfinite(expected)
+    if not np.array_equal(expected[~finite], found[~finite], equal_nan=True):
+        return math.inf
+    distance = np.abs(found[finite] - expected[finite]).max(initial=0.0)
+    return float(distance) if np.isfinite(distance) else math.inf
+
+
+def read_golden(content: bytes) -> tuple[dict, dict[str, np.ndarray]]:
+    """Reads golden vectors, which may be damaged or hostile.
+
+    Returns:
+        What is sealed, and the arrays by name.
+
+    Raises:
+        SealError: If they are not as the export writes them.
+    """
+    try:
+        if len(content) > _LARGEST:
+            raise SealError(f"they have {len(content):,} bytes")
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            entries = archive.infolist()
+            names = {entry.filename.removesuffix(".npy") for entry in entries}
+            size = sum(entry.file_size for entry in entries)
+            if len(names) < len(entries) or size > len(content):
+                raise SealError("they have repeated entries, or unpack to more than they are")
+            arrays = {name: _read_array(archive, name) for name in names}
+        if "seal" not in arrays:
+            raise SealError("the array 'seal' is missing")
+        seal = json.loads(arrays.pop("seal").tobytes())
+        _check_seal(seal, arrays)
+    except Exception as error:  # zipfile, numpy and json raise whatever the damage breaks.
+        reason = error if isinstance(error, SealError) else f"{type(error).__name__}: {error}"
+        raise SealError(
+            "The golden vectors are damaged, or not what the export wrote. Copy them again, or "
+            f"export again. Received: {reason}"
+        ) from error
+    return seal, arrays
+
+
+def _read_array(archive, name):
+    """Reads one array; of its header nothing is believed that the bytes do not bear out."""
+    with archive.open(f"{name}.npy") as file:
+        version = np.lib.format.read_magic(file)
+        if version != (1, 0):
+            raise SealError(f"the array {name!r} is of version {version}")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        content = file.read()
+    if dtype.hasobject or dtype.kind not in "fiub":
+        raise SealError(f"the array {name!r} holds {dtype}, not numbers")
+    if len(shape) != 1 or shape[0] * dtype.itemsize != len(content):
+        raise SealError(f"the array {name!r} of shape {shape} has {len(content)} bytes")
+    return np.frombuffer(content, dtype)
+
+
+def _check_seal(seal, arrays):
+    """Raises a `SealError`, or whatever breaks, for a seal at odds with itself or its arrays."""
+    if seal["format"] != FORMAT:
+        raise SealError(f"their format is {seal['format']}, and this program reads {FORMAT}")
+    if not seal["inputs"] or not seal["outputs"] or not seal["suites"]:
+        raise SealError("they hold nothing to compare")
+    words = [entry["name"] for key in ("inputs", "outputs", "suites") for entry in seal[key]]
+    for word in [*words, seal["sha256"], seal["reference"]]:
+        if not (word.isascii() and word.isprintable() and len(word) <= 300):
+            raise SealError(f"a name of {len(word)} characters that cannot be printed")
+    expected = set()
+    for number, suite in enumerate(seal["suites"]):
+        allowed = suite["allowed"]
+        if [type(value) for value in allowed] != [float] * len(seal["outputs"]) or not all(
+            0 <= value < math.inf for value in allowed
+        ):
+            raise SealError(f"the tolerances of {suite['name']!r} are {allowed}")
+        for kind in ("input", "output"):
+            for index, value in enumerate(seal[f"{kind}s"]):
+                name = f"suite_{number}_{kind}_{index}"
+                expected.add(name)
+                if name not in arrays:
+                    raise SealError(f"the array {name!r} is missing")
+                _check_array(arrays[name], name, (suite["samples"], *value["shape"]), value, kind)
+    if expected != set(arrays):
+        raise SealError(f"an array too many, {sorted(set(arrays) - expected)[0]!r}")
+
+
+def _check_array(array, name, shape, value, kind):
+    size = math.prod(shape)
+    possible = all(type(axis) is int and axis > 0 for axis in shape) and size <= _LARGEST
+    # Of an input the beginning is enough: it repeats.
+    fits = 1 <= len(array) <= size if kind == "input" else len(array) == min(size, VALUES)
+    if not possible or not fits or array.dtype != value["dtype"]:
+        raise SealError(
+            f"the array {name!r} has {len(array)} {array.dtype} values for an {kind} of shape "
+            f"{shape} in {value['dtype']}"
+        )
+
+
+def _check_signature(session, seal):
+    types = {"float32": "float", "float64": "double"}
+    for key, values in (("inputs", session.get_inputs()), ("outputs", session.get_outputs())):
+        model = sorted((value.name, value.type, len(value.shape)) for value in values)
+        sealed = sorted(
+            (v["name"], f"tensor({types.get(v['dtype'], v['dtype'])})", 1 + len(v["shape"]))
+            for v in seal[key]
+        )
+        if model != sealed:
+            raise SealError(f"The model has the {key} {model}, its golden vectors {sealed}.")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line, and returns its exit code."""
+    parser = _Parser(
+        prog="python -m export.verify",
+        description="Checks that an exported model is whole and computes on this machine what the "
+        "Keras model did.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", help="an ONNX file; its golden vectors stand beside it")
+    try:
+        path = parser.parse_args(arguments).model
+        verdict = verify(path)
+    except ValueError as error:
+        print(f"verify: {error}", file=sys.stderr)
+        return error.exit_code
+    print(f"{path} is whole, SHA-256 {verdict.sha256}")
+    print(f"onnxruntime {onnxruntime.__version__} on {platform.machine()}, sealed by ", end="")
+    print(f"{verdict.reference}\n")
+    print(f"  {'output':16}{'inputs':18}{'samples':>7}{'max abs':>10}{'allowed':>10}")
+    for check in verdict.checks:
+        print(
+            f"  {check.output:16}{check.suite:18}{check.samples:7}{check.max_abs:10.1e}"
+            f"{check.allowed:10.1e}  {'ok' if check.passed else 'FAILED'}"
+        )
+    print("\nPASSED" if verdict.passed else "\nFAILED: this machine computes something else.")
+    return 0 if verdict.passed else 1
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise MissingError(f"{message}\n{self.format_usage().strip()}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

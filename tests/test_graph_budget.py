@@ -1,0 +1,38 @@
+"""What the graph of each model of the zoo may cost; more needs a reason, and a change here."""
+
+import collections
+
+import pytest
+from conftest import once
+from test_models import SMALL
+
+import keras_capsules
+from export import routes, source, tidy
+
+# Nodes of the small models, and Transposes among them: into the layout of the matrix products and
+# out of it, for capsules; none for convolutions, whose one channel makes NHWC and NCHW the same.
+BUDGETS = {
+    "capsnet": (65, 3),
+    "cnn_baseline": (11, 1),
+    "efficient_capsnet": (54, 2),
+    "se_resnet20": (30, 0),
+    "se_resnet32": (30, 0),
+    "se_resnet50": (36, 0),
+    "se_resnet56": (30, 0),
+}
+
+
+def test_every_model_has_a_budget():
+    assert set(BUDGETS) == set(SMALL)
+
+
+@once
+@pytest.mark.parametrize("name", sorted(BUDGETS))
+def test_a_model_keeps_to_its_budget(name):
+    model = keras_capsules.create_model(name, **SMALL[name])
+    raw = routes.convert(model, 17, "tf2onnx")
+    inputs = dict(zip(source.input_names(model), (x.shape for x in model.inputs), strict=True))
+    outputs = dict(zip(source.output_names(model), (x.shape for x in model.outputs), strict=True))
+    file, _ = tidy.tidy(raw, inputs, outputs, source.layer_names(model), {})
+    found = collections.Counter(node.op_type for node in file.graph.node)
+    assert (found.total(), found["Transpose"]) == BUDGETS[name], found
