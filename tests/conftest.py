@@ -70,7 +70,7 @@ def conversion_of(process):
     while process.poll() is None:
         for child in children.read_text().split():  # Some imports start processes of their own.
             try:
-                if "export.convert" in Path(f"/proc/{child}/cmdline").read_text():
+                if "export.child" in Path(f"/proc/{child}/cmdline").read_text():
                     return child
             except (FileNotFoundError, ProcessLookupError):
                 pass  # One of those, which has ended.

@@ -47,7 +47,7 @@ def half_written(*arguments, **options):
     file.write = lambda content: (write(content[: len(content) // 2]), file.flush(), kill())
     return file
 
-def kill_while_writing(path, content):
+def kill_while_writing(files, derived):
     for stage, module, name, replacement in (
         ("half written", tempfile, "NamedTemporaryFile", half_written),
         ("written", os, "fsync", kill),
@@ -57,13 +57,13 @@ def kill_while_writing(path, content):
     ):
         def write():
             setattr(module, name, replacement)
-            write_atomically(path, content)
-        copy_is_killed(stage, write, new=content)
-    write_atomically(path, content)
+            write_together(files, derived)
+        copy_is_killed(stage, write, new=files[target])
+    write_together(files, derived)
 
 temporary_file, replace = tempfile.NamedTemporaryFile, os.replace
-write_atomically = pipeline.write_atomically
-pipeline.write_atomically = kill_while_writing
+write_together = pipeline.write_together
+pipeline.write_together = kill_while_writing
 kill_at_entry("reading", source, "unpack")
 kill_at_entry("loading", source, "load_model")
 kill_at_entry("converting", convert, "convert")
