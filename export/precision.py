@@ -108,15 +108,19 @@ def reduce(
         metadata: Properties to store in the new file.
     """
     names = source.input_names(model)
+
+    def batches(suite, count, size):
+        starts = range(0, min(count, len(suite.inputs[0])), size)
+        parts = ([array[start : start + size] for array in suite.inputs] for start in starts)
+        return [dict(zip(names, part, strict=True)) for part in parts]
+
     if precision == "int8":
-        starts = range(0, min(CALIBRATION_SAMPLES, len(samples.suite.inputs[0])), _BATCH)
-        batches = [[x[start : start + _BATCH] for x in samples.suite.inputs] for start in starts]
-        convert = quantize.to_int8
-    else:
-        measured = [samples.suite, *(suite for suite in suites if suite.name.startswith("huge"))]
-        batches = [[x[:_BATCH] for x in suite.inputs] for suite in measured]
-        convert = quantize.to_float16
-    return convert(file, [dict(zip(names, batch, strict=True)) for batch in batches], metadata)
+        calibration = batches(samples.suite, CALIBRATION_SAMPLES, size=_BATCH)
+        return quantize.to_int8(file, calibration, metadata)
+    measured = [samples.suite, *(suite for suite in suites if suite.name.startswith("huge"))]
+    # Two at a time, since every value in between is held.
+    ranges = [batch for suite in measured for batch in batches(suite, _BATCH, size=2)]
+    return quantize.to_float16(file, ranges, metadata)
 
 
 def judge(

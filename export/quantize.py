@@ -10,7 +10,7 @@ measures lengths or densities only the products with weights are reduced:
   weights are stored in float16.
 * int8: convolutions and dense layers, and the relu after them. The weights have a scale for each
   channel and seven bits, since processors without VNNI saturate on eight. The kernels of capsules
-  stay in float32: onnxruntime has no kernel for a product of three axes with scales by channel.
+  stay in float32: with scales by channel, a product of three axes fails in onnxruntime as it runs.
 """
 
 import itertools
