@@ -11,6 +11,7 @@ import argparse
 import os
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -94,11 +95,12 @@ def exported(model: keras.Model) -> list[str]:
     float32 = file, parity.compare(model, file, inputs, "not needed")
     texts = {}
     for name in PRECISIONS[1:]:
-        reduced = precision.reduce(model, file, name, samples, inputs, {})
+        options = SimpleNamespace(precision=name, max_drop=0.5, batch=None)
+        reduced = precision.reduce(model, file, options, samples, inputs, {})
         files = {"float32": float32} | {
             name: (reduced, parity.compare(model, reduced, inputs, "not needed"))
         }
-        result = precision.judge(model, files, samples, max_drop=0.5)
+        result = precision.judge(model, files, samples, options)
         passed = {"float32": True, name: result["passed"]}
         for row in result["rows"]:
             texts[row["precision"]] = (

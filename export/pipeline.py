@@ -96,9 +96,9 @@ def run(model, path, options: ExportOptions) -> ExportReport:
         if options.precision != "float32":
             metadata = _metadata(model, labels, options) | samples.metadata(options)
             files = {"float32": (file, comparisons)}
-            file = precision.reduce(model, file, options.precision, samples, inputs, metadata)
+            file = precision.reduce(model, file, options, samples, inputs, metadata)
             files[options.precision] = file, parity.compare(model, file, inputs, references)
-            report.precision = precision.judge(model, files, samples, options.max_drop)
+            report.precision = precision.judge(model, files, samples, options)
             content, reduced = tidy.serialize(file), report.precision["comparisons"]
             report.file = _facts(file, content)
             if not report.passed:

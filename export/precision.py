@@ -19,15 +19,15 @@ from export import environment, quantize, source
 from export.errors import UsageError
 from export.options import ExportOptions
 from export.parity import Comparison, run_onnx, session
-from export.suites import BATCHES, Suite, run_keras
+from export.suites import BATCHES, Suite, filled_batches, made_inputs, run_keras
 from export.tidy import serialize
 
 LABELS = "labels"
 """Name of the array of right labels, in the data beside the inputs."""
 CALIBRATION_SAMPLES = 256
 """How many of the data's first samples int8 is calibrated on."""
+_RANGE_SAMPLES = 32
 _RANDOM_SAMPLES = 512
-_BATCH = max(BATCHES)
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,19 @@ class Samples:
     """What labels are compared on.
 
     Attributes:
-        suite: The inputs.
+        inputs: Array `(samples, ...)` for each of the model's inputs.
         truth: Right labels `(samples,)`, or `None`.
         criterion: What is counted on what, in words.
     """
 
-    suite: Suite
+    inputs: list[np.ndarray]
     truth: np.ndarray | None
     criterion: str
+
+    def suite(self, batch: int | None) -> Suite:
+        """Returns the inputs in batches, filled up where only one size of batch will do."""
+        inputs = self.inputs if batch is None else filled_batches(self.inputs, batch)
+        return Suite("labels", inputs, batch or max(BATCHES))
 
     def metadata(self, options: ExportOptions) -> dict[str, str]:
         """Returns what a file of reduced precision says of itself."""
@@ -67,15 +72,19 @@ def samples(model: keras.Model, data: dict | None, input_range: tuple) -> Sample
         )
     if data is None:
         criterion = f"agreement with the model on {_RANDOM_SAMPLES} random inputs, without --data"
-        return Samples(_random_suite(model, input_range), None, criterion)
+        generator = np.random.default_rng(0)
+        inputs = made_inputs(
+            *(model, input_range, _RANDOM_SAMPLES),
+            make=lambda shape, low, high: generator.uniform(low, high, shape),
+        )
+        return Samples(inputs, None, criterion)
     inputs = [
         np.asarray(data[name], tensor.dtype)
         for name, tensor in zip(names, model.inputs, strict=True)
     ]
-    suite = Suite("data", inputs, _BATCH)
     if LABELS not in data or LABELS in names:
         criterion = f"agreement with the model on the {len(inputs[0]):,} samples of the data"
-        return Samples(suite, None, criterion)
+        return Samples(inputs, None, criterion)
     truth = np.asarray(data[LABELS])
     one_hot = truth.shape == (len(inputs[0]), shape[1])
     numbers = truth.shape == (len(inputs[0]),) and truth.dtype.kind in "iu"
@@ -86,13 +95,13 @@ def samples(model: keras.Model, data: dict | None, input_range: tuple) -> Sample
             f"Received: shape {truth.shape}, {truth.dtype}"
         )
     criterion = f"accuracy on the {len(inputs[0]):,} labelled samples of the data"
-    return Samples(suite, truth.argmax(axis=1) if one_hot else truth, criterion)
+    return Samples(inputs, truth.argmax(axis=1) if one_hot else truth, criterion)
 
 
 def reduce(
     model: keras.Model,
     file: onnx.ModelProto,
-    precision: str,
+    options: ExportOptions,
     samples: Samples,
     suites: list[Suite],
     metadata: dict[str, str],
@@ -102,7 +111,7 @@ def reduce(
     Args:
         model: The Keras model.
         file: Its conversion.
-        precision: `"float16"` or `"int8"`.
+        options: Whose `precision` is `"float16"` or `"int8"`.
         samples: What it will be judged on. int8 is calibrated on the first of them.
         suites: Inputs on which it will be compared. float16 must bear the huge ones.
         metadata: Properties to store in the new file.
@@ -110,16 +119,17 @@ def reduce(
     names = source.input_names(model)
 
     def batches(suite, count, size):
+        size = options.batch or size
         starts = range(0, min(count, len(suite.inputs[0])), size)
         parts = ([array[start : start + size] for array in suite.inputs] for start in starts)
         return [dict(zip(names, part, strict=True)) for part in parts]
 
-    if precision == "int8":
-        calibration = batches(samples.suite, CALIBRATION_SAMPLES, size=_BATCH)
-        return quantize.to_int8(file, calibration, metadata)
-    measured = [samples.suite, *(suite for suite in suites if suite.name.startswith("huge"))]
+    suite = samples.suite(options.batch)
+    if options.precision == "int8":
+        return quantize.to_int8(file, batches(suite, CALIBRATION_SAMPLES, suite.batch), metadata)
+    measured = [suite, *(other for other in suites if other.name.startswith("huge"))]
     # Two at a time, since every value in between is held.
-    ranges = [batch for suite in measured for batch in batches(suite, _BATCH, size=2)]
+    ranges = [batch for suite in measured for batch in batches(suite, _RANGE_SAMPLES, size=2)]
     return quantize.to_float16(file, ranges, metadata)
 
 
@@ -127,7 +137,7 @@ def judge(
     model: keras.Model,
     files: dict[str, tuple[onnx.ModelProto, list[Comparison]]],
     samples: Samples,
-    max_drop: float,
+    options: ExportOptions,
 ) -> dict:
     """Counts labels and sizes of the float32 file and of the reduced one.
 
@@ -135,23 +145,24 @@ def judge(
         model: The Keras model.
         files: By precision, float32 first, each file and what its comparison with the model gave.
         samples: What labels are compared on.
-        max_drop: Percentage points.
+        options: Whose `max_drop` decides.
 
     Returns:
         `precision`, `criterion`, `model`, the model's own score, `drop` and `max_drop`, all in
         percentage points, the `comparisons` of the reduced file, `passed`, and a dictionary for
-        each file in `rows`: `precision`, `bytes`, `nodes`, `latency_ms`, the median at batch 1 on
-        one thread, `score` and `max_abs`, the largest error, relative to outputs above 1.
+        each file in `rows`: `precision`, `bytes`, `nodes`, `latency_ms`, the median on one
+        thread for one sample or one batch of a fixed size, `score` and `max_abs`, the largest error, relative to outputs above 1.
     """
     index = source.scored_output(model)
     output = source.output_names(model)[index]
-    expected = run_keras(model, samples.suite)[index].argmax(axis=1)
+    suite, count = samples.suite(options.batch), len(samples.inputs[0])
+    expected = run_keras(model, suite)[index][:count].argmax(axis=1)
     truth = expected if samples.truth is None else samples.truth
     rows = []
     for name, (file, comparisons) in files.items():
         runner, content = session(file, "ORT_ENABLE_ALL", 1), serialize(file)
-        (found,) = run_onnx(runner, model, [output], samples.suite)
-        right = int(np.sum(found.argmax(axis=1) == truth))
+        (found,) = run_onnx(runner, model, [output], suite)
+        right = int(np.sum(found[:count].argmax(axis=1) == truth))
         rows.append(
             {
                 "precision": name,
@@ -169,23 +180,13 @@ def judge(
         "criterion": samples.criterion,
         "model": 100 * float(np.mean(expected == truth)),
         "drop": drop,
-        "max_drop": max_drop,
+        "max_drop": options.max_drop,
         "rows": rows,
         "comparisons": [asdict(comparison) for comparison in comparisons],
-        "passed": drop <= max_drop and all(comparison.passed for comparison in comparisons),
+        "passed": drop <= options.max_drop and all(comparison.passed for comparison in comparisons),
     }
 
 
 def _without_tolerance(comparison):
     """Lets any finite error pass, where NaN and infinity stand in the model's places."""
     return replace(comparison, allowed=math.inf, label_flips=0, passed=comparison.nan_equal)
-
-
-def _random_suite(model, input_range):
-    generator = np.random.default_rng(0)
-    inputs = []
-    for tensor in model.inputs:
-        low, high = (0, 2) if "int" in tensor.dtype else input_range
-        drawn = generator.uniform(low, high, (_RANDOM_SAMPLES, *tensor.shape[1:]))
-        inputs.append(drawn.astype(tensor.dtype))
-    return Suite("random", inputs, _BATCH)

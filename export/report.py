@@ -158,14 +158,14 @@ def _precision_in_words(result):
             f"{entry['max_abs']:9.1e}{entry['rmse']:9.1e}  {in_words(entry)}"
         )
     yield ""
-    yield f"{'':12}{'bytes':>12}{'nodes':>7}{'ms, batch 1':>13}{'labels':>10}{'max abs':>10}"
+    yield f"{'':12}{'bytes':>12}{'nodes':>7}{'ms':>10}{'labels':>10}{'max abs':>10}"
     for row in result["rows"]:
         yield (
-            f"  {row['precision']:10}{row['bytes']:12,}{row['nodes']:7}{row['latency_ms']:13.3f}"
+            f"  {row['precision']:10}{row['bytes']:12,}{row['nodes']:7}{row['latency_ms']:10.3f}"
             f"{row['score']:8.2f} %{row['max_abs']:10.1e}"
         )
     yield f"  labels: {result['criterion']}; Keras: {result['model']:.2f} %"
-    yield "  ms, batch 1: median of one thread of onnxruntime, measured here"
+    yield "  ms: median of one thread, for one sample or one batch of a fixed size, measured here"
     yield ""
     if not all(entry["passed"] for entry in result["comparisons"]):
         yield f"FAILED: {name} gives NaN or infinity elsewhere than the model, or does not run."

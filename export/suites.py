@@ -1,5 +1,7 @@
 """The inputs that a model and its file are compared on: ordinary, real and extreme ones."""
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,16 +44,7 @@ def suites(
             batch are repeated from the first on.
     """
     generator = np.random.default_rng(0)
-
-    def full(samples, make):
-        arrays = []
-        for tensor in model.inputs:
-            is_pixels = tensor.dtype == "uint8"
-            array = make((samples, *tensor.shape[1:]), *((0, 255) if is_pixels else input_range))
-            if "int" in tensor.dtype:  # Else numbers of words or classes: all have a 0 and a 1.
-                array = np.clip(np.round(array), 0, 255 if is_pixels else 1)
-            arrays.append(array.astype(tensor.dtype))
-        return arrays
+    full = functools.partial(made_inputs, model, input_range)
 
     def random(factor=1.0):
         return lambda shape, low, high: generator.uniform(low, high, shape) * factor
@@ -67,8 +60,7 @@ def suites(
         names = zip(source.input_names(model), model.inputs, strict=True)
         real = [np.asarray(data[name], tensor.dtype) for name, tensor in names]
         if batch is not None:
-            samples = -(-len(real[0]) // batch) * batch
-            real = [np.resize(array, (samples, *array.shape[1:])) for array in real]
+            real = filled_batches(real, batch)
         found.append(Suite("real", real, largest))
     found.append(Suite("zeros", full(few, lambda shape, low, high: np.zeros(shape)), largest))
     found.append(
@@ -82,6 +74,29 @@ def suites(
         ):
             found.append(Suite(name, full(few, random(factor)), largest))
     return found
+
+
+def made_inputs(
+    model: keras.Model,
+    input_range: tuple[float, float],
+    samples: int,
+    make: Callable[[tuple, float, float], np.ndarray],
+) -> list[np.ndarray]:
+    """Returns an array for each input, made from its shape and the range of its values."""
+    arrays = []
+    for tensor in model.inputs:
+        is_pixels = tensor.dtype == "uint8"
+        array = make((samples, *tensor.shape[1:]), *((0, 255) if is_pixels else input_range))
+        if "int" in tensor.dtype:  # Else numbers of words or classes: all have a 0 and a 1.
+            array = np.clip(np.round(array), 0, 255 if is_pixels else 1)
+        arrays.append(array.astype(tensor.dtype))
+    return arrays
+
+
+def filled_batches(arrays: list[np.ndarray], batch: int) -> list[np.ndarray]:
+    """Repeats samples from the first on until the last batch is full."""
+    samples = -(-len(arrays[0]) // batch) * batch
+    return [np.resize(array, (samples, *array.shape[1:])) for array in arrays]
 
 
 def run_keras(model: keras.Model, suite: Suite) -> list[np.ndarray]:

@@ -1,6 +1,7 @@
 """float16 and int8: what is reduced, what stays in float32, and who decides whether it is good."""
 
 import json
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -171,7 +172,7 @@ def test_samples_are_the_data_with_labels_without_or_random_inputs():
     assert one_hot.truth.tolist() == [2, 1, 0, 1, 2]
     assert precision.samples(classifier(), {"x": x}, (0, 1)).truth is None
     drawn = precision.samples(classifier(), None, (-1, 1))
-    assert "random" in drawn.criterion and -1 <= drawn.suite.inputs[0].min() < 0
+    assert "random" in drawn.criterion and -1 <= drawn.inputs[0].min() < 0
 
 
 @pytest.mark.parametrize("labels", [[0, 1], [0, 1, 3], [0, 1, -1], [0.0, 1.0, 2.0], [["a"] * 3]])
@@ -203,7 +204,8 @@ def test_accuracy_decides(saved_capsnet, file, batches):
     right, wrong = ((f, parity.compare(model, f, inputs, "none")) for f in (file, rotated))
 
     def judge(reduced, max_drop):
-        return precision.judge(model, {"float32": right, "int8": reduced}, samples, max_drop)
+        options = SimpleNamespace(max_drop=max_drop, batch=3)
+        return precision.judge(model, {"float32": right, "int8": reduced}, samples, options)
 
     same = judge(right, max_drop=0)
     assert same["passed"] and same["drop"] == 0 and same["model"] == 75
