@@ -150,8 +150,9 @@ def judge(
     Returns:
         `precision`, `criterion`, `model`, the model's own score, `drop` and `max_drop`, all in
         percentage points, the `comparisons` of the reduced file, `passed`, and a dictionary for
-        each file in `rows`: `precision`, `bytes`, `nodes`, `latency_ms`, the median on one
-        thread for one sample or one batch of a fixed size, `score` and `max_abs`, the largest error, relative to outputs above 1.
+        each file in `rows`: `precision`, `bytes`, `nodes`, `latency_ms`, the median on one thread
+        for one sample or one batch of a fixed size, `score` and `max_abs`, the largest error,
+        relative to outputs above 1.
     """
     index = source.scored_output(model)
     output = source.output_names(model)[index]

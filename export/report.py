@@ -84,7 +84,7 @@ class ExportReport:
     @property
     def shown(self) -> list[dict[str, Any]]:
         """The comparisons to show: those on sealed inputs, like others, only where they failed."""
-        return [c for c in self.comparisons if not (c["passed"] and c["suite"].startswith(SEALED))]
+        return _shown(self.comparisons)
 
     def to_json(self) -> str:
         """Returns the report as JSON; what is not finite is written as a string."""
@@ -152,7 +152,7 @@ def _precision_in_words(result):
     """Says what the reduced precision costs and saves, and whether it passed."""
     name = result["precision"]
     yield f"{name} against Keras, the same way"
-    for entry in result["comparisons"]:
+    for entry in _shown(result["comparisons"]):
         yield (
             f"  {entry['output']:16}{entry['suite']:20}{entry['samples']:7}"
             f"{entry['max_abs']:9.1e}{entry['rmse']:9.1e}  {in_words(entry)}"
@@ -176,6 +176,10 @@ def _precision_in_words(result):
     )
     if not result["passed"]:
         yield "The ONNX file was not written."
+
+
+def _shown(comparisons):
+    return [c for c in comparisons if not (c["passed"] and c["suite"].startswith(SEALED))]
 
 
 def in_words(entry: dict[str, Any]) -> str:
