@@ -2,12 +2,14 @@
 
 import re
 
+import keras
 import pytest
 from conftest import ROOT, run_python
 
 pytest.importorskip("sklearn")
 
 
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="compiles for a minute; `make demo`")
 def test_quickstart(tmp_path):
     """In a folder of its own; the figures are those that the README promises."""
     output = run_python(ROOT / "examples/quickstart.py", cwd=tmp_path).stdout
