@@ -3,6 +3,7 @@
 from keras_capsules import (
     attention,
     callbacks,
+    datasets,
     explain,
     layers,
     losses,
@@ -119,6 +120,7 @@ __all__ = [
     "callbacks",
     "capsule_length",
     "create_model",
+    "datasets",
     "explain",
     "exponential_squash",
     "insert_attention",

@@ -1,0 +1,1 @@
+"""How the shipped weights were trained: one file for each model and dataset."""

@@ -1,0 +1,74 @@
+"""Trains a model by its recipe; after a kill, the same command goes on where it stopped.
+
+`KERAS_CAPSULES_DATA=data python -m examples.train --model efficient_capsnet --dataset mnist`
+
+A recipe is a file in `examples/recipes`: what to build, how to change the images, how long. After
+each epoch the weights and the optimizer are stored in the output folder, beside a log of each epoch
+as CSV. A run that goes on ends at the same weights as one that was never broken. Any backend:
+`KERAS_BACKEND=torch`.
+"""
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+import keras
+
+from keras_capsules.datasets import ImageBatches
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+def main() -> int:
+    """Trains, and returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m examples.train", description=__doc__)
+    names = sorted(path.stem for path in RECIPES.glob("[!_]*.py"))
+    parser.add_argument("--model", required=True, help=f"with --dataset, one of {names}")
+    parser.add_argument("--dataset", required=True, help="see --model")
+    parser.add_argument("--epochs", type=int, help="default: those of the recipe")
+    parser.add_argument("--seed", type=int, default=0, help="default: 0")
+    parser.add_argument("--output", type=Path, help="folder (default: build/train/MODEL_DATASET)")
+    parser.add_argument("--mixed-precision", action="store_true", help="compute in bfloat16")
+    parser.add_argument("--tensorboard", action="store_true", help="log for TensorBoard as well")
+    options = parser.parse_args()
+    name = f"{options.model}_{options.dataset}"
+    if name not in names:
+        parser.error(f"there is no recipe {name}; there are {', '.join(names)}")
+    recipe = importlib.import_module(f"examples.recipes.{name}")
+    folder = options.output or Path("build/train") / name
+    folder.mkdir(parents=True, exist_ok=True)
+
+    keras.utils.set_random_seed(options.seed)
+    if options.mixed_precision:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        (images, labels), test = recipe.data()
+    except ValueError as error:
+        print(f"train: {error}", file=sys.stderr)
+        return 4
+    batches = ImageBatches(images, labels, recipe.transform, recipe.BATCH_SIZE, options.seed)
+    epochs = options.epochs or recipe.EPOCHS
+    model = recipe.build()
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0,
+        decay_steps=max(1, epochs - 1) * len(batches),
+        warmup_target=recipe.LEARNING_RATE,
+        warmup_steps=len(batches),
+    )
+    recipe.compile(model, schedule)
+    callbacks = [
+        batches.callback,
+        keras.callbacks.BackupAndRestore(folder / "backup", delete_checkpoint=False),
+        keras.callbacks.CSVLogger(folder / "log.csv", append=True),
+    ]
+    if options.tensorboard:
+        callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard"))
+    model.fit(batches, epochs=epochs, verbose=2, callbacks=callbacks)
+    model.save_weights(folder / "model.weights.h5")
+    print(f"accuracy on the test images: {recipe.accuracy(model, *test):.2%}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,26 @@
+"""Images to train and to compare on: NumPy arrays, the same for everyone.
+
+Files are looked for in the folder that the environment variable `KERAS_CAPSULES_DATA` names, then
+in Keras' cache, and are downloaded by Keras where it can.
+"""
+
+from keras_capsules.datasets.affnist import affnist
+from keras_capsules.datasets.augmentation import ImageBatches, random_affine, random_erasing
+from keras_capsules.datasets.cifar10 import cifar10
+from keras_capsules.datasets.digits import digits
+from keras_capsules.datasets.mnist import mnist
+from keras_capsules.datasets.multi_mnist import multi_mnist, overlap
+from keras_capsules.datasets.small_norb import small_norb
+
+__all__ = [
+    "ImageBatches",
+    "affnist",
+    "cifar10",
+    "digits",
+    "mnist",
+    "multi_mnist",
+    "overlap",
+    "random_affine",
+    "random_erasing",
+    "small_norb",
+]

@@ -1,0 +1,70 @@
+"""Two overlapping digits of different classes in one image."""
+
+import numpy as np
+
+from keras_capsules.datasets.mnist import mnist
+
+_PADDING = 4
+_SHIFT = 4
+
+
+def multi_mnist(
+    pairs: int = 1, seed: int = 0
+) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Makes MultiMNIST's test set and as many training pairs as there are digits, always the same.
+
+    For training, `overlap` makes new pairs in each epoch, of the digits of `mnist`.
+
+    Args:
+        pairs: Integer. Pairs for each of the 10,000 test digits; the paper has 1,000.
+        seed: Integer.
+
+    Returns:
+        `(train_images, train_labels), (test_images, test_labels)`: uint8 arrays
+        `(samples, 36, 36, 1)` from 0 to 255, and integer labels `(samples, 2)`. Both digits of a
+        pair come from the same half of MNIST.
+
+    Reference:
+        Sabour, Frosst, Hinton, 2017, arXiv 1710.09829, section 6.
+    """
+    generator = np.random.default_rng(seed)
+    train, (test_images, test_labels) = mnist()
+    test_images, test_labels = np.tile(test_images, (pairs, 1, 1, 1)), np.tile(test_labels, pairs)
+    train_images, _, train_labels = overlap(*train, generator)
+    test_images, _, test_labels = overlap(test_images, test_labels, generator)
+    return (train_images, train_labels), (test_images, test_labels)
+
+
+def overlap(
+    images: np.ndarray, labels: np.ndarray, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Puts a second digit over each, of another class and drawn from the same arrays.
+
+    Each digit is padded to 36 x 36 and shifted by up to 4 pixels by itself; the brighter pixel of
+    the sum is cut at 255.
+
+    Args:
+        images: uint8 array `(samples, 28, 28, 1)`.
+        labels: Integer array `(samples,)`, with two classes at least.
+        generator: Source of the randomness.
+
+    Returns:
+        Tuple of uint8 arrays `(samples, 36, 36, 1)` with both digits, the two digits alone
+        `(samples, 2, 36, 36, 1)`, and the integer labels `(samples, 2)`.
+
+    Reference:
+        Sabour, Frosst, Hinton, 2017, arXiv 1710.09829, section 6.
+    """
+    partner = generator.integers(len(images), size=len(images))
+    while (same := labels[partner] == labels).any():
+        partner[same] = generator.integers(len(images), size=same.sum())
+    both = np.stack([images, images[partner]], axis=1)
+    height, width = images.shape[1:3]
+    shape = (height + 2 * _PADDING, width + 2 * _PADDING, images.shape[-1])
+    alone = np.zeros((len(images), 2, *shape), "uint8")
+    places = _PADDING + generator.integers(-_SHIFT, _SHIFT + 1, size=(len(images), 2, 2))
+    for canvases, pair, corners in zip(alone, both, places, strict=True):
+        for canvas, image, (top, left) in zip(canvases, pair, corners, strict=True):
+            canvas[top : top + height, left : left + width] = image
+    merged = np.minimum(alone.sum(axis=1, dtype="uint16"), 255).astype("uint8")
+    return merged, alone, np.stack([labels, labels[partner]], axis=1)

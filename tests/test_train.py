@@ -1,0 +1,98 @@
+"""Training by recipe: what a kill interrupts goes on to the very end it would have had."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from conftest import ROOT, once
+
+pytestmark = once
+
+# A run on few random images; argv[1] is the epoch in whose middle it is killed, or "never".
+TRAIN = """
+import os, signal, sys
+import numpy as np
+from examples import train
+from examples.recipes import efficient_capsnet_mnist as recipe
+import keras_capsules
+
+when, folder = sys.argv[1:]
+generator = np.random.default_rng(0)
+images = generator.integers(256, size=(48, 28, 28, 1)).astype("uint8")
+labels = generator.integers(10, size=48)
+recipe.data = lambda: ((images, labels), (images, labels))
+recipe.BATCH_SIZE = 16
+recipe.build = lambda: keras_capsules.create_model(
+    "efficient_capsnet", with_decoder=True, filters=(8, 16), kernel_sizes=(5, 3), strides=(2, 2),
+    primary_capsules=4, decoder_units=(16,),
+)
+transform, calls = recipe.transform, []
+
+def counted(*arguments):
+    calls.append(1)
+    if when != "never" and len(calls) > 3 * int(when) + 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return transform(*arguments)
+
+recipe.transform = counted
+sys.argv[1:] = ["--model", "efficient_capsnet", "--dataset", "mnist", "--epochs", "3",
+                "--output", folder, "--seed", "5"]
+sys.exit(train.main())
+"""
+
+
+def run(when, folder):
+    return subprocess.run(
+        [sys.executable, "-c", TRAIN, when, folder],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+
+
+def weights(folder):
+    import h5py
+
+    found = {}
+    with h5py.File(folder / "model.weights.h5") as file:
+        file.visititems(
+            lambda name, item: (
+                found.update({name: np.asarray(item)}) if hasattr(item, "dtype") else None
+            )
+        )
+    return found
+
+
+def test_a_killed_run_ends_where_an_unbroken_one_does(tmp_path):
+    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    result = run("never", unbroken)
+    assert result.returncode == 0, result.stderr
+    assert "accuracy on the test images" in result.stdout
+    assert run("1", broken).returncode == -signal.SIGKILL
+    assert not (broken / "model.weights.h5").exists()
+    result = run("never", broken)
+    assert result.returncode == 0, result.stderr
+    expected, found = weights(unbroken), weights(broken)
+    assert expected.keys() == found.keys() and len(found) > 10
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
+    epochs = [line.split(",")[0] for line in (broken / "log.csv").read_text().splitlines()]
+    assert epochs == ["epoch", "0", "1", "2"]
+
+
+@pytest.mark.parametrize("name", ["efficient_capsnet_mnist", "se_resnet20_cifar10"])
+def test_recipes_make_batches_that_their_models_take(name, generator):
+    recipe = __import__(f"examples.recipes.{name}", fromlist=["build"])
+    model = recipe.build()
+    recipe.compile(model, 1e-3)
+    shape = (28, 28, 1) if "mnist" in name else (32, 32, 3)
+    images = generator.integers(256, size=(8, *shape)).astype("uint8")
+    labels = generator.integers(10, size=8)
+    batch = recipe.transform(images, labels, generator)
+    assert np.isfinite(keras.tree.flatten(model.train_on_batch(*batch))[0])
+    assert 0 <= recipe.accuracy(model, images, labels) <= 1
