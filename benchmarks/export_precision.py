@@ -81,7 +81,9 @@ def build(model: str, name: str | None) -> keras.Model:
         *(2, 16, 3), strides=2, activation=None, explicit_activations=True, name="primary_capsules"
     )(x)
     layer = CapsuleLayer(3, 16, routing=name, transform="matrix", name="class_capsules")
-    return keras.Model(image, keras.layers.Reshape((3,), name="scores")(layer(x)[1]))
+    poses, activations = layer(x)
+    x = keras.layers.Concatenate()([keras.layers.Flatten()(poses), activations])
+    return keras.Model(image, keras.layers.Dense(3, activation="softmax", name="scores")(x))
 
 
 def exported(model: keras.Model) -> list[str]:
