@@ -157,3 +157,9 @@ def test_names_and_patterns():
     assert list_models("se_*") == names
     with pytest.raises(ValueError, match="capsnet, cnn_baseline, .*'capsnets'"):
         create_model("capsnets")
+
+
+@pytest.mark.parametrize("name", ["capsnet", "efficient_capsnet"])
+def test_routings_with_explicit_activations_are_refused(name):
+    with pytest.raises(ValueError, match="explicit activations instead"):
+        create_model(name, **SMALL[name], routing="em")

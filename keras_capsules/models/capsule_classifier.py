@@ -14,7 +14,15 @@ def capsule_classifier(image, poses, with_decoder, decoder_units, name) -> keras
         with_decoder: Boolean. Whether the model also takes `label` and returns `reconstruction`.
         decoder_units: Tuple of integers. Widths of the decoder's hidden layers.
         name: String. Name of the model.
+
+    Raises:
+        ValueError: If the class capsules have explicit activations, whose lengths mean nothing.
     """
+    if isinstance(poses, (tuple, list)):
+        raise ValueError(
+            f"{name} scores classes by the length of their poses, and its routing gives explicit "
+            "activations instead. Choose a routing without them, such as 'dynamic'."
+        )
     scores = CapsuleLength(name="scores")(poses)
     if not with_decoder:
         return keras.Model(image, scores, name=name)
