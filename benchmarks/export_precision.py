@@ -25,16 +25,16 @@ from benchmarks.routings import markdown_table
 from export import parity, precision, suites
 from export.options import PRECISIONS
 from keras_capsules import CapsuleLayer, PrimaryCapsule2D, routing
-from tests.small_models import SMALL
 
 PAGE = Path(__file__).parent.parent / "docs" / "precision.md"
+SMALL = {"size": "tiny", "input_shape": (12, 12, 1), "num_classes": 3}
 SAMPLES = 256
 MATRIX_CAPSULES = "matrix capsules"
 INTRODUCTION = f"""\
 # Every model in float16 and int8
 
 Made by `python -m benchmarks.export_precision`, on two CPU cores that were not idle, so trust the
-ratios of the times and not the times. Each model of the zoo is small (`tests/small_models.py`), not
+ratios of the times and not the times. Each model of the zoo is small (`size="tiny"`), not
 trained, and exported with each routing; the zoo's capsule networks end in lengths, so the routings
 with explicit activations run in a small network of matrix capsules. Each cell says: the bytes of
 the file, its nodes, milliseconds for one image (onnxruntime, one thread, median), on how many of
@@ -74,7 +74,7 @@ def build(model: str, name: str | None) -> keras.Model:
     keras.utils.set_random_seed(1)
     if model != MATRIX_CAPSULES:
         return keras_capsules.create_model(
-            model, **SMALL[model], **({} if name is None else {"routing": name})
+            model, **SMALL, **({} if name is None else {"routing": name})
         )
     image = keras.Input((12, 12, 1), name="image")
     x = keras.layers.Conv2D(8, 3, strides=2, activation="relu", name="convolution")(image)

@@ -2,7 +2,7 @@
 
 `python -m examples.train --model se_resnet20 --dataset cifar10`
 
-Random crops of the padded photographs and flips; SGD with momentum; a cosine schedule over 60
+Random crops of the padded photographs and flips; SGD with momentum; a cosine schedule over 30
 epochs in place of 182 with two steps. The weights after the last epoch are the result: none are
 chosen.
 """
@@ -13,7 +13,7 @@ import numpy as np
 import keras_capsules
 from keras_capsules import datasets
 
-EPOCHS = 60
+EPOCHS = 30
 BATCH_SIZE = 128
 LEARNING_RATE = 0.1
 MEAN = np.array([0.4914, 0.4822, 0.4465], "float32")

@@ -8,7 +8,10 @@ from keras_capsules.models.capsule_classifier import capsule_classifier
 from keras_capsules.models.registry import register_model
 
 
-@register_model
+@register_model(
+    top="class_capsules",
+    tiny={"filters": 8, "kernel_size": 3, "primary_capsules": 2, "primary_kernel_size": 3},
+)
 def capsnet(
     input_shape=(28, 28, 1),
     num_classes: int = 10,

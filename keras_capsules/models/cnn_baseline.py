@@ -6,7 +6,7 @@ from keras import layers
 from keras_capsules.models.registry import register_model
 
 
-@register_model
+@register_model(top="flatten", tiny={"filters": (4, 4), "units": (8,)})
 def cnn_baseline(
     input_shape=(28, 28, 1),
     num_classes: int = 10,

@@ -2,63 +2,117 @@
 
 import fnmatch
 from collections.abc import Callable
+from typing import NamedTuple
 
 import keras
 
-_MODELS: dict[str, Callable[..., keras.Model]] = {}
+from keras_capsules.models import pretrained
 
 
-def register_model(function: Callable[..., keras.Model]) -> Callable[..., keras.Model]:
-    """Adds a function that builds a model to the zoo, under the function's name."""
-    _MODELS[function.__name__] = function
-    return function
+class _Entry(NamedTuple):
+    build: Callable[..., keras.Model]
+    top: str
+    tiny: dict
 
 
-def list_models(pattern: str = "*") -> list[str]:
+_MODELS: dict[str, _Entry] = {}
+
+
+def register_model(top: str, tiny: dict):
+    """Adds a function that builds a model to the zoo, under the function's name.
+
+    Args:
+        top: String. Name of the layer with which the classifier begins; what it takes are the
+            features.
+        tiny: Dictionary. Arguments of the function for a model small enough for tests.
+
+    Returns:
+        A decorator for the function.
+    """
+
+    def register(function):
+        _MODELS[function.__name__] = _Entry(function, top, tiny)
+        return function
+
+    return register
+
+
+def list_models(pattern: str = "*", weights: str | None = None) -> list[str]:
     """Lists the models of the zoo.
 
     Args:
         pattern: String. Shell-style pattern that the names must match, such as `"*caps*"`.
             Defaults to `"*"`.
+        weights: String. Only models that have weights of this name, such as `"mnist"`, for
+            `create_model`; `"*"` for any. `None`, the default, lists the others too.
 
     Returns:
         Sorted list of names for `create_model`.
 
     Example:
 
-    >>> keras_capsules.list_models("*caps*")
-    ['capsnet', 'efficient_capsnet']
+    >>> "efficient_capsnet" in keras_capsules.list_models("*caps*", weights="mnist")
+    True
     """
-    return sorted(fnmatch.filter(_MODELS, pattern))
+    names = fnmatch.filter(_MODELS, pattern)
+    if weights is not None:
+        names = [name for name in names if fnmatch.filter(pretrained.names(name), weights)]
+    return sorted(names)
 
 
-def create_model(name: str, weights: str | None = None, **kwargs) -> keras.Model:
+def create_model(
+    name: str,
+    weights: str | None = None,
+    include_top: bool = True,
+    size: str | None = None,
+    **kwargs,
+) -> keras.Model:
     """Builds a model of the zoo.
 
     Args:
         name: String. One of `list_models()`.
-        weights: Path of a `.weights.h5` file that `model.save_weights` wrote, or `None`, the
-            default, for freshly drawn weights.
+        weights: Name of weights that come with the library, such as `"mnist"`; or the path of a
+            `.weights.h5` file that `model.save_weights` wrote; or `None`, the default, for freshly
+            drawn weights. Weights by name bring the sizes that they were trained with.
+        include_top: Boolean. Whether the model ends with the classifier. Without it the model
+            returns features: the capsules below the class capsules, or the map of the last
+            convolution. Defaults to `True`.
+        size: `"tiny"` for a model small enough for tests, or `None`, the default, for the sizes of
+            the paper.
         **kwargs: Sizes of the model, such as `input_shape` and `num_classes`; its own function,
             `keras_capsules.models.<name>`, documents them.
 
     Returns:
-        A functional `keras.Model` whose output `scores` has one column for each class.
+        A functional `keras.Model` whose output `scores` has one column for each class; without the
+        top, from `image` to the features.
 
     Raises:
-        ValueError: If there is no such model. The message lists those there are.
+        ValueError: If there is no such model, size or weights, if the weights do not fit the sizes,
+            or if their file is damaged.
 
     Example:
 
-    >>> model = keras_capsules.create_model("cnn_baseline", input_shape=(28, 28, 1), units=(32,))
+    >>> model = keras_capsules.create_model("efficient_capsnet", weights="mnist")
     >>> model.output_shape
     (None, 10)
+    >>> features = keras_capsules.create_model("cnn_baseline", include_top=False)
+    >>> features.output_shape
+    (None, 28, 28, 128)
     """
     if name not in _MODELS:
         raise ValueError(
             f"Unknown model. Known ones: {', '.join(list_models())}. Received: {name!r}"
         )
-    model = _MODELS[name](**kwargs)
-    if weights is not None:
-        model.load_weights(weights)
-    return model
+    if size not in (None, "tiny"):
+        raise ValueError(f"`size` must be 'tiny' or None. Received: size={size!r}")
+    build, top, tiny = _MODELS[name]
+    if weights is not None and weights in pretrained.names(name):
+        model = pretrained.restore(build, name, weights, kwargs)
+    else:
+        model = build(**(tiny if size == "tiny" else {}) | kwargs)
+        if weights is not None:
+            pretrained.load_file(model, name, weights)
+    if include_top:
+        return model
+    image = model.get_layer("image").output
+    return keras.Model(image, model.get_layer(top).input, name=model.name)

@@ -7,7 +7,7 @@ from keras_capsules.attention import clone
 from keras_capsules.models.registry import register_model
 
 
-@register_model
+@register_model(top="pool", tiny={"filters": (4, 8), "blocks": 1})
 def se_resnet20(
     input_shape=(32, 32, 3),
     num_classes: int = 10,
@@ -55,7 +55,7 @@ def se_resnet20(
     return _classifier(image, x, num_classes, name)
 
 
-@register_model
+@register_model(top="pool", tiny={"filters": (4, 8), "blocks": 1})
 def se_resnet32(blocks: int = 5, name: str = "se_resnet32", **kwargs) -> keras.Model:
     """Builds SE-ResNet-32: `se_resnet20` with five residual blocks in each stage.
 
@@ -76,7 +76,7 @@ def se_resnet32(blocks: int = 5, name: str = "se_resnet32", **kwargs) -> keras.M
     return se_resnet20(blocks=blocks, name=name, **kwargs)
 
 
-@register_model
+@register_model(top="pool", tiny={"filters": (4, 8), "blocks": 1})
 def se_resnet56(blocks: int = 9, name: str = "se_resnet56", **kwargs) -> keras.Model:
     """Builds SE-ResNet-56: `se_resnet20` with nine residual blocks in each stage.
 
@@ -97,7 +97,7 @@ def se_resnet56(blocks: int = 9, name: str = "se_resnet56", **kwargs) -> keras.M
     return se_resnet20(blocks=blocks, name=name, **kwargs)
 
 
-@register_model
+@register_model(top="pool", tiny={"filters": (2, 4), "blocks": (1, 1)})
 def se_resnet50(
     input_shape=(224, 224, 3),
     num_classes: int = 1000,

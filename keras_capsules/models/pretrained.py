@@ -1,0 +1,128 @@
+"""Weights that come with the library, each with a card that says what they are."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+
+FOLDER = Path(__file__).parent / "weights"
+
+
+def names(model: str) -> list[str]:
+    """Returns the names of the weights that the library has for a model of the zoo."""
+    return sorted(path.stem.removeprefix(f"{model}-") for path in FOLDER.glob(f"{model}-*.json"))
+
+
+def card(model: str, weights: str) -> dict:
+    """Returns what is known about weights that come with the library.
+
+    Args:
+        model: String. Name of a model of the zoo.
+        weights: String. Name of its weights, such as `"mnist"`.
+
+    Returns:
+        A dictionary: the data and their licence, the arguments that build the model, how its inputs
+        are prepared, the metric and its value for each seed, the command and the versions that made
+        the weights, and the digests of the files.
+
+    Raises:
+        ValueError: If there are no such weights.
+
+    Example:
+
+    >>> keras_capsules.models.card("efficient_capsnet", "mnist")["metric"]
+    'accuracy on the 10,000 test images'
+    """
+    if weights not in names(model):
+        raise ValueError(
+            f"There are no weights {weights!r} for {model!r}. There are: "
+            f"{', '.join(names(model)) or 'none'}. Received: weights={weights!r}"
+        )
+    return json.loads((FOLDER / f"{model}-{weights}.json").read_text())
+
+
+def examples(model: str, weights: str) -> dict[str, np.ndarray]:
+    """Returns `image`s prepared for the model, and the `scores` that it gave when it was stored.
+
+    Args:
+        model: String. Name of a model of the zoo.
+        weights: String. Name of its weights, such as `"mnist"`.
+
+    Raises:
+        ValueError: If there are no such weights, or their file is damaged.
+
+    Example:
+
+    >>> found = keras_capsules.models.examples("efficient_capsnet", "mnist")
+    >>> found["image"].shape[1:], found["scores"].shape[1:]
+    ((28, 28, 1), (10,))
+    """
+    files = card(model, weights)["files"]
+    with np.load(_checked(f"{model}-{weights}.examples.npz", files)) as file:
+        return dict(file)
+
+
+def restore(build: Callable[..., keras.Model], model: str, weights: str, kwargs: dict):
+    """Builds a model with the sizes and weights of a card.
+
+    Args:
+        build: The function that builds the model.
+        model: String. Its name in the zoo.
+        weights: String. Name of the weights.
+        kwargs: Arguments for `build` that the card leaves open, such as `with_decoder`.
+
+    Raises:
+        ValueError: If the weights do not fit the model that `kwargs` ask for, or are damaged.
+    """
+    description = card(model, weights)
+    stem, files = f"{model}-{weights}", description["files"]
+    built = build(**description["arguments"] | kwargs)
+    classifier = keras.Model(built.get_layer("image").output, built.get_layer("scores").output)
+    path = _checked(f"{stem}.weights.h5", files)
+    decoder = {}
+    if kwargs.get("with_decoder"):
+        with np.load(_checked(f"{stem}.decoder.npz", files)) as file:
+            decoder = dict(file)
+    try:
+        classifier.load_weights(path)
+        if decoder:
+            built.get_layer("reconstruction").set_weights(list(decoder.values()))
+    except ValueError as error:
+        raise ValueError(
+            f"The weights {weights!r} of {model!r} fit {description['arguments']} and the defaults "
+            "else. For other classes take include_top=False and add a classifier of your own. "
+            f"Received: {kwargs}. ({error})"
+        ) from error
+    return built
+
+
+def load_file(model: keras.Model, name: str, path: str):
+    """Loads a file that `model.save_weights` wrote.
+
+    Raises:
+        ValueError: If there is no such file, or its weights do not fit.
+    """
+    if not Path(path).is_file():
+        raise ValueError(
+            "`weights` must be the name of weights that come with the library (for "
+            f"{name!r}: {', '.join(names(name)) or 'none'}), or the path of a .weights.h5 file. "
+            f"Received: weights={str(path)!r}"
+        )
+    model.load_weights(path)
+
+
+def _checked(name, digests):
+    """Returns the path of a file after its digest was compared."""
+    path = FOLDER / name
+    if not path.is_file() or name not in digests:
+        raise ValueError(f"There is no {name} among the weights of the library.")
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != digests[name]:
+        raise ValueError(
+            f"{path} is damaged: its sha256 is {found} and should be {digests[name]}. Install "
+            "keras-capsules anew."
+        )
+    return path
