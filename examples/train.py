@@ -15,9 +15,16 @@ from pathlib import Path
 
 import keras
 
+import keras_capsules
 from keras_capsules.datasets import ImageBatches
 
 RECIPES = Path(__file__).parent / "recipes"
+
+
+def build(name: str, recipe, weights: str | None = None) -> keras.Model:
+    """Builds the model of a recipe, with its decoder where it is trained with one."""
+    decoder = recipe.DECODER and {"with_decoder": True} | recipe.DECODER
+    return keras_capsules.create_model(name, weights, **recipe.ARGUMENTS, **decoder)
 
 
 def main() -> int:
@@ -49,7 +56,7 @@ def main() -> int:
         return 4
     batches = ImageBatches(images, labels, recipe.transform, recipe.BATCH_SIZE, options.seed)
     epochs = options.epochs or recipe.EPOCHS
-    model = recipe.build()
+    model = build(options.model, recipe)
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0,
         decay_steps=max(1, epochs - 1) * len(batches),

@@ -10,7 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
-from export import ExportError, ParityError, UsageError, export_onnx
+from export import ExportError, ParityError, UsageError, export_onnx, zoo
 from export.options import LAYOUTS, ORT_SUFFIXES, PROFILES, ROUTES
 from export.write import check_target, write_atomically
 
@@ -30,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the command line, and returns its exit code."""
     try:
         options = _parser().parse_args(arguments)
+        zoo.resolve(options)
         if options.report is not None:
             _check_report(options)
         _unwind_when_terminated()
@@ -99,7 +100,9 @@ def _parser():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("model", metavar="MODEL", help="a file that model.save wrote, model.keras")
+    add("model", metavar="MODEL", nargs="?", help="a file that model.save wrote, model.keras")
+    add("--model", dest="name", metavar="NAME", help="instead of a file: one of the zoo's models")
+    add("--weights", metavar="NAME", help="with --model: its weights, such as mnist")
     add("-o", "--output", metavar="FILE", required=True, help="the ONNX file to write")
     add("--opset", type=int, metavar="N", help="from 13 to 18 (default: 17)")
     add("--min-onnxruntime", metavar="1.X", help="the oldest onnxruntime that must run the file")
@@ -164,7 +167,8 @@ def _batch(text):
 
 def _check_report(options):
     check_target(Path(options.report), force=True)
-    others = [options.model, options.output, options.labels, options.data]
+    others = [options.output, options.labels, options.data]
+    others += [options.model] if options.name is None else []
     others.append(f"{options.output}.golden.npz")
     if options.ort:
         others += [Path(options.output).with_suffix(suffix) for suffix in ORT_SUFFIXES]

@@ -1,5 +1,6 @@
 """Training by recipe: what a kill interrupts goes on to the very end it would have had."""
 
+import importlib
 import os
 import signal
 import subprocess
@@ -10,6 +11,9 @@ import numpy as np
 import pytest
 from conftest import ROOT, once
 
+from examples import train
+from keras_capsules import datasets
+
 pytestmark = once
 
 # A run on few random images; argv[1] is the epoch in whose middle it is killed, or "never".
@@ -18,7 +22,6 @@ import os, signal, sys
 import numpy as np
 from examples import train
 from examples.recipes import efficient_capsnet_mnist as recipe
-import keras_capsules
 
 when, folder = sys.argv[1:]
 generator = np.random.default_rng(0)
@@ -26,10 +29,8 @@ images = generator.integers(256, size=(48, 28, 28, 1)).astype("uint8")
 labels = generator.integers(10, size=48)
 recipe.data = lambda: ((images, labels), (images, labels))
 recipe.BATCH_SIZE = 16
-recipe.build = lambda: keras_capsules.create_model(
-    "efficient_capsnet", with_decoder=True, filters=(8, 16), kernel_sizes=(5, 3), strides=(2, 2),
-    primary_capsules=4, decoder_units=(16,),
-)
+recipe.ARGUMENTS = dict(filters=(8, 16), kernel_sizes=(5, 3), strides=(2, 2), primary_capsules=4)
+recipe.DECODER = dict(decoder_units=(16,))
 transform, calls = recipe.transform, []
 
 def counted(*arguments):
@@ -85,14 +86,19 @@ def test_a_killed_run_ends_where_an_unbroken_one_does(tmp_path):
     assert epochs == ["epoch", "0", "1", "2"]
 
 
-@pytest.mark.parametrize("name", ["efficient_capsnet_mnist", "se_resnet20_cifar10"])
+RECIPES = sorted(path.stem for path in train.RECIPES.glob("[!_]*.py"))
+
+
+@pytest.mark.parametrize("name", RECIPES)
 def test_recipes_make_batches_that_their_models_take(name, generator):
-    recipe = __import__(f"examples.recipes.{name}", fromlist=["build"])
-    model = recipe.build()
+    recipe = importlib.import_module(f"examples.recipes.{name}")
+    model = train.build(name.rsplit("_", 1 + ("multi" in name))[0], recipe)
     recipe.compile(model, 1e-3)
-    shape = (28, 28, 1) if "mnist" in name else (32, 32, 3)
+    shape = (32, 32, 3) if "cifar10" in name else (28, 28, 1)
     images = generator.integers(256, size=(8, *shape)).astype("uint8")
-    labels = generator.integers(10, size=8)
+    labels = np.arange(8)
     batch = recipe.transform(images, labels, generator)
     assert np.isfinite(keras.tree.flatten(model.train_on_batch(*batch))[0])
+    if "multi" in name:
+        images, _, labels = datasets.overlap(images, labels, generator)
     assert 0 <= recipe.accuracy(model, images, labels) <= 1

@@ -10,21 +10,20 @@ chosen.
 import keras
 import numpy as np
 
-import keras_capsules
 from keras_capsules import datasets
 
+ARGUMENTS = {"input_shape": (32, 32, 3), "num_classes": 10}
+DECODER = {}
+PREPROCESSING = {
+    "input_range": [0.0, 1.0],
+    "mean": [0.4914, 0.4822, 0.4465],
+    "std": [0.2470, 0.2435, 0.2616],
+}
 EPOCHS = 30
 BATCH_SIZE = 128
 LEARNING_RATE = 0.1
-MEAN = np.array([0.4914, 0.4822, 0.4465], "float32")
-DEVIATION = np.array([0.2470, 0.2435, 0.2616], "float32")
 
 data = datasets.cifar10
-
-
-def build() -> keras.Model:
-    """Returns the model to train."""
-    return keras_capsules.create_model("se_resnet20", input_shape=(32, 32, 3), num_classes=10)
 
 
 def compile(model: keras.Model, schedule) -> None:
@@ -42,15 +41,16 @@ def transform(images, labels, generator):
     for index, (top, left) in enumerate(generator.integers(9, size=(len(images), 2))):
         crop = padded[index, top : top + 32, left : left + 32]
         cropped[index] = crop[:, ::-1] if generator.random() < 0.5 else crop
-    return normalize(cropped), keras.utils.to_categorical(labels, 10)
+    return prepare(cropped), keras.utils.to_categorical(labels, 10)
 
 
-def normalize(images):
+def prepare(images):
     """Returns uint8 photographs as the model takes them."""
-    return (images.astype("float32") / 255 - MEAN) / DEVIATION
+    mean, std = (np.array(PREPROCESSING[name], "float32") for name in ("mean", "std"))
+    return (images.astype("float32") / 255 - mean) / std
 
 
 def accuracy(model: keras.Model, images, labels) -> float:
     """Returns the share of uint8 photographs that the model labels right."""
-    scores = model.predict(normalize(images), batch_size=256, verbose=0)
+    scores = model.predict(prepare(images), batch_size=256, verbose=0)
     return float(np.mean(scores.argmax(axis=1) == labels))

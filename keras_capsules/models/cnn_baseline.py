@@ -12,6 +12,8 @@ def cnn_baseline(
     num_classes: int = 10,
     filters=(256, 256, 128),
     kernel_size=5,
+    strides=1,
+    batch_normalization: bool = False,
     units=(328, 192),
     dropout: float = 0.5,
     name: str = "cnn_baseline",
@@ -23,8 +25,11 @@ def cnn_baseline(
     Args:
         input_shape: Tuple `(height, width, channels)`. Pixels in [0, 1].
         num_classes: Integer.
-        filters: Tuple of integers. Channels of the convolutions, of stride 1.
+        filters: Tuple of integers. Channels of the convolutions.
         kernel_size: Integer or pair. Their window.
+        strides: Integer for all convolutions, or a tuple with one for each.
+        batch_normalization: Boolean. Whether each convolution is followed by one. Defaults to
+            `False`.
         units: Tuple of integers. Widths of the dense layers before the last.
         dropout: Float. Share of the last hidden layer's units that are dropped in training.
         name: String. Name of the model.
@@ -42,10 +47,18 @@ def cnn_baseline(
         Sabour, Frosst, Hinton, 2017, arXiv 1710.09829, section 5.
     """
     image = x = keras.Input(input_shape, name="image")
-    for index, width in enumerate(filters, start=1):
+    strides = (strides,) * len(filters) if isinstance(strides, int) else strides
+    for index, (width, stride) in enumerate(zip(filters, strides, strict=True), start=1):
         x = layers.Conv2D(
-            width, kernel_size, padding="same", activation="relu", name=f"convolution_{index}"
+            width,
+            kernel_size,
+            strides=stride,
+            padding="same",
+            activation="relu",
+            name=f"convolution_{index}",
         )(x)
+        if batch_normalization:
+            x = layers.BatchNormalization(name=f"normalization_{index}")(x)
     x = layers.Flatten(name="flatten")(x)
     for index, width in enumerate(units, start=1):
         x = layers.Dense(width, activation="relu", name=f"dense_{index}")(x)

@@ -65,25 +65,25 @@ def examples(model: str, weights: str) -> dict[str, np.ndarray]:
         return dict(file)
 
 
-def restore(build: Callable[..., keras.Model], model: str, weights: str, kwargs: dict):
+def restore(build: Callable[..., keras.Model], model: str, weights: str, arguments: dict):
     """Builds a model with the sizes and weights of a card.
 
     Args:
         build: The function that builds the model.
         model: String. Its name in the zoo.
         weights: String. Name of the weights.
-        kwargs: Arguments for `build` that the card leaves open, such as `with_decoder`.
+        arguments: For `build`, where the card leaves them open, such as `with_decoder`.
 
     Raises:
-        ValueError: If the weights do not fit the model that `kwargs` ask for, or are damaged.
+        ValueError: If the weights do not fit the model that `arguments` ask for, or are damaged.
     """
     description = card(model, weights)
     stem, files = f"{model}-{weights}", description["files"]
-    built = build(**description["arguments"] | kwargs)
+    built = build(**description["arguments"] | arguments)
     classifier = keras.Model(built.get_layer("image").output, built.get_layer("scores").output)
     path = _checked(f"{stem}.weights.h5", files)
     decoder = {}
-    if kwargs.get("with_decoder"):
+    if arguments.get("with_decoder"):
         with np.load(_checked(f"{stem}.decoder.npz", files)) as file:
             decoder = dict(file)
     try:
@@ -94,7 +94,7 @@ def restore(build: Callable[..., keras.Model], model: str, weights: str, kwargs:
         raise ValueError(
             f"The weights {weights!r} of {model!r} fit {description['arguments']} and the defaults "
             "else. For other classes take include_top=False and add a classifier of your own. "
-            f"Received: {kwargs}. ({error})"
+            f"Received: {arguments}. ({error})"
         ) from error
     return built
 

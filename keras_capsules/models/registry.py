@@ -106,10 +106,11 @@ def create_model(
     if size not in (None, "tiny"):
         raise ValueError(f"`size` must be 'tiny' or None. Received: size={size!r}")
     build, top, tiny = _MODELS[name]
+    arguments = (tiny if size == "tiny" else {}) | kwargs
     if weights is not None and weights in pretrained.names(name):
-        model = pretrained.restore(build, name, weights, kwargs)
+        model = pretrained.restore(build, name, weights, arguments)
     else:
-        model = build(**(tiny if size == "tiny" else {}) | kwargs)
+        model = build(**arguments)
         if weights is not None:
             pretrained.load_file(model, name, weights)
     if include_top:

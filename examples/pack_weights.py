@@ -1,0 +1,99 @@
+"""Packs trained weights for `create_model(name, weights=...)`, with the card that describes them.
+
+`KERAS_CAPSULES_DATA=data python -m examples.pack_weights --model efficient_capsnet --dataset mnist`
+
+Takes the folders that `examples.train` wrote, one for each seed; the weights are those of the
+first. Beside them lie the decoder in float16, a few test images with the scores that the model
+gives them, and the card: a JSON file with the accuracy of each run, what was used, and the digests
+of the files.
+"""
+
+import argparse
+import datetime
+import hashlib
+import importlib
+import importlib.metadata
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from examples import train
+from keras_capsules.models import pretrained
+
+LICENCES = {
+    "mnist": "MNIST of LeCun and Cortes, CC BY-SA 3.0",
+    "cifar10": "CIFAR-10 of Krizhevsky, 2009; no licence is stated",
+}
+EXAMPLES = 16
+
+
+def main() -> None:
+    """Writes the files, and prints the card."""
+    parser = argparse.ArgumentParser(prog="python -m examples.pack_weights", description=__doc__)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--dataset", required=True)
+    parser.add_argument("--hardware", required=True, help="that trained, with the time it took")
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        nargs="+",
+        help="folders of examples.train, for seeds 0, 1, ... (default: build/train/MODEL_DATASET)",
+    )
+    options = parser.parse_args()
+    name = f"{options.model}_{options.dataset}"
+    recipe = importlib.import_module(f"examples.recipes.{name}")
+    test_images, test_labels = recipe.data()[1]
+
+    accuracies = {}
+    for seed, folder in reversed(list(enumerate(options.runs or [Path("build/train") / name]))):
+        model = train.build(options.model, recipe, str(folder / "model.weights.h5"))
+        accuracies[str(seed)] = round(recipe.accuracy(model, test_images, test_labels), 6)
+
+    stem = pretrained.FOLDER / f"{options.model}-{options.dataset}"
+    files = _write(stem, model, recipe.prepare(test_images[:EXAMPLES]), recipe.DECODER)
+    values = list(accuracies.values())
+    card = {
+        "model": options.model,
+        "weights": options.dataset,
+        "task": recipe.__doc__.splitlines()[0],
+        "arguments": recipe.ARGUMENTS | recipe.DECODER,
+        "preprocessing": recipe.PREPROCESSING,
+        "split": "the training images to train on; nothing was chosen by the test images",
+        "metric": f"accuracy on the {len(test_images):,} test images",
+        "accuracy_by_seed": dict(sorted(accuracies.items())),
+        "mean": float(np.mean(values)),
+        "standard_deviation": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        "command": f"python -m examples.train --model {options.model} --dataset {options.dataset}",
+        "epochs": recipe.EPOCHS,
+        "hardware": options.hardware,
+        "versions": {
+            package: importlib.metadata.version(package)
+            for package in ("keras-capsules", "keras", keras.backend.backend())
+        },
+        "date": str(datetime.date.today()),
+        "data_licence": LICENCES[options.dataset.removeprefix("multi_")],
+        "files": files,
+    }
+    text = json.dumps(card, indent=2) + "\n"
+    stem.with_name(f"{stem.name}.json").write_text(text)
+    print(text)
+
+
+def _write(stem, model, images, decoder):
+    """Writes the weights and the examples, and returns their digests by file name."""
+    image, scores = model.get_layer("image").output, model.get_layer("scores").output
+    classifier = keras.Model(image, scores)
+    paths = [stem.with_name(f"{stem.name}.{end}") for end in ("weights.h5", "examples.npz")]
+    classifier.save_weights(paths[0])
+    np.savez_compressed(paths[1], image=images, scores=classifier.predict(images, verbose=0))
+    if decoder:
+        weights = model.get_layer("reconstruction").get_weights()
+        paths.append(stem.with_name(f"{stem.name}.decoder.npz"))
+        np.savez_compressed(paths[-1], *[array.astype("float16") for array in weights])
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""SE-CapsNet on MNIST: gates in the stem and over the capsules, and a cheap stem.
+
+`python -m examples.train --model se_capsnet --dataset mnist`
+
+Disturbances, loss, batches, schedule and epochs are those of `efficient_capsnet_mnist`; the
+parameters are as many.
+"""
+
+from examples.recipes.efficient_capsnet_mnist import (
+    ARGUMENTS,
+    BATCH_SIZE,
+    DECODER,
+    EPOCHS,
+    LEARNING_RATE,
+    PREPROCESSING,
+    accuracy,
+    compile,
+    data,
+    prepare,
+    transform,
+)
+
+__all__ = ["ARGUMENTS", "BATCH_SIZE", "DECODER", "EPOCHS", "LEARNING_RATE", "PREPROCESSING"]
+__all__ += ["accuracy", "compile", "data", "prepare", "transform"]
