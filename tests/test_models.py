@@ -141,9 +141,7 @@ def test_weights_from_a_file(tmp_path, generator):
     images = generator.uniform(size=(2, 12, 12, 1)).astype("float32")
     model = create_model("cnn_baseline", **SMALL)
     model.save_weights(tmp_path / "model.weights.h5")
-    again = create_model(
-        "cnn_baseline", weights=str(tmp_path / "model.weights.h5"), **SMALL
-    )
+    again = create_model("cnn_baseline", weights=str(tmp_path / "model.weights.h5"), **SMALL)
     np.testing.assert_array_equal(*(m.predict(images, verbose=0) for m in (model, again)))
 
 
