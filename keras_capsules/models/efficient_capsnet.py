@@ -3,6 +3,7 @@
 import keras
 from keras import layers
 
+from keras_capsules.attention import clone
 from keras_capsules.layers import CapsuleLayer, PrimaryCapsule2D
 from keras_capsules.models.capsule_classifier import capsule_classifier
 from keras_capsules.models.registry import register_model
@@ -58,7 +59,15 @@ def efficient_capsnet(
     Reference:
         Mazzia, Salvetti, Chiaberge, 2021, arXiv 2101.12491.
     """
-    image = x = keras.Input(input_shape, name="image")
+    image = keras.Input(input_shape, name="image")
+    x = convolution_blocks(image, filters, kernel_sizes, strides)
+    x = depthwise_capsules(x, primary_capsules)
+    poses = class_capsules(x, num_classes, capsule_dim, routing)
+    return capsule_classifier(image, poses, with_decoder, decoder_units, name)
+
+
+def convolution_blocks(x, filters, kernel_sizes, strides, attention=None):
+    """Convolutions, each with relu and batch normalization, and an attention after it if given."""
     sizes = zip(filters, kernel_sizes, strides, strict=True)
     for index, (width, kernel_size, stride) in enumerate(sizes, start=1):
         x = layers.Conv2D(
@@ -70,19 +79,28 @@ def efficient_capsnet(
             name=f"convolution_{index}",
         )(x)
         x = layers.BatchNormalization(name=f"normalization_{index}")(x)
-    x = PrimaryCapsule2D(
-        primary_capsules,
-        filters[-1] // primary_capsules,
+        if attention is not None:
+            x = clone(attention, f"block_{index}")(x)
+    return x
+
+
+def depthwise_capsules(x, num_capsules):
+    """Primary capsules of the channels, by a depthwise convolution as large as the map."""
+    return PrimaryCapsule2D(
+        num_capsules,
+        x.shape[-1] // num_capsules,
         kernel_size=x.shape[1:3],
         depthwise=True,
         activation="exponential_squash",
         name="primary_capsules",
     )(x)
-    poses = CapsuleLayer(
+
+
+def class_capsules(x, num_classes, capsule_dim, routing):
+    return CapsuleLayer(
         num_classes,
         capsule_dim,
         routing=routing,
         kernel_initializer="he_normal",
         name="class_capsules",
     )(x)
-    return capsule_classifier(image, poses, with_decoder, decoder_units, name)

@@ -1,0 +1,76 @@
+"""SE-CapsNet: squeeze-and-excitation gates and capsules in one small network."""
+
+import keras
+
+from keras_capsules.attention import CapsuleSqueezeExcitation, SqueezeExcitation
+from keras_capsules.models.capsule_classifier import capsule_classifier
+from keras_capsules.models.efficient_capsnet import (
+    class_capsules,
+    convolution_blocks,
+    depthwise_capsules,
+)
+from keras_capsules.models.registry import register_model
+
+
+@register_model(
+    top="class_capsules",
+    tiny={"filters": (8, 8), "kernel_sizes": (3, 3), "strides": (1, 2), "primary_capsules": 2},
+)
+def se_capsnet(
+    input_shape=(28, 28, 1),
+    num_classes: int = 10,
+    filters=(32, 64, 64, 128),
+    kernel_sizes=(5, 3, 3, 3),
+    strides=(1, 2, 1, 2),
+    reduction_ratio: float = 8,
+    primary_capsules: int = 16,
+    capsule_dim: int = 16,
+    routing="self_attention",
+    with_decoder: bool = False,
+    decoder_units=(512, 1024),
+    name: str = "se_capsnet",
+) -> keras.Model:
+    """Builds SE-CapsNet, this library's own; by default it has 160,376 trainable parameters.
+
+    The form of Efficient-CapsNet with gates: one for each channel after each convolution block, one
+    for each primary capsule. The second convolution strides too, so that at 28 x 28 the network
+    takes 6.9 million multiplications where Efficient-CapsNet takes 30; what the smaller depthwise
+    window saves in parameters pays for the gates. `routing="squeeze_excitation"` puts gates in the
+    place of the routing as well. Train it with `MarginLoss` on one-hot labels.
+
+    Args:
+        input_shape: Tuple `(height, width, channels)`. Pixels in [0, 1].
+        num_classes: Integer.
+        filters: Tuple of integers. Channels of the convolutions.
+        kernel_sizes: Tuple of integers. Their windows.
+        strides: Tuple of integers. Their strides.
+        reduction_ratio: Integer or float. As in `SqueezeExcitation`, for the gates of channels.
+        primary_capsules: Integer. Number of primary capsules, among which the last convolution's
+            channels are divided.
+        capsule_dim: Integer. Size of the class capsules' poses.
+        routing: As in `CapsuleLayer`.
+        with_decoder: Boolean. Whether to add a decoder for training, as `efficient_capsnet` does.
+            Defaults to `False`.
+        decoder_units: Tuple of integers. Widths of the decoder's hidden layers.
+        name: String. Name of the model.
+
+    Returns:
+        A functional `keras.Model` from `image` to `scores`, `(batch, num_classes)` in [0, 1].
+
+    Example:
+
+    >>> model = keras_capsules.create_model("se_capsnet")
+    >>> model.get_layer("block_4_se").output.shape
+    (None, 4, 4, 128)
+
+    References:
+        This library; after Mazzia, Salvetti, Chiaberge, 2021, arXiv 2101.12491 (the form), and
+        Hu, Shen, Albanie, Sun, Wu, 2018, arXiv 1709.01507 (the gates).
+    """
+    image = keras.Input(input_shape, name="image")
+    gate = SqueezeExcitation(reduction_ratio)
+    x = convolution_blocks(image, filters, kernel_sizes, strides, gate)
+    x = depthwise_capsules(x, primary_capsules)
+    x = CapsuleSqueezeExcitation(name="capsule_gates")(x)
+    poses = class_capsules(x, num_classes, capsule_dim, routing)
+    return capsule_classifier(image, poses, with_decoder, decoder_units, name)
