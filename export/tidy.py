@@ -8,11 +8,11 @@ the order in which a converter met its nodes, on paths or on dates.
 import itertools
 import re
 
-import numpy as np
 import onnx
 import onnxslim
 from onnx import helper, numpy_helper
 
+from export import rewrites
 from export.errors import ConversionError, UnsupportedOperationError
 
 BATCH_AXIS = "batch"
@@ -47,7 +47,7 @@ def tidy(
     model = onnxslim.slim(raw)
     graph = model.graph
     _constants_to_initializers(graph)
-    _reciprocals_to_divisions(graph)
+    rewrites.rewrite(graph)
     refuse_operations(model)
     nodes = ordered_nodes(graph, outputs)
     names = _name(graph, nodes, [*inputs, *outputs], layer_names)
@@ -98,16 +98,6 @@ def _constants_to_initializers(graph):
         array = numpy_helper.to_array(helper.get_node_attr_value(node, "value"))
         graph.initializer.append(numpy_helper.from_array(array, node.output[0]))
         graph.node.remove(node)
-
-
-def _reciprocals_to_divisions(graph):
-    """Replaces 1/x by a division: Core ML adds 1e-4 to the denominator of a Reciprocal."""
-    for index, node in enumerate(graph.node):
-        if node.op_type == "Reciprocal":
-            one = f"{node.name}/one"
-            graph.initializer.append(numpy_helper.from_array(np.float32(1.0), one))
-            division = helper.make_node("Div", [one, *node.input], node.output, name=node.name)
-            graph.node[index].CopyFrom(division)
 
 
 def ordered_nodes(graph, outputs):

@@ -5,7 +5,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import export
-from export import tidy
+from export import rewrites, tidy
 
 
 def graph_of(nodes, weights=(), size=4):
@@ -96,3 +96,33 @@ def test_an_invalid_graph_is_a_failed_conversion():
     nodes = [helper.make_node("MatMul", ["x", "W"], ["y"], "m/dense_1/MatMul")]
     with pytest.raises(export.ConversionError, match="not valid"):
         tidied(graph_of(nodes, [("W", np.ones((5, 4), "float32"))]))
+
+
+@pytest.mark.parametrize(
+    "order, axes, moved",
+    [
+        ((1, 2, 0, 3), [2], True),
+        ((1, 2, 0, 3), [-2], True),
+        ((3, 0, 2, 1), [0, 3], True),
+        ((1, 2, 0, 3), [0], False),
+        ((3, 2, 1, 0), [1], False),
+    ],
+)
+def test_a_sum_reads_what_was_there_before_a_transpose(generator, order, axes, moved):
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["t"], perm=order),
+        helper.make_node("ReduceSum", ["t", "axes"], ["y"], keepdims=0),
+    ]
+    values = [
+        helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, 3, 4, 5]),
+        helper.make_tensor_value_info("y", TensorProto.FLOAT, [None] * (4 - len(axes))),
+    ]
+    weights = [numpy_helper.from_array(np.array(axes), "axes")]
+    graph = helper.make_graph(nodes, "anything", values[:1], values[1:], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    rewrites.rewrite(model.graph)
+    assert (model.graph.node[1].input[0] == "x") == moved
+    x = generator.normal(size=(2, 3, 4, 5)).astype("float32")
+    found = onnx.reference.ReferenceEvaluator(model).run(None, {"x": x})[0]
+    expected = x.astype("float64").transpose(order).sum(axis=tuple(axes))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
