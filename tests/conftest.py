@@ -38,6 +38,16 @@ def seed():
 
 
 @pytest.fixture
+def data(monkeypatch):
+    """The folder of the real datasets, where it is."""
+    folder = Path(os.environ.get("KERAS_CAPSULES_DATA") or ROOT.parent / "shared/data")
+    if not (folder / "mnist.npz").is_file():
+        pytest.skip(f"no mnist.npz in {folder}")
+    monkeypatch.setenv("KERAS_CAPSULES_DATA", str(folder))
+    return folder
+
+
+@pytest.fixture
 def generator():
     return np.random.default_rng(0)
 

@@ -1,27 +1,17 @@
 """Datasets: what they hold, that damage is noticed, and that they are the same each time."""
 
 import gzip
-import os
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from conftest import ROOT, once
+from conftest import once
 
 from keras_capsules import datasets
 from keras_capsules.datasets import files
 from keras_capsules.datasets.small_norb import small_norb
 
 pytestmark = once
-DATA = Path(os.environ.get(files.FOLDER_VARIABLE) or ROOT.parent / "shared/data")
-
-
-@pytest.fixture
-def data(monkeypatch):
-    if not (DATA / "mnist.npz").is_file():
-        pytest.skip(f"no mnist.npz in {DATA}")
-    monkeypatch.setenv(files.FOLDER_VARIABLE, str(DATA))
 
 
 def test_mnist(data):
@@ -33,8 +23,8 @@ def test_mnist(data):
 
 
 def test_cifar10(data):
-    if not (DATA / "cifar10_jpeg.npz").is_file():
-        pytest.skip(f"no cifar10_jpeg.npz in {DATA}")
+    if not (data / "cifar10_jpeg.npz").is_file():
+        pytest.skip(f"no cifar10_jpeg.npz in {data}")
     (train_images, train_labels), (test_images, test_labels) = datasets.cifar10()
     assert train_images.shape == (50_000, 32, 32, 3) and test_images.shape == (10_000, 32, 32, 3)
     assert np.bincount(train_labels).tolist() == [5_000] * 10

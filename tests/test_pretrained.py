@@ -6,7 +6,7 @@ import shutil
 import keras
 import numpy as np
 import pytest
-from conftest import once
+from conftest import ROOT, once
 
 from export import to_onnx
 from export.device import Predictor
@@ -35,6 +35,14 @@ def test_a_card_says_what_the_weights_are(name, weights):
         assert (pretrained.FOLDER / file).stat().st_size < 3 * MEGABYTE
 
 
+@once
+@pytest.mark.parametrize("name, weights", SHIPPED)
+def test_the_readme_says_what_the_card_says(name, weights):
+    accuracy = card(name, weights)["accuracy_by_seed"]["0"]
+    row = f"| `{name}` | `{weights}` | {accuracy:.2%}".replace("%", " %")
+    assert row in (ROOT / "README.md").read_text()
+
+
 @pytest.mark.parametrize("name, weights", SHIPPED)
 def test_a_model_gives_the_scores_that_were_stored_with_its_weights(name, weights):
     vectors = examples(name, weights)
@@ -44,11 +52,8 @@ def test_a_model_gives_the_scores_that_were_stored_with_its_weights(name, weight
 
 @once
 @pytest.mark.parametrize("name", list_models(weights="mnist"))
-def test_the_accuracy_on_the_card_is_that_on_the_test_digits(name):
-    try:
-        images, labels = datasets.mnist()[1]
-    except ValueError as error:
-        pytest.skip(f"MNIST is not here: {error}")
+def test_the_accuracy_on_the_card_is_that_on_the_test_digits(name, data):
+    images, labels = datasets.mnist()[1]
     model = create_model(name, weights="mnist")
     scores = model.predict(images[:2000] / np.float32(255), batch_size=250, verbose=0)
     wrong = np.sum(scores.argmax(axis=1) != labels[:2000])
