@@ -1,5 +1,6 @@
 """What a trained model looks at: arrays first, plots second."""
 
+from keras_capsules.explain.decoder_model import decoder_model
 from keras_capsules.explain.excitation_profile import (
     ExcitationProfile,
     excitation_profile,
@@ -9,6 +10,7 @@ from keras_capsules.explain.explained_model import explained_model
 
 __all__ = [
     "ExcitationProfile",
+    "decoder_model",
     "excitation_profile",
     "explained_model",
     "plot_excitation_profile",
