@@ -1,5 +1,7 @@
 # make demo   from digits to a checked ONNX file; KERAS_BACKEND=jax or torch picks another backend
+# make web    the page in the browser, at http://127.0.0.1:8000; PORT=8001 picks another port
 # make test   the whole suite under TensorFlow, JAX and PyTorch
+# make test-web  the page in Chromium; SCREENSHOTS=1 draws the figures of the README anew
 # make lint   ruff, without changing a file
 # make format ruff, changing files
 # make clean  remove what the others made
@@ -7,16 +9,43 @@
 PYTHON ?= python3
 KERAS_BACKEND ?= tensorflow
 BACKENDS = tensorflow jax torch
+PORT ?= 8000
 BIN = .venv/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 export KERAS_BACKEND
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test lint format clean $(BACKENDS:%=test-%)
+.PHONY: demo web page test test-web lint format clean $(BACKENDS:%=test-%)
 
 demo: .venv/installed-demo-$(KERAS_BACKEND)
 	$(BIN)/python examples/quickstart.py
+
+WEB = examples/web
+ORT = $(WEB)/node_modules/onnxruntime-web/dist
+
+web: page
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/web $(PORT)
+
+test-web: page .venv/installed-dev
+	@command -v chromium >/dev/null || { \
+	  echo "make test-web needs Chromium: apt-get install chromium (as root)" >&2; exit 5; }
+	$(BIN)/python -m pytest -q -s $(WEB)/test_page.py
+
+# All that the browser asks for: the page, the smallest build of onnxruntime-web, the networks.
+page: build/web/networks.json $(WEB)/node_modules/.package-lock.json
+	cp $(WEB)/index.html $(WEB)/*.css $(WEB)/*.js build/web
+	cp $(ORT)/ort.wasm.bundle.min.mjs $(ORT)/ort-wasm-simd-threaded.wasm build/web
+
+build/web/networks.json: $(WEB)/build.py $(wildcard keras_capsules/models/weights/*.json) \
+    | .venv/installed-demo-$(KERAS_BACKEND)
+	$(BIN)/python $(WEB)/build.py
+
+$(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json
+	@command -v npm >/dev/null || { \
+	  echo "make web needs npm: apt-get install npm (as root)" >&2; exit 5; }
+	npm ci --prefix $(WEB) --ignore-scripts --no-audit --no-fund
+	touch $@
 
 # Two at a time: each keeps about one core busy.
 test: .venv/installed-dev

@@ -1,0 +1,65 @@
+"""Writes what the page reads: networks and decoders as ONNX files, and a list with sample digits.
+
+`make web` runs it. Into `build/web` come, for each set of weights that the library ships, a network
+that says what it saw, and the decoder alone, from poses of which all but one capsule are zero to
+the image.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+import export
+import keras_capsules
+
+FOLDER = Path("build/web")
+MODEL = "efficient_capsnet"
+OUTPUTS = ["scores", "poses"]
+LABELS = [str(digit) for digit in range(10)]
+SAMPLES = 8
+
+# By the name of the weights: the file's name, and how many digits are in one image.
+SETS = {"mnist": ("digits", 1), "multi_mnist": ("two_digits", 2)}
+
+
+def samples(weights, digits):
+    """Returns test images as lists of pixels from 0 to 255, each of another answer."""
+    found = keras_capsules.models.examples(MODEL, weights)
+    answers = np.sort(np.argsort(found["scores"])[:, -digits:])
+    _, first = np.unique(answers, axis=0, return_index=True)
+    first = sorted(first)[:SAMPLES]
+    pixels = np.rint(found["image"][first] * 255).astype(int).reshape(len(first), -1)
+    return [
+        {"digits": answer, "pixels": image}
+        for answer, image in zip(answers[first].tolist(), pixels.tolist(), strict=True)
+    ]
+
+
+def main():
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    networks = []
+    for weights, (name, digits) in SETS.items():
+        if MODEL not in keras_capsules.list_models(weights=weights):
+            continue
+        model = keras_capsules.create_model(MODEL, weights, with_decoder=True)
+        network = FOLDER / f"{name}.onnx"
+        export.export_onnx(model, network, outputs=OUTPUTS, labels=LABELS, force=True)
+        decoder = keras_capsules.explain.decoder_model(model)
+        export.export_onnx(decoder, FOLDER / f"{name}_decoder.onnx", force=True)
+        card = keras_capsules.models.card(MODEL, weights)
+        networks.append(
+            {
+                "name": name,
+                "digits": digits,
+                "size": card["arguments"]["input_shape"][0],
+                "licence": card["data_licence"],
+                "samples": samples(weights, digits),
+            }
+        )
+        print(f"{network}: verified, {network.stat().st_size:,} bytes")
+    (FOLDER / "networks.json").write_text(json.dumps(networks))  # Last: it says all is there.
+
+
+if __name__ == "__main__":
+    main()

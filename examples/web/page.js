@@ -1,0 +1,242 @@
+// The page: what is drawn goes through the network, and what comes out is shown.
+
+import { file } from "./file.js";
+import { Pad, toPixels } from "./pad.js";
+import { colour, paint } from "./paint.js";
+import * as widgets from "./widgets.js";
+
+const DIMENSIONS = 16; // Numbers in a pose.
+const SURE = 0.5; // From this length on, a digit counts as seen.
+
+const element = (id) => document.getElementById(id);
+
+const networks = new Map(); // Those that are loaded, by name.
+let network; // The one in use.
+let pixels = null; // What it reads; null where nothing is drawn.
+let outputs = null; // What it answered.
+let winners = []; // Its longest capsules, as digits.
+let selected; // The one of them whose pose the sliders change.
+let offsets = new Map(); // How far the sliders moved the pose of each.
+
+// Work for the network: one thing at a time, and of what comes in meanwhile only the last.
+
+const work = { read: false, redraw: false, busy: false };
+
+async function request(kind) {
+  work[kind] = true;
+  if (work.busy) {
+    return;
+  }
+  work.busy = true;
+  try {
+    while (work.read || work.redraw) {
+      const reading = work.read;
+      work.read = work.redraw = false;
+      if (reading) {
+        await read();
+      }
+      await redraw();
+      await new Promise(requestAnimationFrame); // Lets the screen and the pen in between.
+    }
+  } catch (error) {
+    fail("The network failed.", error);
+  }
+  work.busy = false;
+}
+
+async function read() {
+  outputs = pixels && (await network.read(pixels));
+  winners = outputs ? longest(outputs.scores.data, network.digits) : [];
+  offsets = new Map(winners.map((digit) => [digit, new Float32Array(DIMENSIONS)]));
+  selected = winners[0];
+  showAnswer();
+  showEvidence();
+  showWinners();
+  showPose();
+}
+
+function longest(scores, count) {
+  const digits = [...scores.keys()].sort((a, b) => scores[b] - scores[a]);
+  return digits.slice(0, count).sort((a, b) => a - b);
+}
+
+async function redraw() {
+  const layers = [];
+  for (const [index, digit] of winners.entries()) {
+    const start = digit * DIMENSIONS;
+    const found = outputs.poses.data.slice(start, start + DIMENSIONS);
+    const pose = found.map((value, dimension) => value + offsets.get(digit)[dimension]);
+    const values = await network.decode(pose, digit);
+    layers.push({ values, colour: colour(["first", "second"][index]) });
+  }
+  paint(element("redrawn"), network.size, ...layers);
+}
+
+// What comes in
+
+const pad = new Pad(element("pad"), () => {
+  take(toPixels(pad.strokes, network.size));
+});
+
+/** Takes new pixels, or none; and the button of the sample that they come from. */
+function take(values, button = null) {
+  pixels = values;
+  if (button || !values) {
+    pad.strokes = [];
+  }
+  for (const other of element("samples").children) {
+    other.ariaPressed = other === button;
+  }
+  showDrawing();
+  request("read");
+}
+
+function reset() {
+  offsets.get(selected).fill(0);
+  showPose();
+  request("redraw");
+}
+
+// What is shown
+
+function showDrawing() {
+  element("hint").hidden = pixels !== null;
+  if (pixels && !pad.strokes.length) {
+    paint(element("pad"), network.size, { values: pixels, colour: colour("ink") });
+  } else {
+    pad.paint(colour("ink"));
+  }
+}
+
+function showAnswer() {
+  const scores = outputs?.scores.data ?? new Float32Array(10);
+  widgets.showBars(element("bars"), scores, winners);
+  const seen = winners.map((digit) => (digit === 8 ? "an 8" : `a ${digit}`)).join(" and ");
+  const sure = winners.every((digit) => scores[digit] >= SURE);
+  const answer = seen ? `${sure ? "It sees" : "It may be"} ${seen}.` : "Nothing drawn yet.";
+  if (element("answer").textContent !== answer) {
+    element("answer").textContent = answer; // Read aloud, so only where it changes.
+  }
+  if (outputs) {
+    element("latency").textContent = `${network.latency.toFixed(1)} ms`;
+  }
+}
+
+function showEvidence() {
+  const layers = pixels ? [{ values: pixels, colour: colour("ink") }] : [];
+  if (outputs?.map) {
+    const largest = Math.max(...outputs.map.data, Number.EPSILON);
+    const values = outputs.map.data.map((value) => Math.max(0, value / largest));
+    layers.push({ values, colour: colour("evidence") });
+  }
+  element("map-caption").hidden = !outputs?.map;
+  paint(element("evidence"), network.size, ...layers);
+}
+
+function showWinners() {
+  const [legend] = element("winners").children;
+  const choices = winners.map((digit, index) => {
+    const choice = widgets.makeChoice("winner", `${digit}`, digit === selected, () => {
+      selected = digit;
+      showPose();
+    });
+    widgets.tint(choice, index);
+    return choice;
+  });
+  element("winners").replaceChildren(legend, ...choices);
+  element("winners").hidden = winners.length < 2;
+  element("pose-of").textContent =
+    winners.length === 1 ? `The pose of the ${selected}` : "The pose of";
+}
+
+function showPose() {
+  const moved = offsets.get(selected);
+  element("reset").disabled = !moved;
+  widgets.tint(element("sliders"), winners.indexOf(selected));
+  widgets.showSliders(element("sliders"), moved);
+}
+
+function showColours() {
+  if (network) {
+    showSamples();
+    showDrawing();
+    showEvidence();
+    request("redraw");
+  }
+}
+
+function showSamples() {
+  const buttons = network.samples.map((sample) =>
+    widgets.makeSample(sample, network.size, (button) => take(sample.values, button)),
+  );
+  element("samples").replaceChildren(...buttons);
+}
+
+// Loading
+
+function state(text) {
+  element("main").hidden = true;
+  element("state").hidden = false;
+  element("state-text").textContent = text;
+}
+
+function fail(text, error) {
+  console.warn(error);
+  state(`${text} (${error.message})`);
+  element("retry").hidden = false;
+}
+
+async function use(description) {
+  state("Loading the network …");
+  try {
+    const { Network } = await import("./network.js");
+    if (!networks.has(description.name)) {
+      networks.set(description.name, await Network.load(description));
+    }
+  } catch (error) {
+    fail("The network could not be loaded.", error);
+    return;
+  }
+  network = networks.get(description.name);
+  element("size").textContent = `${network.size} × ${network.size}`;
+  element("licence").textContent = `Sample digits: ${network.licence}.`;
+  element("state").hidden = true;
+  element("main").hidden = false;
+  showSamples();
+  element("samples").firstElementChild.click();
+}
+
+async function start() {
+  widgets.makeBars(element("bars"));
+  widgets.makeSliders(element("sliders"), DIMENSIONS, (dimension, value) => {
+    offsets.get(selected)[dimension] = value;
+    showPose();
+    request("redraw");
+  });
+  if (typeof WebAssembly !== "object") {
+    state("This browser has no WebAssembly, which runs the network. Any current one has it.");
+    return;
+  }
+  state("Loading the network …");
+  let descriptions;
+  try {
+    descriptions = await (await file("networks.json")).json();
+  } catch (error) {
+    fail("The list of networks could not be loaded.", error);
+    return;
+  }
+  const choices = descriptions.map((description, index) => {
+    const text = description.digits > 1 ? "Two digits" : "One digit";
+    return widgets.makeChoice("network", text, index === 0, () => use(description));
+  });
+  element("networks").append(...choices);
+  element("networks").hidden = descriptions.length < 2;
+  await use(descriptions[0]);
+}
+
+element("clear").addEventListener("click", () => take(null));
+element("reset").addEventListener("click", reset);
+element("retry").addEventListener("click", () => location.reload());
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showColours);
+addEventListener("resize", () => network && showDrawing());
+await start();
