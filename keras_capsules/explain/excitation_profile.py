@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_capsules.attention.base import AttentionLayer
+from keras_capsules.explain.figures import new_figure
 from keras_capsules.tensor_graph import ends, is_graph
 
 
@@ -102,16 +103,10 @@ def plot_excitation_profile(profile: ExcitationProfile, deviation: bool = False)
     >>> len(figure.axes)
     2
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            "Plots need matplotlib. Install it with `pip install 'keras-capsules[explain]'`."
-        ) from error
     count = len(profile.mean)
     columns = min(count, 3)
     rows = -(-count // columns)
-    figure = Figure(figsize=(4 * columns, 3 * rows), layout="constrained")
+    figure = new_figure(4 * columns, 3 * rows)
     for number, (name, means) in enumerate(profile.mean.items(), start=1):
         axes = figure.add_subplot(rows, columns, number, title=name, xlabel="channel")
         axes.set(ylabel="mean gate")

@@ -3,10 +3,11 @@
 import keras
 
 from keras_capsules.attention.base import AttentionLayer
-from keras_capsules.layers import CapsuleLayer, CapsuleLength, CapsuleMask
+from keras_capsules.explain.evidence import Capsules, evidence_map
+from keras_capsules.layers import CapsuleLayer, CapsuleLength, CapsuleMask, ConvCapsule2D
 from keras_capsules.tensor_graph import ends, is_graph
 
-EXPLANATIONS = ("scores", "poses", "activations", "coupling", "reconstruction", "gates")
+EXPLANATIONS = ("scores", "poses", "activations", "coupling", "map", "reconstruction", "gates")
 
 
 def explained_model(
@@ -22,10 +23,13 @@ def explained_model(
             `"poses"`, `(batch, num_out, dim)`, of the capsule layer;
             `"activations"`, `(batch, num_out)`: those that its routing computes, or the lengths;
             `"coupling"`, `(batch, num_in, num_out)`: how much each child's vote counts;
+            `"map"`, `(batch, height, width)`: which parts of the image speak for the longest, or
+            most active, capsule and which against it, see `coupling_map`;
             `"reconstruction"`: what the decoder makes of the longest capsule, with no label asked
             for;
             `"gates"`: those of each attention layer, a dictionary by the layer's name.
-        layer: Name of the `CapsuleLayer` to explain, or `None`, the default, for the last one.
+        layer: Name of the `CapsuleLayer` to explain, or of a `ConvCapsule2D` whose one window is
+            the whole grid; or `None`, the default, for the last one.
 
     Returns:
         A functional `keras.Model` with the model's inputs, as far as they are still needed, and a
@@ -47,6 +51,32 @@ def explained_model(
         raise ValueError(
             f"`outputs` must be some of {', '.join(EXPLANATIONS)}. Received: outputs={outputs}"
         )
+    copy, recorder = recorded_copy(model)
+    name = layer or next(reversed(recorder.capsules), None)
+    capsules = recorder.capsules.get(name)
+    available = recorder.available(copy, capsules)
+    missing = [name for name in outputs if name not in available]
+    if missing:
+        raise ValueError(
+            f"The model {model.name!r} has no {', '.join(missing)}; it has "
+            f"{', '.join(available)}. Poses, coupling and map need a CapsuleLayer, a reconstruction "
+            "a decoder behind a CapsuleMask, gates a layer of the attention family. "
+            f"Received: outputs={list(outputs)}, layer={layer!r}"
+        )
+    if "map" in outputs:
+        available["map"] = evidence_map(capsules, recorder.capsules)
+    return submodel(copy, {name: available[name] for name in outputs})
+
+
+def recorded_copy(model):
+    """Copies a model, with its weights, so that what its layers say of themselves is noted.
+
+    Returns:
+        The copy, and a record with `capsules`, the `Capsules` by the name of their layer.
+
+    Raises:
+        ValueError: If the model's graph is not known.
+    """
     if not is_graph(model) or not model.built:
         raise ValueError(
             "Explanations are read off a functional or sequential model that knows its shapes. "
@@ -57,27 +87,22 @@ def explained_model(
         keras.Model(*ends(model), name=model.name), call_function=recorder.call
     )
     copy.set_weights(model.get_weights())
-    available = recorder.available(copy, layer)
-    missing = [name for name in outputs if name not in available]
-    if missing:
-        raise ValueError(
-            f"The model {model.name!r} has no {', '.join(missing)}; it has "
-            f"{', '.join(available)}. Poses and coupling need a CapsuleLayer, a reconstruction a "
-            "decoder behind a CapsuleMask, gates a layer of the attention family. "
-            f"Received: outputs={list(outputs)}, layer={layer!r}"
-        )
-    chosen = {name: available[name] for name in outputs}
-    needed = _origins(keras.tree.flatten(chosen))
-    inputs = [x for x in copy.inputs if id(x) in needed]
+    return copy, recorder
+
+
+def submodel(copy, outputs, more_inputs=()):
+    """Returns the model of these outputs, and of those inputs alone that they are computed from."""
+    needed = _origins(keras.tree.flatten(outputs))
+    inputs = [x for x in (*copy.inputs, *more_inputs) if id(x) in needed]
     by_name = {x._keras_history.operation.name: x for x in inputs}
-    return keras.Model(inputs[0] if len(inputs) == 1 else by_name, chosen, name=model.name)
+    return keras.Model(inputs[0] if len(inputs) == 1 else by_name, outputs, name=copy.name)
 
 
 class _Recorder:
     """Calls the layers of a copy so that they give their explanations, and notes these."""
 
     def __init__(self):
-        self.capsules = {}  # by the layer's name: poses, activations or None, coupling
+        self.capsules = {}  # by the layer's name
         self.gates = {}
         self.reconstructs = False
 
@@ -85,34 +110,48 @@ class _Recorder:
         if isinstance(layer, CapsuleMask):
             self.reconstructs = True
             return layer(args[0])  # Without labels, which nobody knows beforehand.
-        if isinstance(layer, CapsuleLayer):
+        if isinstance(layer, (CapsuleLayer, ConvCapsule2D)):
             kwargs.pop("return_coupling", None)
             outputs, coupling = layer(*args, return_coupling=True, **kwargs)
-            pair = outputs if isinstance(outputs, (tuple, list)) else (outputs, None)
-            self.capsules[layer.name] = (*pair, coupling)
+            if isinstance(layer, CapsuleLayer) or _has_one_cell(layer.fields):
+                self.capsules[layer.name] = _capsules(layer, args[0], outputs, coupling)
             return outputs
         if isinstance(layer, AttentionLayer):
             outputs, self.gates[layer.name] = layer(*args, return_gates=True, **kwargs)
             return outputs
         return layer(*args, **kwargs)
 
-    def available(self, copy, layer):
-        """Returns the explanations that the copy can give, by name."""
+    def available(self, copy, capsules):
+        """Returns the explanations that the copy can give, by name; that of the map is made last."""
         found = {}
         outputs = copy.output if isinstance(copy.output, dict) else {}
         if len(copy.outputs) == 1 or "scores" in outputs:
             found["scores"] = outputs.get("scores", copy.outputs[0])
         if self.reconstructs and "reconstruction" in outputs:
             found["reconstruction"] = outputs["reconstruction"]
-        name = layer or next(reversed(self.capsules), None)
-        if name in self.capsules:
-            poses, activations, coupling = self.capsules[name]
-            if activations is None:
-                activations = CapsuleLength(name=f"{name}_activations")(poses)
-            found |= {"poses": poses, "activations": activations, "coupling": coupling}
+        if capsules is not None:
+            names = ("poses", "activations", "coupling")
+            found |= {name: getattr(capsules, name) for name in names} | {"map": None}
         if self.gates:
             found["gates"] = self.gates
         return found
+
+
+def _has_one_cell(fields):
+    """Whether the one window of a convolution is the whole grid."""
+    return fields.unchanged and len(fields.positions) == fields.taps
+
+
+def _capsules(layer, inputs, outputs, coupling):
+    poses, activations = outputs if isinstance(outputs, (tuple, list)) else (outputs, None)
+    if isinstance(layer, ConvCapsule2D):  # Of one cell.
+        poses = keras.ops.reshape(poses, (-1, *poses.shape[3:]))
+        coupling = keras.ops.reshape(coupling, (-1, *coupling.shape[3:]))
+        if activations is not None:
+            activations = keras.ops.reshape(activations, (-1, activations.shape[3]))
+    if activations is None:
+        activations = CapsuleLength(name=f"{layer.name}_activations")(poses)
+    return Capsules(layer, inputs, poses, activations, coupling)
 
 
 def _origins(tensors):

@@ -6,8 +6,8 @@ import keras
 from keras import ops
 
 from keras_capsules.layers.voting import VotingLayer, poses_shape, split_pair
-from keras_capsules.ops import at_least_float32
-from keras_capsules.routing.votes import LeanVotes
+from keras_capsules.ops import at_least_float32, safe_norm
+from keras_capsules.routing.votes import LeanVotes, combine
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
@@ -43,11 +43,17 @@ class CapsuleLayer(VotingLayer):
             flattened. For a routing with explicit activations the pair `(poses, activations)`.
         mask: Boolean tensor `(batch, num_in)`. `True` where a child is present.
         return_coupling: Boolean. Whether to return the coupling as well. Defaults to `False`.
+        toward: Triple `(poses, coupling, directions)` or `None`. The first two as the layer gave
+            them for these inputs, the third a vector for each parent, zero for those of no
+            interest. The layer then returns the share that each component of `inputs` has in
+            `sum_j poses_j . directions_j`, as a factor of it; see
+            `keras_capsules.explain.coupling_map`.
 
     Output shape:
         Poses `(batch, num_capsules, capsule_dim)`; for a routing with explicit activations the
         pair of these and of activations `(batch, num_capsules)`. With `return_coupling=True` the
-        pair of that and of the coupling `(batch, num_in, num_capsules)`.
+        pair of that and of the coupling `(batch, num_in, num_capsules)`. With `toward`
+        `(batch, num_in, in_dim)`.
 
     Weights:
         `kernel`: `(num_in, num_capsules, in_dim, capsule_dim)`, or
@@ -119,7 +125,7 @@ class CapsuleLayer(VotingLayer):
         self._build_routing(batch, num_in, in_dim)
         self.built = True
 
-    def call(self, inputs, mask=None, return_coupling=False, training=False):
+    def call(self, inputs, mask=None, return_coupling=False, toward=None, training=False):
         poses, activations = split_pair(inputs)
         if isinstance(mask, (tuple, list)):  # Keras hands over one mask for each input.
             mask = mask[0]
@@ -133,6 +139,8 @@ class CapsuleLayer(VotingLayer):
         else:
             votes = self._votes(poses, self.kernel)
             votes = votes if self.bias is None else votes + self.bias[:, None, :]
+        if toward is not None:
+            return self._factors(votes, *toward)
         result = self.routing.call_parents_first(votes, activations, poses, mask)
         output = result.poses
         if self.routing.explicit_activations:
@@ -141,6 +149,14 @@ class CapsuleLayer(VotingLayer):
 
     def compute_mask(self, inputs, mask=None):
         return None  # Every parent is present, whichever children were not.
+
+    def compute_output_spec(
+        self, inputs, mask=None, return_coupling=False, toward=None, training=False
+    ):
+        if toward is None:
+            return super().compute_output_spec(inputs, mask, return_coupling)
+        shape = self._children_shape(split_pair(inputs)[0].shape)
+        return keras.KerasTensor(shape, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
         batch = self._children_shape(input_shape)[0]
@@ -177,6 +193,26 @@ class CapsuleLayer(VotingLayer):
                 f"a larger image, or smaller kernels and strides. Received: shape={shape}"
             )
         return batch, num_in, in_dim
+
+    def _factors(self, votes, poses, coupling, directions):
+        """Computes `g_i = sum_j c_ij |v_j| / |s_j| kernel_ij @ d_j`, `s_j = sum_i c_ij votes_ij`.
+
+        Where `v_j` is `s_j` but for its length, `sum_i g_i . u_i` is `sum_j v_j . d_j`, without what
+        the bias adds to it.
+        """
+        coupling = ops.transpose(at_least_float32(coupling), (0, 2, 1))
+        lengths = safe_norm(combine(coupling, votes), keepdims=True)
+        directions = at_least_float32(directions) * safe_norm(poses, keepdims=True) / lengths
+        num_in, columns = votes.shape[2], self.capsule_dim // self.rows
+        split = ops.reshape(directions, (-1, self.num_capsules, 1, self.rows, columns))
+        weighted = split * ops.expand_dims(coupling, (3, 4))
+        # One batched matmul over the children; the rows of a pose are members of the batch.
+        weighted = ops.transpose(weighted, (2, 0, 3, 1, 4))
+        weighted = ops.reshape(weighted, (num_in, -1, self.num_capsules * columns))
+        kernel = ops.transpose(at_least_float32(self.kernel), (0, 1, 3, 2))
+        kernel = ops.reshape(kernel, (-1, self.num_capsules * columns, kernel.shape[3]))
+        factors = ops.reshape(ops.matmul(weighted, kernel), (num_in, -1, self.rows * kernel.shape[2]))
+        return ops.cast(ops.transpose(factors, (1, 0, 2)), self.compute_dtype)
 
     def _lean_votes(self, poses, training):
         num_in, in_dim = poses.shape[1:]

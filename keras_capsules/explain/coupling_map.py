@@ -1,0 +1,127 @@
+"""Which parts of an image spoke for a class, read off the routing."""
+
+import keras
+import numpy as np
+
+from keras_capsules.explain.evidence import evidence_map
+from keras_capsules.explain.explained_model import recorded_copy, submodel
+from keras_capsules.explain.figures import grid_of_axes, show
+
+
+def coupling_map(
+    model, images, class_index=None, layer: str | None = None, batch_size: int = 32
+) -> np.ndarray:
+    """Computes how much of a class's score each part of an image accounts for.
+
+    A parent's pose is a sum of its children's votes, weighted by their coupling and shortened by
+    the squash, and a primary capsule's pose is a sum over the places of the feature map below it,
+    also shortened. So the length of the parent divides exactly among these places p, with the
+    coupling and both shortenings as they were for this image:
+
+    `length(v_j) = sum_p e_p + (what biases add)`,
+    `e_p = sum_i c_ij * (f_i z_i(p)) @ kernel_ij . d_j * |v_j| / |s_j|`,
+
+    with the direction `d_j = v_j / |v_j|`, `s_j = sum_i c_ij votes_ij`, and the primary capsule
+    `u_i = f_i (sum_p z_i(p) + bias_i)`, `f_i = |u_i| / |z_i|`. A part counts by its presence, by the
+    coupling of its capsule and by how far its vote agrees with the winning pose; a part that speaks
+    against the class is negative. From the feature map to the pixels each cell is divided evenly
+    among what it sees, layer by layer, so a map is as sharp as the receptive field of that map,
+    11 x 11 pixels for Efficient-CapsNet and 9 x 9 for CapsNet, and its sum stays.
+
+    Capsule layers in between and gates of capsules are followed in the same way, their coupling,
+    gates and shortenings held. In two cases the map is coarser or less exact:
+
+    * the children do not come from a `PrimaryCapsule2D` but from a `ConvCapsule2D` or another grid:
+      their cells are divided evenly among what they see;
+    * the explained layer has explicit activations or is a `ConvCapsule2D`: its poses are no sum whose
+      length is a score. Then child i counts `coupling_ij * activation_i`, or times its length, and
+      this divides among the places below a primary capsule by how far they agree with its pose.
+
+    For `inverted_dot_product`, whose parents are normalized and not shortened, the sum is not the
+    length. It is a decomposition of one forward pass: what would happen without a part, where the
+    routing would share anew, is another question, which `deletion_insertion` asks.
+
+    Args:
+        model: Functional or sequential `keras.Model`, of the zoo or of your own, with capsules
+            made of images. It stays as it is.
+        images: Array `(batch, height, width, channels)`, as the model takes them.
+        class_index: Integer, or one for each image, or `None`, the default, for the longest
+            capsule, or most active one, of each.
+        layer: Name of the layer to explain, as in `explained_model`; `None`, the default, for the
+            last one.
+        batch_size: Integer. Defaults to `32`.
+
+    Returns:
+        Array `(batch, height, width)`.
+
+    Raises:
+        ValueError: If the model has no such layer, or its capsules have no place in the image, or
+            `class_index` does not fit.
+
+    Example:
+
+    >>> model = keras_capsules.create_model("efficient_capsnet", weights="mnist")
+    >>> digits = keras_capsules.models.examples("efficient_capsnet", "mnist")["image"][:2]
+    >>> maps = keras_capsules.explain.coupling_map(model, digits)
+    >>> maps.shape
+    (2, 28, 28)
+
+    References:
+        This library; after Ali et al., 2022, "XAI for Transformers: Better Explanations through
+        Conservative Propagation", arXiv 2202.07304 (shares held, as there those of attention), and
+        Lapuschkin et al., 2017, arXiv 1708.07689 (even division below).
+    """
+    copy, recorder = recorded_copy(model)
+    name = layer or next(reversed(recorder.capsules), None)
+    if name not in recorder.capsules:
+        raise ValueError(
+            f"`layer` must be one of {list(recorder.capsules)}, the capsule layers of "
+            f"{model.name!r}. Received: layer={layer!r}"
+        )
+    capsules = recorder.capsules[name]
+    count = capsules.activations.shape[1]
+    label = keras.Input((count,), name="chosen_class") if class_index is not None else None
+    found = evidence_map(capsules, recorder.capsules, label)
+    images = np.asarray(images, dtype="float32")
+    if label is None:
+        return submodel(copy, found).predict(images, batch_size=batch_size, verbose=0)
+    labels = np.broadcast_to(class_index, len(images))
+    if labels.min() < 0 or labels.max() >= count:
+        raise ValueError(
+            f"`class_index` must be from 0 to {count - 1}. Received: class_index={class_index}"
+        )
+    explained = submodel(copy, found, [label])
+    inputs = dict.fromkeys(explained.input, images) | {"chosen_class": np.eye(count)[labels]}
+    return explained.predict(inputs, batch_size=batch_size, verbose=0)
+
+
+def plot_coupling_map(images, maps, titles=None):
+    """Draws each image, and its map over it: red speaks for the class, blue against it.
+
+    Args:
+        images: Array `(batch, height, width, channels)`, in [0, 1].
+        maps: Array `(batch, height, width)`, of `coupling_map` or `grad_cam`.
+        titles: Strings, one for each image, or `None`, the default.
+
+    Returns:
+        A `matplotlib.figure.Figure`, to save by `figure.savefig`.
+
+    Raises:
+        ImportError: If matplotlib is missing.
+
+    Example:
+
+    >>> images = np.random.default_rng(0).random((3, 8, 8, 1))
+    >>> figure = keras_capsules.explain.plot_coupling_map(images, images[..., 0] - 0.5)
+    >>> len(figure.axes)
+    6
+    """
+    figure, axes = grid_of_axes(2, len(images))
+    for column, (image, found) in enumerate(zip(images, maps, strict=True)):
+        show(axes[0, column], image)
+        show(axes[1, column], image)
+        limit = np.abs(found).max() or 1.0
+        axes[1, column].imshow(found, cmap="RdBu_r", vmin=-limit, vmax=limit, alpha=0.7)
+        if titles is not None:
+            axes[0, column].set_title(str(titles[column]), fontsize="medium")
+    return figure

@@ -1,0 +1,77 @@
+"""Where in the image the cells of a feature map look."""
+
+import math
+
+import numpy as np
+
+from keras_capsules.layers.receptive_fields import ReceptiveFields
+
+
+def places(tensor, axis: int) -> np.ndarray:
+    """Computes how the cells of a feature map divide themselves among the pixels of the input.
+
+    Each layer between them divides a cell evenly among what its window sees, so a column is the
+    receptive field of a cell: highest in its middle, and summing to one. A layer that changes the
+    size in another way counts as an even division of its whole input. Where branches meet, it is
+    their mean, over those of the larger maps.
+
+    Args:
+        tensor: `keras.KerasTensor` `(batch, height, width, ...)`.
+        axis: Integer, 1 for the rows or 2 for the columns.
+
+    Returns:
+        Array `(pixels, cells)`.
+
+    Raises:
+        ValueError: If the map is made of something that is none.
+
+    Reference:
+        Lapuschkin et al., 2017, "Understanding and Comparing Deep Neural Networks for Age and
+        Gender Classification", arXiv 1708.07689 (the flat rule).
+    """
+    found = {}
+
+    def look(x):
+        if id(x) not in found:
+            found[id(x)] = _look(x, axis, look)
+        return found[id(x)]
+
+    return look(tensor)
+
+
+def _look(tensor, axis, look):
+    operation, index, _ = tensor._keras_history
+    sources = operation._inbound_nodes[index].input_tensors
+    cells = tensor.shape[axis]
+    if not sources:
+        return np.eye(cells)
+    maps = [x for x in sources if len(x.shape) > 3]
+    if not maps:
+        raise ValueError(
+            f"The layer {operation.name!r} makes a map of something that is none, so nobody can "
+            "say where its cells look. Name a `layer` whose capsules come from feature maps "
+            f"(batch, height, width, channels). It received: {[x.shape for x in sources]}"
+        )
+    largest = max(math.prod(x.shape[1:3]) for x in maps)
+    branches = [x for x in maps if math.prod(x.shape[1:3]) == largest]
+    return np.mean([look(x) @ _window(operation, x.shape[axis], cells, axis) for x in branches], 0)
+
+
+def _window(operation, size, cells, axis):
+    """How the cells of a layer's output divide themselves among those of its input."""
+    kernel = getattr(operation, "kernel_size", None) or getattr(operation, "pool_size", None)
+    if kernel is not None:
+        dilation = getattr(operation, "dilation_rate", (1, 1))[axis - 1]
+        width = (kernel[axis - 1] - 1) * dilation + 1
+        stride = operation.strides[axis - 1]
+        fields = ReceptiveFields((size,), (width,), (stride,), operation.padding)
+        if fields.cells == (cells,):
+            seen = fields.positions.reshape(cells, width)
+            window = (seen[:, :, None] == np.arange(size)).sum(axis=1).T
+            return window / window.sum(axis=0)
+    if size == cells:
+        return np.eye(size)
+    edges = np.arange(cells + 1) * size / cells
+    pixels = np.arange(size)[:, None]
+    overlap = np.minimum(pixels + 1, edges[1:]) - np.maximum(pixels, edges[:-1])
+    return np.maximum(overlap, 0) * cells / size
