@@ -63,7 +63,7 @@ format: .venv/installed-dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv build
+	rm -rf .venv build $(WEB)/node_modules
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

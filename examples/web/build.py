@@ -15,7 +15,7 @@ import keras_capsules
 
 FOLDER = Path("build/web")
 MODEL = "efficient_capsnet"
-OUTPUTS = ["scores", "poses"]
+OUTPUTS = ["scores", "poses", "map"]
 LABELS = [str(digit) for digit in range(10)]
 SAMPLES = 8
 

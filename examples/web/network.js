@@ -13,6 +13,8 @@ async function session(name) {
 }
 
 export class Network {
+  times = []; // That the last readings took, in milliseconds.
+
   /** Loads what `description`, an entry of networks.json, is about. */
   static async load(description) {
     const network = new Network();
@@ -23,11 +25,12 @@ export class Network {
       digits,
       values: Float32Array.from(pixels, (value) => value / 255),
     }));
+    await network.read(new Float32Array(network.size ** 2)); // The first takes longer.
     network.times = [];
     return network;
   }
 
-  /** Returns the outputs for pixels in [0, 1] as ONNX tensors: scores, poses and, if any, map. */
+  /** Returns the outputs for pixels in [0, 1] as ONNX tensors: scores, poses, map. */
   async read(pixels) {
     const image = new ort.Tensor("float32", pixels, [1, this.size, this.size, 1]);
     const start = performance.now();
@@ -44,7 +47,7 @@ export class Network {
     return (await this.decoder.run({ poses })).reconstruction.data;
   }
 
-  /** Median of the last readings, in milliseconds. */
+  /** The median of these times. */
   get latency() {
     return this.times.toSorted((a, b) => a - b)[this.times.length >> 1];
   }

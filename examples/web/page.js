@@ -12,7 +12,8 @@ const element = (id) => document.getElementById(id);
 
 const networks = new Map(); // Those that are loaded, by name.
 let network; // The one in use.
-let pixels = null; // What it reads; null where nothing is drawn.
+let pixels = null; // What is drawn; null for nothing.
+let seen = null; // What the network read of that.
 let outputs = null; // What it answered.
 let winners = []; // Its longest capsules, as digits.
 let selected; // The one of them whose pose the sliders change.
@@ -45,7 +46,8 @@ async function request(kind) {
 }
 
 async function read() {
-  outputs = pixels && (await network.read(pixels));
+  seen = pixels;
+  outputs = seen && (await network.read(seen));
   winners = outputs ? longest(outputs.scores.data, network.digits) : [];
   offsets = new Map(winners.map((digit) => [digit, new Float32Array(DIMENSIONS)]));
   selected = winners[0];
@@ -123,13 +125,15 @@ function showAnswer() {
 }
 
 function showEvidence() {
-  const layers = pixels ? [{ values: pixels, colour: colour("ink") }] : [];
-  if (outputs?.map) {
-    const largest = Math.max(...outputs.map.data, Number.EPSILON);
-    const values = outputs.map.data.map((value) => Math.max(0, value / largest));
-    layers.push({ values, colour: colour("evidence") });
+  const layers = [];
+  if (outputs) {
+    const map = outputs.map.data; // What speaks against the digit, below 0, is left out.
+    const largest = Math.max(...map, Number.EPSILON);
+    const values = map.map((value) => Math.max(0, value / largest));
+    layers.push({ values, colour: colour("evidence") }, { values: seen, colour: colour("ink") });
+    element("map-of").textContent = longest(outputs.scores.data, 1);
   }
-  element("map-caption").hidden = !outputs?.map;
+  element("map-caption").hidden = !outputs;
   paint(element("evidence"), network.size, ...layers);
 }
 
@@ -146,7 +150,7 @@ function showWinners() {
   element("winners").replaceChildren(legend, ...choices);
   element("winners").hidden = winners.length < 2;
   element("pose-of").textContent =
-    winners.length === 1 ? `The pose of the ${selected}` : "The pose of";
+    ["The pose", `The pose of the ${selected}`][winners.length] ?? "The pose of";
 }
 
 function showPose() {

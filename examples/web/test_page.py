@@ -197,6 +197,17 @@ def test_strokes_are_read(page, digit, strokes):
     expect(page.locator("#hint")).to_be_hidden()
 
 
+def test_a_finger_draws(page):
+    box = page.locator("#pad").bounding_box()
+    devtools = page.context.new_cdp_session(page)
+    for y in range(40, 261, 20):
+        kind = "touchMove" if y > 40 else "touchStart"
+        points = [{"x": box["x"] + 150, "y": box["y"] + y}]
+        devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    devtools.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    expect(page.locator("#answer")).to_have_text("It sees a 1.")
+
+
 def test_strokes_are_prepared_as_mnist_prepares_digits(page):
     """Wherever and however large they are: 20 pixels high, the centre of mass in the middle."""
     prepared = [
