@@ -18,6 +18,9 @@ class ReconstructionDecoder(keras.layers.Layer):
     Args:
         target_shape: Tuple of integers. Shape of one image, such as `(28, 28, 1)`.
         units: Tuple of integers. Widths of the hidden layers. Defaults to `(512, 1024)`.
+        class_independent: Boolean. Whether to decode the sum of the masked poses, that of the one
+            which is not masked, so that the decoder cannot see which class it is of; one and the
+            same component then means the same for each class. Defaults to `False`.
 
     Call arguments:
         inputs: Masked poses `(batch, num_capsules, capsule_dim)`, see `CapsuleMask`.
@@ -31,14 +34,16 @@ class ReconstructionDecoder(keras.layers.Layer):
     >>> decoder(keras.random.normal((2, 10, 16))).shape
     (2, 28, 28, 1)
 
-    Reference:
+    References:
         Sabour, Frosst, Hinton, 2017, arXiv 1710.09829, figure 2.
+        Rajasegaran et al., 2019, arXiv 1904.09546, section 3.4 (class independent).
     """
 
-    def __init__(self, target_shape, units=(512, 1024), **kwargs):
+    def __init__(self, target_shape, units=(512, 1024), class_independent: bool = False, **kwargs):
         super().__init__(**kwargs)
         self.target_shape = tuple(target_shape)
         self.units = tuple(units)
+        self.class_independent = class_independent
         widths = (*self.units, math.prod(self.target_shape))
         self.dense_layers = [
             keras.layers.Dense(
@@ -51,14 +56,15 @@ class ReconstructionDecoder(keras.layers.Layer):
         ]
 
     def build(self, input_shape):
-        shape = (input_shape[0], math.prod(input_shape[1:]))
+        shape = (input_shape[0], math.prod(input_shape[1 + self.class_independent :]))
         for layer in self.dense_layers:
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
         self.built = True
 
     def call(self, inputs):
-        x = keras.ops.reshape(inputs, (-1, math.prod(inputs.shape[1:])))
+        x = keras.ops.sum(inputs, axis=1) if self.class_independent else inputs
+        x = keras.ops.reshape(x, (-1, math.prod(x.shape[1:])))
         for layer in self.dense_layers:
             x = layer(x)
         return keras.ops.reshape(x, (-1, *self.target_shape))
@@ -71,4 +77,5 @@ class ReconstructionDecoder(keras.layers.Layer):
             **super().get_config(),
             "target_shape": self.target_shape,
             "units": self.units,
+            "class_independent": self.class_independent,
         }

@@ -2,23 +2,33 @@
 
 from keras_capsules.models.capsnet import capsnet
 from keras_capsules.models.cnn_baseline import cnn_baseline
+from keras_capsules.models.deepcaps import deepcaps
 from keras_capsules.models.efficient_capsnet import efficient_capsnet
+from keras_capsules.models.inverted_capsnet import inverted_capsnet
+from keras_capsules.models.matrix_capsnet import matrix_capsnet
 from keras_capsules.models.pretrained import card, examples
 from keras_capsules.models.registry import create_model, list_models
 from keras_capsules.models.se_capsnet import se_capsnet
 from keras_capsules.models.se_resnet import se_resnet20, se_resnet32, se_resnet50, se_resnet56
+from keras_capsules.models.self_routing_capsnet import self_routing_capsnet
+from keras_capsules.models.variational_capsnet import variational_capsnet
 
 __all__ = [
     "capsnet",
     "card",
     "cnn_baseline",
     "create_model",
+    "deepcaps",
     "efficient_capsnet",
     "examples",
+    "inverted_capsnet",
     "list_models",
+    "matrix_capsnet",
     "se_capsnet",
     "se_resnet20",
     "se_resnet32",
     "se_resnet50",
     "se_resnet56",
+    "self_routing_capsnet",
+    "variational_capsnet",
 ]

@@ -5,7 +5,9 @@ import keras
 from keras_capsules.layers import CapsuleLength, CapsuleMask, ReconstructionDecoder
 
 
-def capsule_classifier(image, poses, with_decoder, decoder_units, name) -> keras.Model:
+def capsule_classifier(
+    image, poses, with_decoder, decoder_units, name, class_independent=False
+) -> keras.Model:
     """Returns the model from an image to the lengths of its class capsules' poses.
 
     Args:
@@ -14,6 +16,7 @@ def capsule_classifier(image, poses, with_decoder, decoder_units, name) -> keras
         with_decoder: Boolean. Whether the model also takes `label` and returns `reconstruction`.
         decoder_units: Tuple of integers. Widths of the decoder's hidden layers.
         name: String. Name of the model.
+        class_independent: Boolean. As in `ReconstructionDecoder`.
 
     Raises:
         ValueError: If the class capsules have explicit activations, whose lengths mean nothing.
@@ -28,7 +31,9 @@ def capsule_classifier(image, poses, with_decoder, decoder_units, name) -> keras
         return keras.Model(image, scores, name=name)
     label = keras.Input(scores.shape[1:], name="label")
     masked = CapsuleMask(name="mask")(poses, label)
-    decoder = ReconstructionDecoder(image.shape[1:], decoder_units, name="reconstruction")
+    decoder = ReconstructionDecoder(
+        image.shape[1:], decoder_units, class_independent, name="reconstruction"
+    )
     return keras.Model(
         {"image": image, "label": label},
         {"scores": scores, "reconstruction": decoder(masked)},

@@ -49,9 +49,7 @@ def se_resnet20(
         between stages have no parameters).
     """
     image = keras.Input(input_shape, name="image")
-    x = _convolution(image, filters[0], 3, 1, "stem")
-    x = layers.ReLU(name="stem_relu")(x)
-    x = _stages(x, filters, [blocks] * len(filters), ((3, 1), (3, 1)), attention)
+    x = basic_stages(image, filters, [blocks] * len(filters), attention)
     return _classifier(image, x, num_classes, name)
 
 
@@ -144,6 +142,13 @@ def se_resnet50(
     x = layers.MaxPooling2D(3, 2, padding="same", name="stem_pool")(x)
     x = _stages(x, filters, blocks, ((1, 1), (3, 1), (1, 4)), attention)
     return _classifier(image, x, num_classes, name)
+
+
+def basic_stages(image, filters, blocks, attention=None):
+    """The network for small images without its classifier: blocks of two 3 x 3 convolutions."""
+    x = _convolution(image, filters[0], 3, 1, "stem")
+    x = layers.ReLU(name="stem_relu")(x)
+    return _stages(x, filters, blocks, ((3, 1), (3, 1)), attention)
 
 
 def _stages(x, filters, blocks, kernels, attention):

@@ -1,0 +1,69 @@
+"""What networks of convolutional matrix capsules share."""
+
+import keras
+from keras import layers
+
+from keras_capsules.layers import ConvCapsule2D
+from keras_capsules.routing import Routing
+
+
+def routing_for_each(routing):
+    """Returns what several layers may take as `routing=`, each to make one of its own."""
+    if isinstance(routing, Routing):
+        return keras.saving.serialize_keras_object(routing)
+    return routing
+
+
+def normalized_capsules(x, num_capsules, capsule_dim, kernel_size, by_type):
+    """Poses by a convolution with batch normalization, and sigmoid activations likewise.
+
+    The statistics of the poses are those of each capsule type, or of each channel.
+    """
+    options = {"kernel_size": kernel_size, "padding": "same", "use_bias": False}
+    poses = layers.Conv2D(num_capsules * capsule_dim, **options, name="poses_convolution")(x)
+    grid = layers.Reshape((*poses.shape[1:3], num_capsules, capsule_dim), name="poses")
+    if by_type:
+        poses = layers.BatchNormalization(axis=3, name="poses_normalization")(grid(poses))
+    else:
+        poses = grid(layers.BatchNormalization(name="poses_normalization")(poses))
+    x = layers.Conv2D(num_capsules, **options, name="activations_convolution")(x)
+    x = layers.BatchNormalization(name="activations_normalization")(x)
+    return poses, layers.Activation("sigmoid", name="activations")(x)
+
+
+def convolutional_capsules(x, types, capsule_dim, routing, initializer=None):
+    """Layers of 3 x 3 windows, the first of stride 2, one for each number of `types`.
+
+    `initializer(count)` makes that of the kernel for so many types.
+    """
+    for index, count in enumerate(types, start=1):
+        x = ConvCapsule2D(
+            count,
+            capsule_dim,
+            kernel_size=3,
+            strides=2 if index == 1 else 1,
+            routing=routing,
+            transform="matrix",
+            kernel_initializer=initializer(count) if initializer else "vote_scaling",
+            name=f"convolutional_capsules_{index}",
+        )(x)
+    return x
+
+
+def activation_classifier(image, x, num_classes, capsule_dim, routing, name) -> keras.Model:
+    """Returns the model whose scores are the activations of class capsules.
+
+    All cells share the class capsules' kernel, and coordinate addition tells them apart.
+    """
+    _, activations = ConvCapsule2D(
+        num_classes,
+        capsule_dim,
+        kernel_size=x[0].shape[1:3],
+        routing=routing,
+        transform="matrix",
+        coordinate_addition=True,
+        share_weights=True,
+        name="class_capsules",
+    )(x)
+    scores = layers.Reshape((num_classes,), name="scores")(activations)
+    return keras.Model(image, scores, name=name)

@@ -1,0 +1,118 @@
+"""DeepCaps: cells of convolutional capsules with skip connections."""
+
+import math
+
+import keras
+from keras import layers
+
+from keras_capsules.layers import CapsuleLayer, PrimaryCapsule2D
+from keras_capsules.models.capsule_classifier import capsule_classifier
+from keras_capsules.models.registry import register_model
+from keras_capsules.routing import DynamicRouting
+
+
+@register_model(
+    top="class_capsules",
+    tiny={"filters": 8, "capsules": 2, "capsule_dims": (2, 4, 4), "decoder_units": (16,)},
+)
+def deepcaps(
+    input_shape=(28, 28, 1),
+    num_classes: int = 10,
+    filters: int = 128,
+    capsules: int = 32,
+    capsule_dims=(4, 8, 8, 8),
+    capsule_dim: int = 32,
+    routing="dynamic",
+    with_decoder: bool = False,
+    decoder_units=(512, 1024),
+    name: str = "deepcaps",
+) -> keras.Model:
+    """Builds DeepCaps; the defaults are the authors' for 28 x 28.
+
+    A convolution; cells of three layers of convolutional capsules and one that skips two of them,
+    without routing; in the last cell the skipping layer routes: each type of capsule votes by the
+    same 3 x 3 kernels, a convolution in three dimensions, for the types at every position, and
+    divides itself among all of these. The capsules of the last two cells vote for the classes.
+
+    8,445,248 trainable parameters. The authors' code, which has no biases in the layers without
+    routing, has 8,441,920, and 13,359,424 for the paper's 64 x 64 x 3. It squashes the routed
+    capsules of one type over all positions together, and here, as in the paper, each is squashed.
+    The decoder is the dense one of CapsNet, not deconvolutions; like theirs it sees the pose of the
+    labelled class and not which class that is. Train it with `MarginLoss` on one-hot labels.
+
+    Args:
+        input_shape: Tuple `(height, width, channels)`. Pixels in [0, 1].
+        num_classes: Integer.
+        filters: Integer. Channels of the first convolution.
+        capsules: Integer. Types of capsules in each cell of the grid, in all layers.
+        capsule_dims: Tuple of integers. Size of the poses in each cell of the network, two or more,
+            the last two of one size; each of these cells halves the image.
+        capsule_dim: Integer. Size of the class capsules' poses.
+        routing: As in `CapsuleLayer`, for the class capsules.
+        with_decoder: Boolean. Whether to add the decoder that the paper trains with. The model
+            then takes `{"image": ..., "label": ...}` with one-hot labels and returns
+            `{"scores": ..., "reconstruction": ...}`. Defaults to `False`.
+        decoder_units: Tuple of integers. Widths of the decoder's hidden layers.
+        name: String. Name of the model.
+
+    Returns:
+        A functional `keras.Model` from `image` to `scores`, `(batch, num_classes)` in [0, 1].
+
+    Example:
+
+    >>> model = keras_capsules.create_model("deepcaps", capsules=8)
+    >>> model.get_layer("class_capsules").input.shape
+    (None, 160, 8)
+
+    Reference:
+        Rajasegaran, Jayasundara, Jayasekara, Jayasekara, Seneviratne, Rodrigo, 2019,
+        arXiv 1904.09546.
+    """
+    image = keras.Input(input_shape, name="image")
+    x = layers.Conv2D(filters, 3, padding="same", activation="relu", name="convolution")(image)
+    x = layers.BatchNormalization(name="normalization")(x)
+    children = []
+    for number, dim in enumerate(capsule_dims, start=1):
+        cell = f"cell_{number}"
+        x = _capsules(x, capsules, dim, 2, f"{cell}_1")
+        if number < len(capsule_dims):
+            skipped = _capsules(x, capsules, dim, 1, f"{cell}_skip")
+        else:
+            skipped = _routed(x, capsules, dim, f"{cell}_skip")
+        x = _capsules(x, capsules, dim, 1, f"{cell}_2")
+        x = _capsules(x, capsules, dim, 1, f"{cell}_3")
+        x = layers.Add(name=f"{cell}_add")([x, skipped])
+        children.append(layers.Reshape((-1, dim), name=f"{cell}_flat")(x))
+    x = layers.Concatenate(axis=1, name="children")(children[-2:])
+    poses = CapsuleLayer(
+        num_classes, capsule_dim, routing=routing, use_bias=True, name="class_capsules"
+    )(x)
+    return capsule_classifier(
+        image, poses, with_decoder, decoder_units, name, class_independent=True
+    )
+
+
+def _capsules(x, capsules, dim, strides, name):
+    """Convolutional capsules without routing: a convolution over all children, and squash."""
+    if len(x.shape) == 5:
+        height, width, types, size = x.shape[1:]
+        x = layers.Reshape((height, width, types * size), name=f"{name}_channels")(x)
+    return PrimaryCapsule2D(capsules, dim, 3, strides=strides, padding="same", name=name)(x)
+
+
+def _routed(x, capsules, dim, name):
+    height, width, types = x.shape[1:4]
+    parents = height * width * capsules
+    # Votes of about the length that VoteScaling gives them, of windows of nine capsules.
+    deviation = parents / math.sqrt(9 * types * dim)
+    x = layers.Permute((3, 1, 2, 4), name=f"{name}_types_first")(x)
+    votes = layers.Conv3D(
+        capsules * dim,
+        (1, 3, 3),
+        padding="same",
+        kernel_initializer=keras.initializers.TruncatedNormal(stddev=deviation),
+        name=f"{name}_convolution",
+    )(x)
+    votes = layers.Reshape((types, parents, dim), name=f"{name}_votes")(votes)
+    poses = DynamicRouting(name=f"{name}_routing")(votes).poses
+    return layers.Reshape((height, width, capsules, dim), name=name)(poses)

@@ -1,0 +1,81 @@
+"""Matrix capsules with variational-Bayes routing."""
+
+import keras
+from keras import layers
+
+from keras_capsules.models.convolutional_capsules import (
+    activation_classifier,
+    convolutional_capsules,
+    normalized_capsules,
+    routing_for_each,
+)
+from keras_capsules.models.registry import register_model
+
+
+@register_model(
+    top="class_capsules",
+    tiny={
+        "filters": 8,
+        "kernel_size": 3,
+        "strides": 1,
+        "primary_capsules": 2,
+        "conv_capsules": (2, 2),
+        "capsule_dim": 4,
+    },
+)
+def variational_capsnet(
+    input_shape=(32, 32, 2),
+    num_classes: int = 5,
+    filters: int = 64,
+    kernel_size=5,
+    strides=2,
+    primary_capsules: int = 8,
+    conv_capsules=(16, 16),
+    capsule_dim: int = 16,
+    routing="variational_bayes",
+    name: str = "variational_capsnet",
+) -> keras.Model:
+    """Builds the capsule network with variational-Bayes routing.
+
+    The form of `matrix_capsnet`, with batch normalization after the first convolution, and of the
+    primary capsules' poses and activations. The defaults are those of the released code for small
+    NORB, 68,714 trainable parameters there and here. They train it with the activations as logits,
+    `CategoricalCrossentropy(from_logits=True)`.
+
+    Args:
+        input_shape: Tuple `(height, width, channels)`. The authors crop 32 x 32 of small NORB, of
+            both cameras.
+        num_classes, filters, kernel_size, strides, primary_capsules, conv_capsules, capsule_dim,
+            routing, name: As in `matrix_capsnet`.
+
+    Returns:
+        A functional `keras.Model` from `image` to `scores`, the activations of the class capsules
+        `(batch, num_classes)` in [0, 1].
+
+    Raises:
+        ValueError: As `matrix_capsnet`.
+
+    Example:
+
+    >>> model = keras_capsules.create_model("variational_capsnet", input_shape=(28, 28, 1))
+    >>> model.get_layer("class_capsules").input[0].shape
+    (None, 3, 3, 16, 16)
+
+    Reference:
+        Ribeiro, Leontidis, Kollias, 2020, arXiv 1905.11455.
+    """
+    routing = routing_for_each(routing)
+    image = keras.Input(input_shape, name="image")
+    x = layers.Conv2D(
+        filters,
+        kernel_size,
+        strides=strides,
+        use_bias=False,
+        kernel_initializer="he_uniform",
+        name="convolution",
+    )(image)
+    x = layers.BatchNormalization(name="normalization")(x)
+    x = layers.ReLU(name="relu")(x)
+    x = normalized_capsules(x, primary_capsules, capsule_dim, kernel_size=1, by_type=True)
+    x = convolutional_capsules(x, conv_capsules, capsule_dim, routing)
+    return activation_classifier(image, x, num_classes, capsule_dim, routing, name)
