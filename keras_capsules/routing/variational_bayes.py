@@ -3,6 +3,7 @@
 import math
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from keras_capsules.arguments import positive_integer
@@ -104,7 +105,8 @@ class VariationalBayesRouting(Routing):
                 scatter = ops.matmul(weights, ops.square(votes - mean))
                 psi = self.psi0 / UNIT**2 + scatter + share * ops.square(mean)
                 log_pi = digamma(alpha) - digamma(ops.sum(alpha, axis=1, keepdims=True))
-                log_det = sum(digamma((nu - d) / 2) for d in range(dim)) + dim * math.log(2)
+                halves = (nu - ops.cast(np.arange(dim), nu.dtype)) / 2
+                log_det = ops.sum(digamma(halves), axis=2, keepdims=True) + dim * math.log(2)
                 log_det = log_det - ops.sum(ops.log(psi * UNIT**2), axis=3)
                 if iteration < self.iterations - 1:
                     distance = ops.sum(ops.square(votes - m) / psi, axis=3)
