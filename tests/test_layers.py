@@ -25,6 +25,7 @@ LAYERS = [
     (CapsuleLength(), (6, 4)),
     (CapsuleMask(), (6, 4)),
     (ReconstructionDecoder((3, 2, 1), units=(8, 7)), (6, 4)),
+    (ReconstructionDecoder((3, 2, 1), class_independent=True, name="class_independent"), (6, 4)),
 ]
 every_layer = pytest.mark.parametrize(
     ("layer", "shape"), LAYERS, ids=[f"{layer.name}-{len(shape)}d" for layer, shape in LAYERS]
@@ -211,12 +212,14 @@ def test_mask_keeps_the_longest_or_the_labelled(generator):
             CapsuleMask()(poses, wrong)
 
 
-def test_decoder_is_dense_layers_into_an_image(generator):
-    decoder = ReconstructionDecoder((3, 2, 1), units=(8,))
+@pytest.mark.parametrize("class_independent", [False, True])
+def test_decoder_is_dense_layers_into_an_image(generator, class_independent):
+    decoder = ReconstructionDecoder((3, 2, 1), (8,), class_independent)
     poses = generator.normal(size=(2, 4, 3)).astype("float32")
     image = to_numpy(decoder(poses))
     kernel_1, bias_1, kernel_2, bias_2 = (to_numpy(weight) for weight in decoder.weights)
-    hidden = np.maximum(poses.reshape(2, 12) @ kernel_1 + bias_1, 0)
+    seen = poses.sum(axis=1) if class_independent else poses.reshape(2, 12)
+    hidden = np.maximum(seen @ kernel_1 + bias_1, 0)
     expected = 1 / (1 + np.exp(-(hidden @ kernel_2 + bias_2)))
     np.testing.assert_allclose(image, expected.reshape(2, 3, 2, 1), atol=1e-6)
 

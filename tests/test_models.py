@@ -12,6 +12,17 @@ SMALL = {"size": "tiny", "input_shape": (12, 12, 1), "num_classes": 3}
 SAME_AS_SE_RESNET20 = {"se_resnet32", "se_resnet56"}  # Where `blocks` is given.
 
 
+# What each is trained with, where it is not the cross-entropy.
+LOSSES = dict.fromkeys(
+    ["capsnet", "deepcaps", "efficient_capsnet", "se_capsnet"], keras_capsules.MarginLoss()
+) | {"matrix_capsnet": keras_capsules.SpreadLoss()}
+
+
+def trainable(name, **options):
+    weights = create_model(name, **options).trainable_weights
+    return sum(math.prod(weight.shape) for weight in weights)
+
+
 @once
 def test_parameters_of_the_papers_sizes():
     assert create_model("capsnet").count_params() == 6_804_224
@@ -20,8 +31,18 @@ def test_parameters_of_the_papers_sizes():
     classifier = keras.Model(with_decoder.input["image"], with_decoder.output["scores"])
     assert classifier.count_params() == 6_804_224
     assert create_model("cnn_baseline").count_params() == 35_445_522
-    weights = create_model("efficient_capsnet").trainable_weights
-    assert sum(math.prod(weight.shape) for weight in weights) == 161_824
+    assert trainable("efficient_capsnet") == 161_824
+    assert abs(trainable("se_capsnet") / 161_824 - 1) < 0.01
+    # The paper says 310K, and 68K of the smaller.
+    assert trainable("matrix_capsnet") == 316_394
+    small = {"filters": 64, "primary_capsules": 8, "conv_capsules": (16, 16)}
+    assert trainable("matrix_capsnet", **small) == 67_154
+    # As in the authors' code; in the second 512 more, in the third 2,752 more.
+    assert trainable("variational_capsnet") == 68_714
+    assert trainable("inverted_capsnet") == 1_828_817 + 512
+    assert trainable("self_routing_capsnet") == 931_664 + 2_752
+    assert trainable("deepcaps") == 8_441_920
+    assert trainable("deepcaps", input_shape=(64, 64, 3)) == 13_359_424
 
 
 @once
@@ -100,7 +121,7 @@ def test_a_step_lowers_the_loss(generator, name):
     images = generator.uniform(size=(24, 12, 12, 1)).astype("float32")
     images[:12, :6] = 0
     labels = keras.utils.to_categorical([0] * 12 + [1] * 12, 3)
-    loss = keras_capsules.MarginLoss() if "caps" in name else "categorical_crossentropy"
+    loss = LOSSES.get(name, "categorical_crossentropy")
     model.compile(keras.optimizers.Adam(3e-3), loss)
     losses = model.fit(images, labels, epochs=10, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
@@ -108,7 +129,7 @@ def test_a_step_lowers_the_loss(generator, name):
     assert scores.shape == (5, 3) and 0 <= scores.min() and scores.max() <= 1
 
 
-@pytest.mark.parametrize("name", ["capsnet", "efficient_capsnet"])
+@pytest.mark.parametrize("name", ["capsnet", "deepcaps", "efficient_capsnet"])
 def test_a_decoder_trains_and_reconstructs_the_labelled_capsule(generator, name):
     sizes = SMALL | {"num_classes": 4, "decoder_units": (16,)}
     model = create_model(name, with_decoder=True, **sizes)
@@ -146,14 +167,23 @@ def test_weights_from_a_file(tmp_path, generator):
 
 
 def test_names_and_patterns():
-    assert list_models("*caps*") == ["capsnet", "efficient_capsnet"]
+    assert list_models("*caps*") == [
+        "capsnet",
+        "deepcaps",
+        "efficient_capsnet",
+        "inverted_capsnet",
+        "matrix_capsnet",
+        "se_capsnet",
+        "self_routing_capsnet",
+        "variational_capsnet",
+    ]
     names = ["se_resnet20", "se_resnet32", "se_resnet50", "se_resnet56"]
-    assert list_models("se_*") == names
+    assert list_models("se_res*") == names
     with pytest.raises(ValueError, match="capsnet, cnn_baseline, .*'capsnets'"):
         create_model("capsnets")
 
 
-@pytest.mark.parametrize("name", ["capsnet", "efficient_capsnet"])
+@pytest.mark.parametrize("name", ["capsnet", "deepcaps", "efficient_capsnet", "se_capsnet"])
 def test_routings_with_explicit_activations_are_refused(name):
     with pytest.raises(ValueError, match="explicit activations instead"):
         create_model(name, **SMALL, routing="em")

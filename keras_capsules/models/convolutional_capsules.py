@@ -4,11 +4,21 @@ import keras
 from keras import layers
 
 from keras_capsules.layers import ConvCapsule2D
-from keras_capsules.routing import Routing
+from keras_capsules.routing import Routing, get
 
 
-def routing_for_each(routing):
-    """Returns what several layers may take as `routing=`, each to make one of its own."""
+def routing_for_each(routing, explicit, name):
+    """Returns what several layers may take as `routing=`, each to make one of its own.
+
+    Raises:
+        ValueError: If the routing does not have explicit activations, or has, as `explicit` says.
+    """
+    if get(routing).explicit_activations != explicit:
+        family, example = ("with", "em") if explicit else ("without", "dynamic")
+        raise ValueError(
+            f"{name} needs a routing {family} explicit activations, such as {example!r}. "
+            f"Received: routing={routing!r}"
+        )
     if isinstance(routing, Routing):
         return keras.saving.serialize_keras_object(routing)
     return routing

@@ -67,7 +67,7 @@ def inverted_capsnet(
     Reference:
         Tsai, Srivastava, Goh, Salakhutdinov, 2020, arXiv 2002.04764.
     """
-    routing = routing_for_each(routing)
+    routing = routing_for_each(routing, False, name)
     image = keras.Input(input_shape, name="image")
     x = basic_stages(image, filters, blocks)
     x = PrimaryCapsule2D(

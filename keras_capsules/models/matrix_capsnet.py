@@ -72,7 +72,7 @@ def matrix_capsnet(
     Reference:
         Hinton, Sabour, Frosst, 2018, "Matrix Capsules with EM Routing", ICLR.
     """
-    routing = routing_for_each(routing)
+    routing = routing_for_each(routing, True, name)
     image = keras.Input(input_shape, name="image")
     x = layers.Conv2D(filters, kernel_size, strides=strides, activation="relu", name="convolution")(
         image

@@ -64,7 +64,7 @@ def variational_capsnet(
     Reference:
         Ribeiro, Leontidis, Kollias, 2020, arXiv 1905.11455.
     """
-    routing = routing_for_each(routing)
+    routing = routing_for_each(routing, True, name)
     image = keras.Input(input_shape, name="image")
     x = layers.Conv2D(
         filters,

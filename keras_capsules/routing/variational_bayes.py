@@ -120,7 +120,10 @@ class VariationalBayesRouting(Routing):
             poses = self.pose_normalization(poses)
             logits = self.activation_normalization(logits)
         poses = ops.reshape(poses, (-1, parents, dim))
-        return RoutingResult(poses, ops.sigmoid(logits), coupling)
+        # A sigmoid that is exact near 0 as well, which onnxruntime's is not: it ends at -18, and
+        # long votes of children that are almost absent bring that to light.
+        activations = ops.exp(ops.log_sigmoid(logits))
+        return RoutingResult(poses, activations, coupling)
 
     def get_config(self):
         return {
@@ -154,5 +157,6 @@ def digamma(x):
     large = x + 6.0
     inverse = 1.0 / (large * large)
     series = inverse * (1 / 12 - inverse * (1 / 120 - inverse / 252))
-    recurrence = sum(1.0 / (x + k) for k in range(6))
+    steps = ops.cast(np.arange(6), x.dtype)
+    recurrence = ops.sum(1.0 / (ops.expand_dims(x, -1) + steps), axis=-1)
     return ops.log(large) - 0.5 / large - series - recurrence
