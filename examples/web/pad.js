@@ -74,13 +74,17 @@ export class Pad {
   constructor(canvas, changed) {
     this.canvas = canvas;
     this.changed = changed;
-    this.strokes = [];
-    this.pointer = null;
+    this.clear();
     canvas.addEventListener("pointerdown", (event) => this.begin(event));
     canvas.addEventListener("pointermove", (event) => this.go(event));
     for (const end of ["pointerup", "pointercancel"]) {
       canvas.addEventListener(end, () => (this.pointer = null));
     }
+  }
+
+  clear() {
+    this.strokes = [];
+    this.pointer = null; // A stroke that is being drawn ends, too.
   }
 
   begin(event) {

@@ -84,7 +84,7 @@ const pad = new Pad(element("pad"), () => {
 function take(values, button = null) {
   pixels = values;
   if (button || !values) {
-    pad.strokes = [];
+    pad.clear();
   }
   for (const other of element("samples").children) {
     other.ariaPressed = other === button;
@@ -113,9 +113,9 @@ function showDrawing() {
 function showAnswer() {
   const scores = outputs?.scores.data ?? new Float32Array(10);
   widgets.showBars(element("bars"), scores, winners);
-  const seen = winners.map((digit) => (digit === 8 ? "an 8" : `a ${digit}`)).join(" and ");
+  const named = winners.map((digit) => (digit === 8 ? "an 8" : `a ${digit}`)).join(" and ");
   const sure = winners.every((digit) => scores[digit] >= SURE);
-  const answer = seen ? `${sure ? "It sees" : "It may be"} ${seen}.` : "Nothing drawn yet.";
+  const answer = named ? `${sure ? "It sees" : "It may be"} ${named}.` : "Nothing drawn yet.";
   if (element("answer").textContent !== answer) {
     element("answer").textContent = answer; // Read aloud, so only where it changes.
   }

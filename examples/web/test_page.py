@@ -197,6 +197,15 @@ def test_strokes_are_read(page, digit, strokes):
     expect(page.locator("#hint")).to_be_hidden()
 
 
+def test_clearing_ends_a_stroke(page):
+    draw(page, ONE)
+    page.mouse.down()
+    page.locator("#clear").press("Enter")
+    page.mouse.move(200, 400)
+    page.mouse.up()
+    expect(page.locator("#answer")).to_have_text("Nothing drawn yet.")
+
+
 def test_a_finger_draws(page):
     box = page.locator("#pad").bounding_box()
     devtools = page.context.new_cdp_session(page)
