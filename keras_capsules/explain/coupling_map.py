@@ -22,20 +22,20 @@ def coupling_map(
     `e_p = sum_i c_ij * (f_i z_i(p)) @ kernel_ij . d_j * |v_j| / |s_j|`,
 
     with the direction `d_j = v_j / |v_j|`, `s_j = sum_i c_ij votes_ij`, and the primary capsule
-    `u_i = f_i (sum_p z_i(p) + bias_i)`, `f_i = |u_i| / |z_i|`. A part counts by its presence, by the
-    coupling of its capsule and by how far its vote agrees with the winning pose; a part that speaks
-    against the class is negative. From the feature map to the pixels each cell is divided evenly
-    among what it sees, layer by layer, so a map is as sharp as the receptive field of that map,
-    11 x 11 pixels for Efficient-CapsNet and 9 x 9 for CapsNet, and its sum stays.
+    `u_i = f_i (sum_p z_i(p) + bias_i)`, `f_i = |u_i| / |z_i|`. A part counts by its presence, by
+    the coupling of its capsule and by how far its vote agrees with the winning pose; a part that
+    speaks against the class is negative. From the feature map to the pixels each cell is divided
+    evenly among what it sees, layer by layer, so the sum stays, and a map is as sharp as the
+    receptive field of that map: 11 x 11 pixels for Efficient-CapsNet, 9 x 9 for CapsNet.
 
     Capsule layers in between and gates of capsules are followed in the same way, their coupling,
     gates and shortenings held. In two cases the map is coarser or less exact:
 
-    * the children do not come from a `PrimaryCapsule2D` but from a `ConvCapsule2D` or another grid:
-      their cells are divided evenly among what they see;
-    * the explained layer has explicit activations or is a `ConvCapsule2D`: its poses are no sum whose
-      length is a score. Then child i counts `coupling_ij * activation_i`, or times its length, and
-      this divides among the places below a primary capsule by how far they agree with its pose.
+    * the children do not come from a `PrimaryCapsule2D` but from a `ConvCapsule2D` or another
+      grid: their cells are divided evenly among what they see;
+    * the explained layer has explicit activations or is a `ConvCapsule2D`: its poses are no sum
+      whose length is a score. Then child i counts `coupling_ij * activation_i`, or times its
+      length, divided among the places below a primary capsule by how far they agree with its pose.
 
     For `inverted_dot_product`, whose parents are normalized and not shortened, the sum is not the
     length. It is a decomposition of one forward pass: what would happen without a part, where the

@@ -59,8 +59,8 @@ def explained_model(
     if missing:
         raise ValueError(
             f"The model {model.name!r} has no {', '.join(missing)}; it has "
-            f"{', '.join(available)}. Poses, coupling and map need a CapsuleLayer, a reconstruction "
-            "a decoder behind a CapsuleMask, gates a layer of the attention family. "
+            f"{', '.join(available)}. Poses, coupling and map need a CapsuleLayer, a "
+            "reconstruction a decoder behind a CapsuleMask, gates a layer of the attention family. "
             f"Received: outputs={list(outputs)}, layer={layer!r}"
         )
     if "map" in outputs:
@@ -122,7 +122,7 @@ class _Recorder:
         return layer(*args, **kwargs)
 
     def available(self, copy, capsules):
-        """Returns the explanations that the copy can give, by name; that of the map is made last."""
+        """Returns the explanations that the copy can give, by name; the map is yet to be made."""
         found = {}
         outputs = copy.output if isinstance(copy.output, dict) else {}
         if len(copy.outputs) == 1 or "scores" in outputs:

@@ -197,8 +197,8 @@ class CapsuleLayer(VotingLayer):
     def _factors(self, votes, poses, coupling, directions):
         """Computes `g_i = sum_j c_ij |v_j| / |s_j| kernel_ij @ d_j`, `s_j = sum_i c_ij votes_ij`.
 
-        Where `v_j` is `s_j` but for its length, `sum_i g_i . u_i` is `sum_j v_j . d_j`, without what
-        the bias adds to it.
+        Where `v_j` is `s_j` but for its length, `sum_i g_i . u_i` is `sum_j v_j . d_j` without
+        what the bias adds to it.
         """
         coupling = ops.transpose(at_least_float32(coupling), (0, 2, 1))
         lengths = safe_norm(combine(coupling, votes), keepdims=True)
@@ -211,7 +211,8 @@ class CapsuleLayer(VotingLayer):
         weighted = ops.reshape(weighted, (num_in, -1, self.num_capsules * columns))
         kernel = ops.transpose(at_least_float32(self.kernel), (0, 1, 3, 2))
         kernel = ops.reshape(kernel, (-1, self.num_capsules * columns, kernel.shape[3]))
-        factors = ops.reshape(ops.matmul(weighted, kernel), (num_in, -1, self.rows * kernel.shape[2]))
+        in_dim = self.rows * kernel.shape[2]
+        factors = ops.reshape(ops.matmul(weighted, kernel), (num_in, -1, in_dim))
         return ops.cast(ops.transpose(factors, (1, 0, 2)), self.compute_dtype)
 
     def _lean_votes(self, poses, training):

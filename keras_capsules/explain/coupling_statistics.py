@@ -1,0 +1,103 @@
+"""Whether the routing of a trained model does anything, over a dataset."""
+
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from keras_capsules.explain.explained_model import recorded_copy, submodel
+from keras_capsules.metrics import CouplingEntropy, CouplingVariance, DeadCapsuleRate
+
+
+class CouplingStatistics(NamedTuple):
+    """What a capsule layer's routing did over a dataset.
+
+    Attributes:
+        entropy: Float, of `CouplingEntropy`: 1 where every child divides its vote evenly, 0 where
+            each gives it to one parent. Of the coupling's magnitude, as that of `self_attention`
+            has no fixed sign.
+        variance: Float, of `CouplingVariance`: 0 where the coupling does not depend on the input.
+        dead_children: Float, of `DeadCapsuleRate`: the share of children that no input woke.
+        dead_parents: Float: the share of the layer's own capsules.
+    """
+
+    entropy: float
+    variance: float
+    dead_children: float
+    dead_parents: float
+
+
+def coupling_statistics(
+    model, dataset, batch_size: int = 32, threshold: float = 0.01
+) -> dict[str, CouplingStatistics]:
+    """Measures the coupling and the dead capsules of each capsule layer.
+
+    Args:
+        model: Functional or sequential `keras.Model` with `CapsuleLayer`s. It stays as it is.
+        dataset: Array of images, as the model takes them; or a dataset of batches, as `model.fit`
+            takes it, whose labels are left out.
+        batch_size: Integer, for an array. Defaults to `32`.
+        threshold: Float. As in `DeadCapsuleRate`. Defaults to `0.01`.
+
+    Returns:
+        Dictionary of `CouplingStatistics` by the layer's name, in the model's order.
+
+    Raises:
+        ValueError: If the model has no such layer.
+
+    Example:
+
+    >>> model = keras_capsules.create_model("efficient_capsnet", weights="mnist")
+    >>> digits = keras_capsules.models.examples("efficient_capsnet", "mnist")["image"]
+    >>> found = keras_capsules.explain.coupling_statistics(model, digits)
+    >>> list(found), found["class_capsules"].dead_parents
+    (['class_capsules'], 0.0)
+
+    Reference:
+        Mitterreiter, Koch, Giesen, Laue, 2023, arXiv 2301.01583.
+    """
+    copy, recorder = recorded_copy(model)
+    if not recorder.capsules:
+        raise ValueError(f"The model must have a CapsuleLayer. Received: {model.name!r}")
+    seen = {name: _seen(capsules) for name, capsules in recorder.capsules.items()}
+    explained = submodel(copy, seen)
+    metrics = {
+        name: (
+            CouplingEntropy(),
+            CouplingVariance(),
+            DeadCapsuleRate(threshold),
+            DeadCapsuleRate(threshold),
+        )
+        for name in seen
+    }
+    for images in _batches(dataset, batch_size):
+        found = explained.predict_on_batch(images)
+        for name, (coupling, children, parents) in found.items():
+            for metric, value in zip(
+                metrics[name], (np.abs(coupling), coupling, children, parents), strict=True
+            ):
+                metric.update_state(value)
+    return {
+        name: CouplingStatistics(*(float(metric.result()) for metric in of_layer))
+        for name, of_layer in metrics.items()
+    }
+
+
+def _seen(capsules):
+    """Coupling, and children and parents as `DeadCapsuleRate` takes them."""
+    inputs = capsules.inputs
+    if not isinstance(inputs, (tuple, list)):
+        return capsules.coupling, inputs, capsules.activations
+    present = keras.ops.reshape(inputs[1], (-1, capsules.coupling.shape[1]))
+    return capsules.coupling, present, capsules.activations
+
+
+def _batches(dataset, batch_size):
+    if hasattr(dataset, "shape"):
+        for start in range(0, len(dataset), batch_size):
+            yield np.asarray(dataset[start : start + batch_size])
+        return
+    sized = isinstance(dataset, keras.utils.PyDataset)
+    for batch in (dataset[index] for index in range(len(dataset))) if sized else dataset:
+        images = batch[0] if isinstance(batch, (tuple, list)) else batch
+        yield images

@@ -1,0 +1,103 @@
+"""Grad-CAM, the map that needs no capsules, to compare with."""
+
+import keras
+import numpy as np
+
+from keras_capsules.explain.explained_model import recorded_copy, submodel
+from keras_capsules.explain.places import places
+
+
+def grad_cam(
+    model, images, layer: str | None = None, class_index=None, batch_size: int = 32
+) -> np.ndarray:
+    """Computes Grad-CAM: the channels of a feature map, weighted by the gradient of a score.
+
+    `map = relu(sum_c mean_p(d score / d features_pc) * features_pc)`, brought to the pixels as
+    `coupling_map` is: each cell divided evenly among what it sees.
+
+    Args:
+        model: Functional or sequential `keras.Model` with `scores`, or with one output. It stays
+            as it is.
+        images: Array `(batch, height, width, channels)`, as the model takes them.
+        layer: Name of the layer whose output, `(batch, height, width, channels)`, is explained, or
+            `None`, the default, for the last one with such an output.
+        class_index: Integer, or one for each image, or `None`, the default, for the highest score.
+        batch_size: Integer. Defaults to `32`.
+
+    Returns:
+        Array `(batch, height, width)`, not negative.
+
+    Raises:
+        ValueError: If there is no such layer.
+
+    Example:
+
+    >>> model = keras_capsules.create_model("cnn_baseline", size="tiny")
+    >>> keras_capsules.explain.grad_cam(model, np.ones((2, 28, 28, 1))).shape
+    (2, 28, 28)
+
+    Reference:
+        Selvaraju et al., 2017, arXiv 1610.02391.
+    """
+    copy, recorder = recorded_copy(model)
+    scores = recorder.available(copy, None).get("scores")
+    maps = {} if scores is None else _feature_maps(submodel(copy, scores))
+    name = layer or next(reversed(maps), None)
+    if name not in maps:
+        raise ValueError(
+            "Grad-CAM needs one output, or one called `scores`, and a layer that makes a feature "
+            f"map (batch, height, width, channels). {model.name!r} has {list(maps)}. "
+            f"Received: layer={layer!r}"
+        )
+    below = submodel(copy, maps[name])
+    above = keras.Model(maps[name], scores)
+    rows, columns = (places(maps[name], axis) for axis in (1, 2))
+    images = np.asarray(images, dtype="float32")
+    features = below.predict(images, batch_size=batch_size, verbose=0)
+    if class_index is None:
+        class_index = above.predict(features, batch_size=batch_size, verbose=0).argmax(axis=1)
+    chosen = np.eye(scores.shape[1], dtype="float32")[np.broadcast_to(class_index, len(images))]
+    found = []
+    for start in range(0, len(images), batch_size):
+        part = slice(start, start + batch_size)
+        weights = _gradient(above, features[part], chosen[part]).mean(axis=(1, 2), keepdims=True)
+        found.append(np.maximum((weights * features[part]).sum(axis=-1), 0))
+    return (rows @ np.concatenate(found) @ columns.T).astype("float32")
+
+
+def _feature_maps(model):
+    """The outputs of rank 4, by the layer's name, of the layers that are called once."""
+    once = [
+        layer
+        for layer in model.layers
+        if len(layer._inbound_nodes) == 1 and not isinstance(layer, keras.layers.InputLayer)
+    ]
+    # Of attention layers that also return their gates, the first.
+    outputs = {layer.name: keras.tree.flatten(layer.output)[0] for layer in once}
+    return {name: output for name, output in outputs.items() if len(output.shape) == 4}
+
+
+def _gradient(model, x, chosen):
+    """The gradient of `sum(model(x) * chosen)` at the array `x`; Keras has no word for it."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        variable = tf.constant(x)
+        with tf.GradientTape() as tape:
+            tape.watch(variable)
+            total = keras.ops.sum(model(variable, training=False) * chosen)
+        return tape.gradient(total, variable).numpy()
+    if backend == "jax":
+        import jax
+
+        def total(variable):
+            return keras.ops.sum(model(variable, training=False) * chosen)
+
+        return np.asarray(jax.grad(total)(x))
+    if backend == "torch":
+        variable = keras.ops.convert_to_tensor(x).requires_grad_()
+        total = keras.ops.sum(model(variable, training=False) * keras.ops.convert_to_tensor(chosen))
+        total.backward()
+        return variable.grad.cpu().numpy()
+    raise ValueError(f"Gradients are taken on TensorFlow, JAX and PyTorch. Received: {backend}")

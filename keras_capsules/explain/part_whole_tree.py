@@ -1,0 +1,168 @@
+"""Which capsules made up which: the tree that routing carves out of a network."""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from keras_capsules.explain.explained_model import recorded_copy, submodel
+from keras_capsules.explain.figures import new_figure
+from keras_capsules.layers import CapsuleLength
+
+
+@dataclass(frozen=True)
+class Part:
+    """A capsule, and the capsules that it was made of.
+
+    Attributes:
+        layer: String. Name of the layer that made the capsule.
+        index: Integer. Its number there; on a grid, of the flattened grid.
+        activation: Float. Its length, or explicit activation.
+        coupling: Float. The share of its vote that its parent received; 1 at the root.
+        parts: Tuple of `Part`, the strongest first; empty at the lowest capsules.
+    """
+
+    layer: str
+    index: int
+    activation: float
+    coupling: float
+    parts: tuple["Part", ...]
+
+
+def part_whole_tree(model, image, strongest: int = 3, class_index: int | None = None) -> Part:
+    """Follows the couplings from the winning capsule down, each time to the strongest children.
+
+    The strength of child i for parent j is `coupling_ij * activation_i`. How much of a parent its
+    children in the tree explain differs with the routing: look at the couplings, which may be near
+    uniform, before you read parts into a tree.
+
+    Args:
+        model: Functional or sequential `keras.Model` with one or more `CapsuleLayer`s on top of
+            each other. It stays as it is.
+        image: Array `(height, width, channels)`, as the model takes it.
+        strongest: Integer. Children to keep of each capsule. Defaults to `3`.
+        class_index: Integer. Capsule of the last layer to start from, or `None`, the default, for
+            the most active.
+
+    Returns:
+        The `Part` of the last layer.
+
+    Raises:
+        ValueError: If the model has no capsule layer.
+
+    Example:
+
+    >>> model = keras_capsules.create_model("efficient_capsnet", weights="mnist")
+    >>> digit = keras_capsules.models.examples("efficient_capsnet", "mnist")["image"][0]
+    >>> tree = keras_capsules.explain.part_whole_tree(model, digit)
+    >>> tree.layer, tree.index, [part.layer for part in tree.parts]
+    ('class_capsules', 7, ['primary_capsules', 'primary_capsules', 'primary_capsules'])
+
+    Reference:
+        After Sabour, Frosst, Hinton, 2017, arXiv 1710.09829, section 1, "something like a parse
+        tree is carved out"; and Mitterreiter, Koch, Giesen, Laue, 2023, arXiv 2301.01583, who
+        found none.
+    """
+    copy, recorder = recorded_copy(model)
+    chain = _chain(recorder.capsules)
+    if not chain:
+        raise ValueError(f"The model must have a CapsuleLayer. Received: {model.name!r}")
+    tensors = [(c.activations, c.coupling) for c in chain]
+    name, lowest = _children(chain[-1])
+    explained = submodel(copy, {"levels": tensors, "lowest": lowest})
+    found = explained.predict(np.asarray(image)[None], verbose=0)
+    activations = [level[0][0] for level in found["levels"]] + [found["lowest"][0].reshape(-1)]
+    couplings = [level[1][0] for level in found["levels"]]
+    names = [capsules.layer.name for capsules in chain] + [name]
+
+    def part(level, index, coupling):
+        parts = ()
+        if level < len(couplings):
+            shares = couplings[level][:, index]
+            order = np.argsort(-shares * activations[level + 1], kind="stable")[:strongest]
+            parts = tuple(part(level + 1, int(i), float(shares[i])) for i in order)
+        return Part(names[level], index, float(activations[level][index]), coupling, parts)
+
+    root = int(activations[0].argmax()) if class_index is None else class_index
+    return part(0, root, 1.0)
+
+
+def plot_part_whole_tree(tree: Part):
+    """Draws the tree: width of a line for coupling, darkness of a capsule for activation.
+
+    Args:
+        tree: `Part`, of `part_whole_tree`.
+
+    Returns:
+        A `matplotlib.figure.Figure`, to save by `figure.savefig`.
+
+    Raises:
+        ImportError: If matplotlib is missing.
+
+    Example:
+
+    >>> model = keras_capsules.create_model("efficient_capsnet", weights="mnist")
+    >>> digit = keras_capsules.models.examples("efficient_capsnet", "mnist")["image"][0]
+    >>> tree = keras_capsules.explain.part_whole_tree(model, digit)
+    >>> figure = keras_capsules.explain.plot_part_whole_tree(tree)
+    >>> len(figure.axes[0].texts)
+    8
+    """
+    levels = [[(tree, None, 0.5)]]  # Each with its parent's place and its own, from 0 to 1.
+    while any(part.parts for part, _, _ in levels[-1]):
+        parts = [(child, place) for part, _, place in levels[-1] for child in part.parts]
+        levels.append([(c, up, (n + 0.5) / len(parts)) for n, (c, up) in enumerate(parts)])
+    figure = new_figure(2.4 + 0.9 * max(map(len, levels)), 1.5 * len(levels))
+    axes = figure.add_subplot()
+    axes.set(xlim=(-0.02, 1), ylim=(0.5 - len(levels), 0.5), xticks=[])
+    axes.set_yticks(-np.arange(len(levels)), [level[0][0].layer for level in levels])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    for depth, level in enumerate(levels):
+        for part, up, place in level:
+            shade = min(max(part.activation, 0.0), 1.0)
+            axes.text(
+                *(place, -depth, f"{part.index}\n{part.activation:.2f}"),
+                ha="center",
+                va="center",
+                color="white" if shade > 0.6 else "black",
+                bbox={"boxstyle": "round", "facecolor": str(1 - 0.8 * shade), "edgecolor": "grey"},
+            )
+            if up is not None:
+                width = 0.5 + 6 * max(part.coupling, 0.0)
+                axes.plot([up, place], [1 - depth, -depth], "C0", linewidth=width, zorder=0)
+                axes.text((up + place) / 2, 0.5 - depth, f"{part.coupling:.2f}", fontsize="small")
+    return figure
+
+
+def _chain(found):
+    """The capsule layers from the last one down, as far as each is made of the next."""
+    chain = [next(reversed(found.values()))] if found else []
+    while chain:
+        name = _maker(_poses(chain[-1].inputs)).name
+        if name not in found:
+            break
+        chain.append(found[name])
+    return chain
+
+
+def _children(capsules):
+    """The name of what made the children of a layer, and their activations."""
+    inputs = capsules.inputs
+    poses = _poses(inputs)
+    paired = isinstance(inputs, (tuple, list))
+    return _maker(poses).name, inputs[1] if paired else CapsuleLength()(poses)
+
+
+def _poses(inputs):
+    return inputs[0] if isinstance(inputs, (tuple, list)) else inputs
+
+
+def _maker(poses):
+    """The layer that made some capsules, before any reshaping."""
+    operation, index, _ = poses._keras_history
+    sources = operation._inbound_nodes[index].input_tensors
+    while isinstance(operation, (keras.layers.Reshape, keras.layers.Dropout)):
+        operation, index, _ = sources[0]._keras_history
+        sources = operation._inbound_nodes[index].input_tensors
+    return operation
