@@ -45,7 +45,7 @@ def plain(value):
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
 def test_docstring_example(name, tmp_path, monkeypatch, exported_capsnet):
     monkeypatch.chdir(tmp_path)
-    if name.endswith("plot_excitation_profile"):
+    if ".plot_" in name:
         pytest.importorskip("matplotlib")
     scope = {"keras": keras, "keras_capsules": keras_capsules, "export": export, "np": np}
     scope["Predictor"] = lambda path: importlib.import_module("export.device").Predictor(

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-import numpy as np
+import keras
 from keras import ops
 
 from keras_capsules.attention import CapsuleSqueezeExcitation
@@ -88,15 +88,17 @@ def _back(poses, directions, found):
         directions = operation(inputs, toward=(poses, coupling, directions))
         yield from _back(sources[0], directions, found)
     elif isinstance(operation, CapsuleSqueezeExcitation):
-        gates = ops.expand_dims(operation(sources[0], return_gates=True)[1], 2)
+        gates = ops.expand_dims(operation._inbound_nodes[index].outputs[1], 2)
         directions = ops.reshape(directions, (-1, gates.shape[1], poses.shape[-1])) * gates
+        yield from _back(sources[0], directions, found)
+    elif isinstance(operation, (keras.layers.Reshape, keras.layers.Dropout)) and (
+        sources[0].shape[-1] == poses.shape[-1]
+    ):
         yield from _back(sources[0], directions, found)
     elif len(poses.shape) == 5:
         directions = ops.reshape(directions, (-1, *poses.shape[1:]))
         yield poses, ops.sum(poses * directions, axis=(3, 4))
-    elif len(sources) == 1 and np.prod(sources[0].shape[1:]) == np.prod(poses.shape[1:]):
-        yield from _back(sources[0], directions, found)  # A reshape, a dropout.
-    elif type(operation).__name__ == "Concatenate" and len(poses.shape) == 3:
+    elif isinstance(operation, keras.layers.Concatenate) and len(poses.shape) == 3:
         start = 0
         for source in sources:
             end = start + source.shape[1]

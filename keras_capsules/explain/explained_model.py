@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_capsules.attention import CapsuleSqueezeExcitation
 from keras_capsules.attention.base import AttentionLayer
 from keras_capsules.explain.evidence import Capsules, evidence_map
 from keras_capsules.layers import CapsuleLayer, CapsuleLength, CapsuleMask, ConvCapsule2D
@@ -27,7 +28,8 @@ def explained_model(
             most active, capsule and which against it, see `coupling_map`;
             `"reconstruction"`: what the decoder makes of the longest capsule, with no label asked
             for;
-            `"gates"`: those of each attention layer, a dictionary by the layer's name.
+            `"gates"`: those of each attention layer, and of `CapsuleSqueezeExcitation`, a
+            dictionary by the layer's name.
         layer: Name of the `CapsuleLayer` to explain, or of a `ConvCapsule2D` whose one window is
             the whole grid; or `None`, the default, for the last one.
 
@@ -116,7 +118,7 @@ class _Recorder:
             if isinstance(layer, CapsuleLayer) or _has_one_cell(layer.fields):
                 self.capsules[layer.name] = _capsules(layer, args[0], outputs, coupling)
             return outputs
-        if isinstance(layer, AttentionLayer):
+        if isinstance(layer, (AttentionLayer, CapsuleSqueezeExcitation)):
             outputs, self.gates[layer.name] = layer(*args, return_gates=True, **kwargs)
             return outputs
         return layer(*args, **kwargs)

@@ -131,7 +131,12 @@ def plot_part_whole_tree(tree: Part):
             if up is not None:
                 width = 0.5 + 6 * max(part.coupling, 0.0)
                 axes.plot([up, place], [1 - depth, -depth], "C0", linewidth=width, zorder=0)
-                axes.text((up + place) / 2, 0.5 - depth, f"{part.coupling:.2f}", fontsize="small")
+                axes.text(
+                    *((up + place) / 2, 0.5 - depth, f"{part.coupling:.2f}"),
+                    fontsize="small",
+                    ha="center",
+                    bbox={"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none"},
+                )
     return figure
 
 
