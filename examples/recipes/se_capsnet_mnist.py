@@ -3,8 +3,8 @@
 `python -m examples.train --model se_capsnet --dataset mnist`
 
 Disturbances, loss, batches, schedule and epochs are those of `efficient_capsnet_mnist`; the
-parameters are as many. On one CPU core under TensorFlow, shared with other work, an epoch took 83 to
-206 s; with seed 0 the result is 99.68 % of the 10,000 test digits.
+parameters are as many. On one CPU core under TensorFlow, shared with other work, an epoch took 83
+to 206 s; with seed 0 the result is 99.68 % of the 10,000 test digits.
 """
 
 from examples.recipes.efficient_capsnet_mnist import (
