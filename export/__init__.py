@@ -58,7 +58,8 @@ def export_onnx(
         labels: Names of the classes, one for each column of the output `scores`, or of the first
             where none has that name. They are stored in the file, for the device.
         data: Real inputs to compare on as well, arrays by input name, or `None`. An array `labels`
-            among them holds the right labels, by which reduced precision is judged.
+            among them holds the right labels, by which reduced precision is judged. Of more than
+            256 samples, 256 are compared in every way, and the scores of all once.
         input_range: Pair of floats: the inputs that a black and a white pixel become. Stored in
             the file, for the device. Defaults to `(0.0, 1.0)`.
         precision: `"float32"`, `"float16"` or `"int8"`. The float32 file is made and compared

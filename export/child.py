@@ -1,6 +1,7 @@
 """What runs in a process of its own, see `export.convert`: conversion, references, tracing."""
 
 import argparse
+import gc
 import importlib
 import json
 import os
@@ -37,6 +38,7 @@ def main() -> int:
     try:
         model = source.load_model(arguments.model, str(arguments.model))
         if arguments.via:
+            _collect_early()
             raw = routes.convert(model, arguments.opset, arguments.via, arguments.batch)
             onnx.save(raw, arguments.raw)
         if arguments.references:
@@ -53,6 +55,18 @@ def main() -> int:
         arguments.error.write_text(json.dumps(content))
         return error.exit_code
     return 0
+
+
+def _collect_early():
+    """Makes Python find garbage early from here on, without looking through all imports each time.
+
+    tf2onnx copies the graph and its weights for every optimization, and leaves the copies in
+    cycles: of the paper's CapsNet, 20 copies, or 0.6 GiB.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.collect()  # From nothing it now counts what has to grow by a quarter before the next time.
+    gc.set_threshold(700, 1, 1)
 
 
 def _end_with_parent():

@@ -10,6 +10,7 @@ the same inputs; a file that sums in another order may differ by a few times tha
 A model without such a twin, because a layer of its own insists on float32, gets a fixed tolerance.
 """
 
+import functools
 import itertools
 import math
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ class Comparison:
         nan_equal: Whether both are NaN, and infinite, in the same places.
         label_flips: Samples whose largest score is another, although the model's two largest
             differ by more than twice what is allowed. Zero for outputs that are no scores.
+        sample: Number of the sample that is furthest off, or `None` where none was run.
         passed: Whether the file may be written.
         error: What onnxruntime said where it could not run the file, or empty.
     """
@@ -74,6 +76,7 @@ class Comparison:
     allowed: float = 0.0
     nan_equal: bool = False
     label_flips: int = 0
+    sample: int | None = None
     passed: bool = False
     error: str = ""
 
@@ -95,26 +98,49 @@ def compare(
     Returns:
         A `Comparison` for each output and suite.
     """
-    sessions = [session(file, level, threads) for level, threads in SESSIONS]
     names = source.output_names(model)
     expected = [run_keras(model, suite) for suite in suites]
-    rounding_errors = roundings(suites, expected, references)
-    comparisons = []
-    for suite, outputs, rounding in zip(suites, expected, rounding_errors, strict=True):
+    cases = list(zip(suites, expected, roundings(suites, expected, references), strict=True))
+
+    def in_session(level, threads):
+        run = functools.partial(_run_twice, session(file, level, threads), model, names)
+        return [entry for case in cases for entry in _compare_suite(run, names, *case)]
+
+    # One after the other: each session holds the weights, and memory for every value.
+    found = [in_session(*setting) for setting in SESSIONS]
+    return [max(same, key=lambda c: (not c.passed, c.max_abs)) for same in zip(*found, strict=True)]
+
+
+def compare_scores(
+    model: keras.Model, file: onnx.ModelProto, suite: Suite, comparisons: list[Comparison]
+) -> Comparison:
+    """Compares the scores alone, in one run as a device makes it: optimized, on all threads.
+
+    For more samples than `compare` could run so often, and than could be kept with all outputs.
+
+    Args:
+        model: The Keras model.
+        file: Its conversion.
+        suite: The inputs.
+        comparisons: Those of `compare`; on its real inputs it measured the model's rounding.
+    """
+    names = [source.output_names(model)[source.scored_output(model)]]
+    (rounding,) = (c.rounding for c in comparisons if (c.output, c.suite) == (*names, "real"))
+    expected = run_keras(source.scored_model(model), suite)
+    run = functools.partial(run_onnx, session(file, *SESSIONS[-1]), model, names)
+    return next(_compare_suite(run, names, suite, expected, [rounding]))
+
+
+def _compare_suite(run, names, suite, expected, roundings):
+    """Yields a `Comparison` for each output, also where onnxruntime cannot run the file."""
+    try:
+        found = run(suite)
+    except Exception as error:  # onnxruntime's errors have no common class but this.
         samples = len(suite.inputs[0])
-        try:
-            found = [_run_twice(session, model, names, suite) for session in sessions]
-        except Exception as error:  # onnxruntime's errors have no common class but this.
-            failed = (Comparison(name, suite.name, samples, error=str(error)) for name in names)
-            comparisons.extend(failed)
-            continue
-        for index, name in enumerate(names):
-            compared = [
-                compare_arrays(name, suite.name, outputs[index], candidate[index], rounding[index])
-                for candidate in found
-            ]
-            comparisons.append(max(compared, key=lambda c: (not c.passed, c.max_abs)))
-    return comparisons
+        yield from (Comparison(name, suite.name, samples, error=str(error)) for name in names)
+        return
+    for name, *arrays, rounding in zip(names, expected, found, roundings, strict=True):
+        yield compare_arrays(name, suite.name, *arrays, rounding)
 
 
 def tolerance_in_words(references: list[list[np.ndarray]] | str) -> str:
@@ -133,16 +159,18 @@ def tolerance_in_words(references: list[list[np.ndarray]] | str) -> str:
 def compare_arrays(name, suite, expected, found, rounding) -> Comparison:
     """Compares one output; `rounding` is the model's own rounding error, or `None`."""
     same_shape = expected.shape == found.shape and expected.dtype == found.dtype
+    if not same_shape:
+        return Comparison(name, suite, len(expected), sample=0)
     finite = np.isfinite(expected)
-    nan_equal = same_shape and np.array_equal(
-        np.where(finite, 0.0, expected), np.where(np.isfinite(found), 0.0, found), equal_nan=True
-    )
-    if not nan_equal:
-        return Comparison(name, suite, len(expected))
+    places = [np.where(np.isfinite(array), 0.0, array) for array in (expected, found)]
+    if not np.array_equal(*places, equal_nan=True):
+        same = np.isclose(*places, equal_nan=True).reshape(len(expected), -1).all(axis=1)
+        return Comparison(name, suite, len(expected), sample=int(same.argmin()))
     expected = np.where(finite, expected, 0.0).astype("float64").reshape(len(expected), -1)
     difference = np.where(finite, found, 0.0).astype("float64").reshape(expected.shape) - expected
     scale = scale_of(expected)
-    max_abs = float(np.abs(difference).max(initial=0.0))
+    errors = np.abs(difference).max(axis=1, initial=0.0)
+    max_abs = float(errors.max())
     allowed = allowed_difference(rounding, scale)
     flips = _label_flips(expected, expected + difference, allowed) if finite.ndim == 2 else 0
     return Comparison(
@@ -157,6 +185,7 @@ def compare_arrays(name, suite, expected, found, rounding) -> Comparison:
         allowed=allowed,
         nan_equal=True,
         label_flips=flips,
+        sample=int(errors.argmax()),
         passed=max_abs <= allowed and flips == 0,
     )
 
@@ -184,6 +213,7 @@ def session(file: onnx.ModelProto, level: str, threads: int) -> onnxruntime.Infe
 
 
 def _run_twice(session, model, names, suite):
+    """Returns what the file gives, if it gives it twice."""
     first, second = (run_onnx(session, model, names, suite) for _ in range(2))
     for name, *pair in zip(names, first, second, strict=True):
         if not np.array_equal(*pair, equal_nan=True):

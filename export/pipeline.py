@@ -66,6 +66,8 @@ def run(model, path, options: ExportOptions) -> ExportReport:
         )
         content = tidy.serialize(file)
         comparisons = parity.compare(model, file, inputs, references)
+        whole = suites.all_real(model, data, options.batch)
+        comparisons += [parity.compare_scores(model, file, s, comparisons) for s in whole]
         report = ExportReport(
             source=name,
             target=str(target),
@@ -78,7 +80,7 @@ def run(model, path, options: ExportOptions) -> ExportReport:
             | {name: version(name) for name in ("onnxruntime", keras.backend.backend())},
             environment=environment.facts(),
         )
-        suite = next(suite for suite in inputs if suite.name == _shown(report, options))
+        suite = _shown(report, inputs + whole, options)
         if not report.worst["error"]:
             errors = locate.layer_errors(model, file, suite, local=not report.passed)
             report.layers = [asdict(error) for error in errors]
@@ -119,9 +121,12 @@ def run(model, path, options: ExportOptions) -> ExportReport:
     return report
 
 
-def _shown(report, options):
-    """Returns the suite on which the layers are compared."""
-    return f"random, batch {options.batch or 7}" if report.passed else report.worst["suite"]
+def _shown(report, inputs, options):
+    """Returns the inputs on which the layers are compared: random ones, or the worst batch."""
+    named = {suite.name: suite for suite in inputs}
+    if report.passed:
+        return named[f"random, batch {options.batch or 7}"]
+    return named[report.worst["suite"]].around(report.worst["sample"])
 
 
 def _shapes(names, tensors, batch):

@@ -154,10 +154,9 @@ def judge(
         for one sample or one batch of a fixed size, `score` and `max_abs`, the largest error,
         relative to outputs above 1.
     """
-    index = source.scored_output(model)
-    output = source.output_names(model)[index]
+    output = source.output_names(model)[source.scored_output(model)]
     suite, count = samples.suite(options.batch), len(samples.inputs[0])
-    expected = run_keras(model, suite)[index][:count].argmax(axis=1)
+    expected = run_keras(source.scored_model(model), suite)[0][:count].argmax(axis=1)
     truth = expected if samples.truth is None else samples.truth
     rows = []
     for name, (file, comparisons) in files.items():

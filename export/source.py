@@ -165,6 +165,11 @@ def scored_output(model: keras.Model) -> int:
     return names.index("scores") if "scores" in names else 0
 
 
+def scored_model(model: keras.Model) -> keras.Model:
+    """Returns the model with its scores as only output. It shares the layers of the other."""
+    return keras.Model(model.input, model.outputs[scored_output(model)])
+
+
 def layer_names(model: keras.Model) -> set[str]:
     """Returns the names of the model's layers, and of those within them that have weights."""
     names = {layer.name for layer in model.layers}

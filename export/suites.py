@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -11,6 +11,8 @@ import numpy as np
 from export import source
 
 BATCHES = (1, 2, 7, 32)
+REAL = 256
+"""How many of the real inputs are compared in each way; of more, only the scores are, once."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,13 @@ class Suite:
     inputs: list[np.ndarray]
     batch: int
 
+    def around(self, sample: int | None) -> "Suite":
+        """Returns the batch in which a sample is run, or everything for `None`."""
+        if sample is None:
+            return self
+        start = sample // self.batch * self.batch
+        return replace(self, inputs=[array[start : start + self.batch] for array in self.inputs])
+
 
 def suites(
     model: keras.Model,
@@ -39,9 +48,9 @@ def suites(
     Args:
         model: The Keras model.
         input_range: Pair of floats between which inputs usually lie.
-        data: Real inputs by name, all of one length, or `None`.
-        batch: The only size of batches, or `None` for any. Real inputs that do not fill the last
-            batch are repeated from the first on.
+        data: Real inputs by name, all of one length, or `None`. Of more than `REAL` samples, as
+            many are drawn.
+        batch: The only size of batches, or `None` for any.
     """
     generator = np.random.default_rng(0)
     full = functools.partial(made_inputs, model, input_range)
@@ -57,11 +66,9 @@ def suites(
         found.append(Suite("random, 3 batches", full(3 * batch, random()), batch))
     few, largest = batch or 2, batch or max(BATCHES)
     if data:
-        names = zip(source.input_names(model), model.inputs, strict=True)
-        real = [np.asarray(data[name], tensor.dtype) for name, tensor in names]
-        if batch is not None:
-            real = filled_batches(real, batch)
-        found.append(Suite("real", real, largest))
+        samples = _samples(model, data)
+        drawn = np.random.default_rng(0).choice(samples, min(samples, REAL), replace=False)
+        found.append(_real("real", model, data, batch, np.sort(drawn)))
     found.append(Suite("zeros", full(few, lambda shape, low, high: np.zeros(shape)), largest))
     found.append(
         Suite("constant", full(few, lambda shape, low, high: np.full(shape, high)), largest)
@@ -74,6 +81,28 @@ def suites(
         ):
             found.append(Suite(name, full(few, random(factor)), largest))
     return found
+
+
+def all_real(
+    model: keras.Model, data: dict[str, np.ndarray] | None, batch: int | None = None
+) -> list[Suite]:
+    """Returns a suite of all real inputs, where `suites` takes some of them only, or none."""
+    if not data or _samples(model, data) <= REAL:
+        return []
+    return [_real("real, all", model, data, batch, slice(None))]
+
+
+def _samples(model, data):
+    return len(data[source.input_names(model)[0]])
+
+
+def _real(name, model, data, batch, drawn):
+    """Returns the real inputs that are drawn; the first are repeated to fill the last batch."""
+    inputs = zip(source.input_names(model), model.inputs, strict=True)
+    real = [np.asarray(data[name], tensor.dtype)[drawn] for name, tensor in inputs]
+    return Suite(
+        name, real if batch is None else filled_batches(real, batch), batch or max(BATCHES)
+    )
 
 
 def made_inputs(

@@ -146,3 +146,29 @@ def test_names_of_several_outputs():
     assert source.output_names(shared) == ["same", "same_1"]
     named = keras.Model(inputs, {"b": twice(inputs), "a": inputs})
     assert source.output_names(named) == ["a", "b"]
+
+
+def test_of_many_real_inputs_some_are_compared_in_each_way_and_the_scores_of_all(
+    saved_capsnet, exported_capsnet, generator
+):
+    model, file = keras.models.load_model(saved_capsnet), onnx.load(exported_capsnet[0])
+    data = {"image": generator.random((300, 12, 12, 1), dtype="float32")}
+    (real,) = [suite for suite in suites.suites(model, data=data) if suite.name == "real"]
+    (again,) = [suite for suite in suites.suites(model, data=data) if suite.name == "real"]
+    np.testing.assert_array_equal(real.inputs[0], again.inputs[0])
+    rows = {image.tobytes() for image in data["image"]}
+    drawn = {image.tobytes() for image in real.inputs[0]}
+    assert len(drawn) == suites.REAL and drawn < rows
+    assert not suites.all_real(model, {"image": data["image"][: suites.REAL]})
+    (whole,) = suites.all_real(model, data)
+    comparisons = parity.compare(model, file, [real], "not measured")
+    found = parity.compare_scores(model, file, whole, comparisons)
+    assert (found.output, found.suite, found.samples) == ("scores", "real, all", 300)
+    assert found.passed and found.max_abs > 0
+    right = parity.run_keras(model, whole)[0]
+    for fault in (1e-3, np.nan):
+        wrong = right.copy()
+        wrong[290, 2] += fault
+        found = parity.compare_arrays("scores", whole.name, right, wrong, None)
+        assert not found.passed and found.sample == 290
+    np.testing.assert_array_equal(whole.around(290).inputs[0], data["image"][288:300])
