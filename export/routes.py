@@ -1,8 +1,10 @@
 """The ways from a Keras model to raw ONNX. Each runs on a backend of its own."""
 
+import contextlib
 import logging
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 import keras
 import onnx
@@ -62,7 +64,8 @@ def _via_tf2onnx(model, opset, batch):
     errors = _ErrorLog()
     logging.getLogger("tf2onnx").addHandler(errors)
     try:
-        proto, _ = tf2onnx.convert.from_function(forward, signature, opset=opset)
+        with _nodes_in_order(tf2onnx):
+            proto, _ = tf2onnx.convert.from_function(forward, signature, opset=opset)
     except Exception as error:  # tf2onnx and TensorFlow raise what they like.
         raise ConversionError(f"tf2onnx failed: {type(error).__name__}: {error}") from error
     # tf2onnx writes the file all the same when it cannot convert an operation, and only logs it.
@@ -77,6 +80,29 @@ def _via_tf2onnx(model, opset, batch):
         proto.graph.initializer.append(constant)
         proto.graph.input.remove(value)
     return proto
+
+
+@contextlib.contextmanager
+def _nodes_in_order(tf2onnx):
+    """Makes tf2onnx meet the nodes of a graph in the same order in each process.
+
+    Of equal ones it keeps the first, whose name the file gets. TensorFlow's optimizer returns them
+    in any order, and tf2onnx holds them in sets, by their addresses.
+    """
+    optimize = tf2onnx.tf_loader.tf_optimize
+
+    def optimize_and_sort(*arguments):
+        graph = optimize(*arguments)
+        nodes = sorted(graph.node, key=lambda node: node.name)
+        del graph.node[:]
+        graph.node.extend(nodes)
+        return graph
+
+    with (
+        mock.patch.object(tf2onnx.tf_loader, "tf_optimize", optimize_and_sort),
+        mock.patch.object(tf2onnx.graph.Node, "__hash__", lambda node: hash(node.name)),
+    ):
+        yield
 
 
 class _ErrorLog(logging.Handler):

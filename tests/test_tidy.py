@@ -1,11 +1,15 @@
+import random
+
 import numpy as np
 import onnx
 import onnx.reference
 import pytest
+from conftest import once, small_capsnet
 from onnx import TensorProto, helper, numpy_helper
 
 import export
-from export import rewrites, tidy
+from export import rewrites, routes, source, tidy
+from keras_capsules.explain import explained_model
 
 
 def graph_of(nodes, weights=(), size=4):
@@ -126,3 +130,25 @@ def test_a_sum_reads_what_was_there_before_a_transpose(generator, order, axes, m
     found = onnx.reference.ReferenceEvaluator(model).run(None, {"x": x})[0]
     expected = x.astype("float64").transpose(order).sum(axis=tuple(axes))
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@once
+def test_equal_nodes_are_merged_alike_in_any_order(monkeypatch):
+    """TensorFlow's optimizer returns its nodes in another order in each process."""
+    tf_loader = pytest.importorskip("tf2onnx.tf_loader")
+    model = explained_model(small_capsnet(with_decoder=True), ["scores", "reconstruction"])
+    axes = {"image": model.input.shape}, {key: x.shape for key, x in model.output.items()}
+
+    def convert(seed, optimize=tf_loader.tf_optimize):
+        def shuffled(*arguments):
+            graph = optimize(*arguments)
+            nodes = random.Random(seed).sample(list(graph.node), len(graph.node))
+            del graph.node[:]
+            graph.node.extend(nodes)
+            return graph
+
+        monkeypatch.setattr(tf_loader, "tf_optimize", shuffled)
+        raw = routes.convert(model, 17, "tf2onnx")
+        return tidy.serialize(tidy.tidy(raw, *axes, source.layer_names(model), {})[0])
+
+    assert convert(0) == convert(1)
