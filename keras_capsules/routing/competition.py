@@ -3,15 +3,14 @@
 import numpy as np
 from keras import ops
 
-from keras_capsules.routing.votes import equal_shares
-
 
 class WithinTheCell:
     """Among the parents that it votes for in one call: `sum_j c_ij = 1`."""
 
-    def equal_shares(self, votes):
-        """Returns the coupling `(batch, num_out, num_in)` of a child that has no preference."""
-        return equal_shares(votes, 1.0 / votes.shape[1])
+    def equal_shares(self, activations, num_out):
+        """Returns the coupling `(batch, num_out, num_in)` of children that have no preference."""
+        children = ops.expand_dims(ops.zeros_like(activations), 1)
+        return children + ops.full((num_out, 1), 1.0 / num_out, children.dtype)
 
     def softmax(self, logits):
         """Turns logits `(batch, num_out, num_in)` into coupling."""
@@ -37,13 +36,13 @@ class AcrossCells:
         seen = np.count_nonzero(self.views < len(self.places), axis=1)
         self.seen = np.append(seen, 1)[fields.positions].reshape(-1, 1, fields.taps, 1)
 
-    def equal_shares(self, votes):
-        num_out, num_in = votes.shape[1:3]
+    def equal_shares(self, activations, num_out):
+        num_in = activations.shape[1]
         share = np.broadcast_to(
             1.0 / (num_out * self.seen), (len(self.seen), num_out, self.taps, num_in // self.taps)
         ).reshape(len(self.seen), num_out, num_in)
-        cells = ops.reshape(ops.zeros_like(votes[..., 0]), (-1, *share.shape))
-        return ops.reshape(cells + ops.cast(share, votes.dtype), (-1, num_out, num_in))
+        cells = ops.reshape(ops.zeros_like(activations), (-1, len(self.seen), 1, num_in))
+        return ops.reshape(cells + ops.cast(share, cells.dtype), (-1, num_out, num_in))
 
     def softmax(self, logits):
         num_out, num_in = logits.shape[1:]

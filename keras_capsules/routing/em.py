@@ -65,15 +65,15 @@ class EMRouting(Routing):
 
     def route(self, votes, activations=None, poses=None, competition=WITHIN_THE_CELL):
         votes = votes * (1 / UNIT)
-        coupling = competition.equal_shares(votes)
+        coupling = competition.equal_shares(activations, votes.shape[1])
         for iteration in range(self.iterations):
             with keras.name_scope(f"routing_{iteration + 1}"):
                 weights = coupling * ops.expand_dims(activations, 1)
-                mean, variance = fit(votes, weights, self.epsilon)
+                mean, squares, variance = fit(votes, weights, self.epsilon)
                 inverse_temperature = self.final_lambda * (1 - 0.95 ** (iteration + 1))
                 logits = inverse_temperature * self._merit(weights, variance)
                 if iteration < self.iterations - 1:
-                    posterior = log_posterior(votes, mean, variance, logits)
+                    posterior = log_posterior(squares, variance, logits)
                     coupling = competition.softmax(posterior)
         parents = ops.squeeze(mean, axis=2) * UNIT
         return RoutingResult(parents, ops.sigmoid(logits), coupling)

@@ -3,16 +3,18 @@
 from keras import ops
 
 from keras_capsules.routing.base import TINY
+from keras_capsules.routing.votes import agreement
 
-# Votes are fitted in this unit, so that squares of very long ones stay inside float32.
-UNIT = 2.0**22
+# Votes are fitted in this unit, so that squares of very long ones, and what gradients multiply
+# them by, stay inside float32.
+UNIT = 2.0**44
 
 
 def fit(votes, weights, epsilon):
     """Fits mean and variance of each parent's votes, in units of `UNIT` and of its square.
 
-    `mean_j = sum_i w_ij V_ij / sum_i w_ij`,
-    `variance_j = sum_i w_ij (V_ij - mean_j)**2 / sum_i w_ij + epsilon`
+    `mean_j = sum_i w_ij V_ij / sum_i w_ij`, `squares_ij = (V_ij - mean_j)**2`,
+    `variance_j = sum_i w_ij squares_ij / sum_i w_ij + epsilon`
 
     Args:
         votes: Tensor `(batch, num_out, num_in, dim)`, divided by `UNIT`.
@@ -20,29 +22,32 @@ def fit(votes, weights, epsilon):
         epsilon: Float. Floor of the variance, in the votes' own unit.
 
     Returns:
-        Mean and variance, both `(batch, num_out, 1, dim)`.
+        Mean `(batch, num_out, 1, dim)`, squares in the shape of the votes, and variance in that of
+        the mean.
     """
     weights = ops.expand_dims(weights, 2)
     mass = ops.sum(weights, axis=3, keepdims=True) + TINY
     mean = ops.matmul(weights, votes) / mass
     squares = ops.square(votes - mean)
-    return mean, ops.matmul(weights, squares) / mass + epsilon / UNIT**2
+    return mean, squares, ops.matmul(weights, squares) / mass + epsilon / UNIT**2
 
 
-def log_density(votes, mean, variance):
-    """Computes `log N(V_ij; mean_j, variance_j)`, without the `log(2 pi)` that all parents share.
+def precision(variance):
+    """Computes `1 / variance_j`, `(batch, num_out, dim)`.
 
-    Returns:
-        Tensor `(batch, num_out, num_in)`.
+    By way of the root, because the derivative of the reciprocal itself leaves float32.
     """
-    terms = ops.square(votes - mean) / variance + ops.log(variance * UNIT**2)
-    return -0.5 * ops.sum(terms, axis=3)
+    return ops.square(1.0 / ops.sqrt(ops.squeeze(variance, axis=2)))
 
 
-def log_posterior(votes, mean, variance, logits):
+def log_posterior(squares, variance, logits):
     """Computes `log(sigmoid(logits_j)) + log N(V_ij; mean_j, variance_j)`.
 
+    Without the `log(2 pi)` that all parents share.
+
     Args:
+        squares: Tensor `(batch, num_out, num_in, dim)`, as `fit` returns it.
+        variance: Tensor `(batch, num_out, 1, dim)`, as `fit` returns it.
         logits: Tensor `(batch, num_out)`. The parents' activations before their sigmoid.
 
     Returns:
@@ -50,7 +55,8 @@ def log_posterior(votes, mean, variance, logits):
         for each child.
     """
     presence = ops.log_sigmoid(ops.expand_dims(logits, 2))
-    return presence + log_density(votes, mean, variance)
+    constant = presence - ops.sum(log_deviation(variance), axis=3)
+    return constant - agreement(squares, 0.5 * precision(variance))
 
 
 def log_deviation(variance):

@@ -6,8 +6,8 @@ from keras import ops
 from keras_capsules.arguments import positive_integer
 from keras_capsules.ops import at_least_float32
 from keras_capsules.routing.base import Routing, RoutingResult
+from keras_capsules.routing.competition import WITHIN_THE_CELL
 from keras_capsules.routing.gaussian import UNIT, fit, log_posterior
-from keras_capsules.routing.votes import equal_shares
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
@@ -64,14 +64,14 @@ class HeinsenRouting(Routing):
         beta_use, beta_ign = (
             ops.transpose(at_least_float32(beta)) for beta in (self.beta_use, self.beta_ign)
         )
-        coupling = equal_shares(votes, 1.0 / votes.shape[1])
+        coupling = WITHIN_THE_CELL.equal_shares(activations, votes.shape[1])
         for iteration in range(self.iterations):
             with keras.name_scope(f"routing_{iteration + 1}"):
                 used = present * coupling
-                mean, variance = fit(votes, used, self.epsilon)
+                mean, squares, variance = fit(votes, used, self.epsilon)
                 merit = ops.sum(beta_use * used - beta_ign * (present - used), axis=2)
                 if iteration < self.iterations - 1:
-                    coupling = ops.softmax(log_posterior(votes, mean, variance, merit), axis=1)
+                    coupling = ops.softmax(log_posterior(squares, variance, merit), axis=1)
         parents = ops.squeeze(mean, axis=2) * UNIT
         return RoutingResult(parents, ops.sigmoid(merit), coupling)
 

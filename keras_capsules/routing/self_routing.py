@@ -49,8 +49,8 @@ class SelfRouting(Routing):
 
     def route(self, votes, activations=None, poses=None):
         kernel, bias = at_least_float32(self.kernel), at_least_float32(self.bias)
-        logits = ops.squeeze(ops.matmul(ops.expand_dims(poses, 2), kernel), axis=2) + bias
-        shares = ops.transpose(ops.softmax(logits, axis=-1), (0, 2, 1))
+        logits = ops.matmul(ops.transpose(poses, (1, 0, 2)), kernel) + ops.expand_dims(bias, 1)
+        shares = ops.transpose(ops.softmax(logits, axis=-1), (1, 2, 0))
         weights = ops.expand_dims(activations, 1) * shares
         mass = ops.sum(weights, axis=2)
         parents = combine(weights, votes) / (ops.expand_dims(mass, 2) + TINY)

@@ -10,7 +10,8 @@ from keras_capsules.arguments import positive_integer
 from keras_capsules.ops import at_least_float32
 from keras_capsules.routing.base import TINY, Routing, RoutingResult
 from keras_capsules.routing.competition import WITHIN_THE_CELL
-from keras_capsules.routing.gaussian import UNIT
+from keras_capsules.routing.gaussian import UNIT, precision
+from keras_capsules.routing.votes import agreement
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
@@ -93,7 +94,7 @@ class VariationalBayesRouting(Routing):
         parents, dim = votes.shape[1], votes.shape[3]
         nu0 = dim + 1.0 if self.nu0 is None else self.nu0
         votes = votes * (1 / UNIT)
-        coupling = competition.equal_shares(votes)
+        coupling = competition.equal_shares(activations, votes.shape[1])
         for iteration in range(self.iterations):
             with keras.name_scope(f"routing_{iteration + 1}"):
                 weights = ops.expand_dims(coupling * ops.expand_dims(activations, 1), 2)
@@ -104,14 +105,16 @@ class VariationalBayesRouting(Routing):
                 m = share * mean
                 scatter = ops.matmul(weights, ops.square(votes - mean))
                 psi = self.psi0 / UNIT**2 + scatter + share * ops.square(mean)
-                log_pi = digamma(alpha) - digamma(ops.sum(alpha, axis=1, keepdims=True))
-                halves = (nu - ops.cast(np.arange(dim), nu.dtype)) / 2
-                log_det = ops.sum(digamma(halves), axis=2, keepdims=True) + dim * math.log(2)
+                freedom = (nu - ops.cast(np.arange(dim), nu.dtype)) / 2
+                total = ops.sum(alpha, axis=1, keepdims=True) + ops.zeros_like(alpha)
+                digammas = digamma(ops.concatenate([alpha, total, freedom], axis=2))
+                log_pi = digammas[:, :, :1] - digammas[:, :, 1:2]
+                log_det = ops.sum(digammas[:, :, 2:], axis=2, keepdims=True) + dim * math.log(2)
                 log_det = log_det - ops.sum(ops.log(psi * UNIT**2), axis=3)
                 if iteration < self.iterations - 1:
-                    distance = ops.sum(ops.square(votes - m) / psi, axis=3)
-                    density = 0.5 * (log_det - dim / kappa - nu * distance)
-                    coupling = competition.softmax(log_pi + density)
+                    away = agreement(ops.square(votes - m), 0.5 * nu * precision(psi))
+                    constant = log_pi + 0.5 * (log_det - dim / kappa)
+                    coupling = competition.softmax(constant - away)
         entropy = 0.5 * (dim * math.log(2 * math.pi * math.e) - log_det)
         beta_u, beta_a = at_least_float32(self.beta_u), at_least_float32(self.beta_a)
         logits = beta_a - (ops.squeeze(ops.exp(log_pi) * entropy, axis=2) + beta_u)
@@ -157,6 +160,5 @@ def digamma(x):
     large = x + 6.0
     inverse = 1.0 / (large * large)
     series = inverse * (1 / 12 - inverse * (1 / 120 - inverse / 252))
-    steps = ops.cast(np.arange(6), x.dtype)
-    recurrence = ops.sum(1.0 / (ops.expand_dims(x, -1) + steps), axis=-1)
-    return ops.log(large) - 0.5 / large - series - recurrence
+    steps = ops.expand_dims(x, -1) + ops.cast(np.arange(6), x.dtype)
+    return ops.log(large) - 0.5 / large - series - ops.sum(1.0 / steps, axis=-1)

@@ -58,7 +58,8 @@ def equal_shares(votes, share):
     """Returns the coupling that is `share` everywhere, `(batch, num_out, num_in)`."""
     if isinstance(votes, LeanVotes):
         return votes.equal_shares(share)
-    return ops.full_like(votes[..., 0], share)
+    children = ops.zeros_like(votes[:, :1, :, 0])
+    return children + ops.full((votes.shape[1], 1), share, children.dtype)
 
 
 class LeanVotes:
