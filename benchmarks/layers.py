@@ -1,0 +1,119 @@
+"""What layers cost in training and inference, on each backend, in a process of its own.
+
+    python -m benchmarks.layers
+    python -m benchmarks.layers --backends torch --what routing
+
+`routing`: `CapsuleLayer` on 1152 poses of 8 to 10 of 16 with each routing, and the layer as it is
+commonly written (`benchmarks.layers_by_hand`), relative to that with einsums. `attention`: each
+member of the family on 28 x 28 x 64, relative to `se`. `network`: Efficient-CapsNet, relative to
+itself with a plain Dense head of equal width. A training step is forward, backward and SGD at batch
+64; milliseconds are medians, and what is compared takes turns in one process.
+"""
+
+import argparse
+import json
+
+import numpy as np
+
+from benchmarks import results
+
+BATCH = 64
+BASES = {"routing": "einsum layer", "attention": "se", "network": "dense head"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--backends", nargs="+", default=["tensorflow", "jax", "torch"])
+    parser.add_argument("--what", nargs="+", default=list(BASES), choices=list(BASES))
+    parser.add_argument("--runs", type=int, default=15)
+    parser.add_argument("--measure", choices=list(BASES), help=argparse.SUPPRESS)
+    results.add_options(parser, "layers")
+    options = parser.parse_args()
+    if options.measure:
+        print(json.dumps(measured(options.measure, options.runs)))
+        return
+    rows = []
+    for backend in options.backends:
+        for what in options.what:
+            arguments = ["--measure", what, "--runs", str(options.runs)]
+            found = results.in_process("benchmarks.layers", arguments, backend)
+            rows += [{"backend": backend, "what": what, **row} for row in found]
+    results.publish(rows, ["backend", "what", "name"], options)
+
+
+def measured(what: str, runs: int) -> list[dict]:
+    """Returns a row for each model, on the backend of this process."""
+    import keras
+
+    generator = np.random.default_rng(0)
+    training, inference = {}, {}
+    for name, model in {"routing": routings, "attention": attentions, "network": networks}[what]():
+        model.compile(keras.optimizers.SGD(1e-3), "mse")
+        inputs = [
+            generator.uniform(size=(BATCH, *tensor.shape[1:])).astype("float32")
+            for tensor in model.inputs
+        ]
+        targets = np.zeros((BATCH, *model.outputs[0].shape[1:]), "float32")
+        training[name] = lambda model=model, x=inputs, y=targets: model.train_on_batch(x, y)
+        inference[name] = lambda model=model, x=inputs: model.predict_on_batch(x)
+    training, inference = results.medians(training, runs), results.medians(inference, runs)
+    base = BASES[what]
+    return [
+        {
+            "name": name,
+            "training ms": training[name],
+            "of base": training[name] / training[base],
+            "inference ms": inference[name],
+            "inference of base": inference[name] / inference[base],
+        }
+        for name in training
+    ]
+
+
+def routings():
+    """Yields a model of nothing but the layer for each routing, and for each way to write it."""
+    import keras
+
+    from benchmarks.layers_by_hand import BroadcastCapsules, EinsumCapsules
+    from keras_capsules import CapsuleLayer, routing
+
+    layers = {"einsum layer": EinsumCapsules(), "broadcast layer": BroadcastCapsules()}
+    layers |= {name: CapsuleLayer(10, 16, routing=name) for name in sorted(routing.ROUTINGS)}
+    for name in ("dynamic", "self_attention"):
+        layers[f"{name}, lean"] = CapsuleLayer(10, 16, routing=name, implementation="lean")
+    for name, layer in layers.items():
+        poses = inputs = keras.Input((1152, 8))
+        if isinstance(layer, CapsuleLayer) and layer.routing.explicit_activations:
+            inputs = [poses, keras.Input((1152,))]
+        yield name, keras.Model(inputs, keras.tree.flatten(layer(inputs))[0])
+
+
+def attentions():
+    """Yields a model of nothing but the layer for each attention."""
+    import keras
+
+    from keras_capsules import attention
+
+    for name in attention.ATTENTIONS:
+        feature_map = keras.Input((28, 28, 64))
+        yield name, keras.Model(feature_map, attention.get(name)(feature_map))
+
+
+def networks():
+    """Yields Efficient-CapsNet, and its copy whose class capsules are a Dense layer."""
+    import keras
+
+    from keras_capsules import CapsuleLayer, CapsuleLength, create_model
+
+    model = create_model("efficient_capsnet")
+    yield "capsule head", model
+    (capsules,) = (layer for layer in model.layers if isinstance(layer, CapsuleLayer))
+    x = keras.layers.Flatten()(capsules.input)
+    x = keras.layers.Dense(capsules.num_capsules * capsules.capsule_dim)(x)
+    x = keras.layers.Reshape((capsules.num_capsules, capsules.capsule_dim))(x)
+    plain = keras.Model(model.inputs, CapsuleLength()(x))
+    yield "dense head", keras.models.clone_model(plain)
+
+
+if __name__ == "__main__":
+    main()

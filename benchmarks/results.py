@@ -1,0 +1,110 @@
+"""What the benchmarks share: figures measured by turns, and tables that are kept and compared."""
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.routings import markdown_table
+
+PACKAGES = ("keras", "tensorflow", "jax", "torch", "onnxruntime", "tf2onnx")
+
+
+def medians(calls: dict, runs: int) -> dict[str, float]:
+    """Returns the median milliseconds of each call.
+
+    The calls take turns, so that a disturbance of the machine meets all of them; a tenth as many
+    runs come first and do not count.
+
+    Args:
+        calls: Functions without arguments, by name.
+        runs: Integer. How often to time each.
+    """
+    times = {name: [] for name in calls}
+    for run in range(-(runs // 10) - 1, runs):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            if run >= 0:
+                times[name].append(1e3 * (time.perf_counter() - start))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def add_options(parser: argparse.ArgumentParser, name: str) -> None:
+    """Adds `--json` and `--compare`."""
+    path = Path("build") / f"benchmark_{name}.json"
+    parser.add_argument("--json", type=Path, default=path, help="where to keep the figures")
+    parser.add_argument("--compare", type=Path, help="figures kept earlier, to print ratios to")
+
+
+def in_process(module: str, arguments: list[str], backend: str):
+    """Runs a benchmark's module under a backend, and returns what its last line says as JSON."""
+    process = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return json.loads(process.stdout.splitlines()[-1])
+
+
+def publish(rows: list[dict], keys: list[str], options) -> None:
+    """Prints rows as a table, keeps them in a file, and compares them with those of another.
+
+    Args:
+        rows: Figures by column, all rows with the same columns.
+        keys: The columns that say what a row is about.
+        options: What `add_options` read.
+    """
+    print("\n".join(table(rows)))
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    command = shlex.join(["python", "-m", sys.modules["__main__"].__spec__.name, *sys.argv[1:]])
+    facts = {"command": command, "machine": machine(), "rows": rows}
+    options.json.write_text(json.dumps(facts, indent=1) + "\n")
+    if options.compare:
+        print(f"\nOf {options.compare}:\n")
+        print("\n".join(table(compared(rows, json.loads(options.compare.read_text()), keys))))
+
+
+def table(rows: list[dict]) -> list[str]:
+    """Returns the lines of a Markdown table."""
+    return markdown_table(list(rows[0]), [[_cell(value) for value in row.values()] for row in rows])
+
+
+def compared(rows: list[dict], earlier: dict, keys: list[str]) -> list[dict]:
+    """Returns the rows that both have, with the ratio to the earlier figure for each figure."""
+    before = {tuple(row[key] for key in keys): row for row in earlier["rows"]}
+    pairs = [(row, before.get(tuple(row[key] for key in keys), {})) for row in rows]
+    return [
+        {name: value if name in keys else value / old[name] for name, value in row.items()}
+        for row, old in pairs
+        if old
+    ]
+
+
+def machine() -> dict:
+    """Returns what the figures depend on besides the code."""
+    installed = {}
+    for package in PACKAGES:
+        name = "tensorflow_cpu" if package == "tensorflow" else package
+        installed[package] = version(name)
+    return {
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        **installed,
+    }
+
+
+def _cell(value):
+    if isinstance(value, str):
+        return value
+    return f"{value:.3g}" if isinstance(value, float) else f"{value:,}"
