@@ -53,7 +53,7 @@ def export_onnx(
             under these backends. The comparison is the same for each. Defaults to `"tf2onnx"`,
             whose file is the same whatever the backend.
         outputs: What the file returns, some of `"scores"`, `"poses"`, `"activations"`,
-            `"coupling"`, `"reconstruction"` and `"gates"`, see
+            `"coupling"`, `"map"`, `"reconstruction"` and `"gates"`, see
             `keras_capsules.explain.explained_model`. Defaults to `None`, what the model returns.
         labels: Names of the classes, one for each column of the output `scores`, or of the first
             where none has that name. They are stored in the file, for the device.

@@ -118,7 +118,7 @@ def _parser():
         type=lambda text: text.split(","),
         metavar="NAMES",
         help="what the file returns, with commas: scores, poses, activations, coupling, "
-        "reconstruction, gates (default: what the model returns)",
+        "map, reconstruction, gates (default: what the model returns)",
     )
     add("--labels", metavar="FILE", help="a text file, one class name a line, stored in the file")
     add("--data", metavar="FILE", help="an .npz file of real inputs, to compare on as well")
