@@ -3,16 +3,16 @@
 import argparse
 import json
 import os
-import platform
 import shlex
 import statistics
 import subprocess
 import sys
 import time
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 from benchmarks.routings import markdown_table
+from export import environment
 
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "onnxruntime", "tf2onnx")
 
@@ -92,16 +92,11 @@ def compared(rows: list[dict], earlier: dict, keys: list[str]) -> list[dict]:
 
 def machine() -> dict:
     """Returns what the figures depend on besides the code."""
-    installed = {}
-    for package in PACKAGES:
-        name = "tensorflow_cpu" if package == "tensorflow" else package
-        installed[package] = version(name)
-    return {
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        **installed,
+    distributions = packages_distributions()
+    installed = {
+        name: version(distributions[name][0]) for name in PACKAGES if name in distributions
     }
+    return environment.facts() | installed
 
 
 def _cell(value):

@@ -1,4 +1,5 @@
 import json
+import os
 
 import keras
 import numpy as np
@@ -86,6 +87,17 @@ def test_a_process_without_keras(exported_capsnet, tmp_path, pixels, predictor):
     expected = [prediction.label for prediction in predictor.predict(pixels)]
     assert [row["label"] for row in answer["predictions"]] == expected
     assert answer["latency_ms"] is None
+
+
+@once
+def test_the_first_prediction_comes_soon(exported_capsnet, tmp_path, pixels):
+    Image.fromarray(pixels[0, :, :, 0]).save(tmp_path / "digit.png")
+    start = os.times()
+    run_python("-m", "export.device", exported_capsnet[0], tmp_path / "digit.png")
+    end = os.times()
+    seconds = end.children_user + end.children_system
+    seconds -= start.children_user + start.children_system
+    assert seconds < 2.0  # Of processor time; docs/benchmarks.md has what was measured.
 
 
 def test_what_it_cannot_use(exported_capsnet, tmp_path, capsys, predictor):

@@ -1,7 +1,7 @@
 """What may be absent, and what must not be loaded."""
 
 import pytest
-from conftest import BACKENDS, ROOT, run_python
+from conftest import BACKENDS, ROOT, once, run_python
 
 import keras_capsules
 
@@ -21,6 +21,14 @@ def test_the_library_needs_one_backend_only(backend):
 def test_the_device_runner_needs_onnxruntime_and_numpy_only():
     absent = ["keras", "keras_capsules", "tensorflow", "jax", "torch", "onnx", "PIL"]
     run_python("-c", WITHOUT + "import export.device", " ".join(absent))
+
+
+@once
+def test_importing_the_library_adds_little_to_importing_keras():
+    code = "import time, keras; start = time.process_time(); import keras_capsules; "
+    code += "print(time.process_time() - start)"
+    seconds = float(run_python("-c", code).stdout)
+    assert seconds < 1.0  # Measured 0.06 s, see docs/benchmarks.md; the bound is for busy machines.
 
 
 def test_the_device_runner_may_be_copied(tmp_path):
