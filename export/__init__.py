@@ -69,7 +69,8 @@ def export_onnx(
             name the right label than the model; where `data` has no `labels`, how often it may
             name another than the model. Its errors are reported, and do not decide. Defaults to
             `0.5`.
-        force: Boolean. Whether to replace an existing file. Defaults to `False`.
+        force: Boolean. Whether to replace an existing file, and remove an old `.ort` file and its
+            list of operators, which would not belong to the new one. Defaults to `False`.
         min_onnxruntime: The oldest onnxruntime that must run the file, such as `"1.10"`, or `None`.
         batch: Integer, for a file that takes batches of this size alone and has no open axis.
             Defaults to `None`, any size.

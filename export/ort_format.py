@@ -27,7 +27,7 @@ def paths(target: Path) -> list[Path]:
     """
     if target.suffix == ".ort":
         raise UsageError(f"{target} has the name of its .ort twin. Call the ONNX file .onnx.")
-    return [target.with_suffix(suffix) for suffix in ORT_SUFFIXES]
+    return [target.parent / f"{target.stem}{suffix}" for suffix in ORT_SUFFIXES]
 
 
 def convert(content: bytes, target: Path) -> tuple[bytes, bytes]:

@@ -40,7 +40,7 @@ from export.write import check_target, write_atomically, write_together
 def run(model, path, options: ExportOptions) -> ExportReport:
     """Does what `export.export_onnx` says."""
     target = Path(path)
-    twins = ort_format.paths(target) if options.ort else []
+    twins = ort_format.paths(target)  # Old ones would not belong to the new file.
     targets = [target, golden_path(target), *twins]
     for path in targets:
         check_target(path, options.force)
@@ -111,13 +111,13 @@ def run(model, path, options: ExportOptions) -> ExportReport:
         sealed = golden.seal(vectors, report.file["sha256"], reduced)
         if not replay(content, sealed).passed:
             raise ParityError(f"{report.to_text()}\nFAILED: the seal does not hold.", report)
-        contents = [content, sealed]
+        contents = {target: content, golden_path(target): sealed}
         if options.ort:
-            contents += ort_format.convert(content, target)
-            report.ort = ort_format.verify(model, content, contents[2], inputs)
+            contents |= zip(twins, ort_format.convert(content, target), strict=True)
+            report.ort = ort_format.verify(model, content, contents[twins[0]], inputs)
         for path in targets:
             check_target(path, options.force)  # The conversion took a while.
-        write_together(dict(zip(targets, contents, strict=True)), derived=twins)
+        write_together(contents, derived=twins)
     return report
 
 

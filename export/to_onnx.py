@@ -31,8 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options = _parser().parse_args(arguments)
         zoo.resolve(options)
-        if options.report is not None:
-            _check_report(options)
+        _check_paths(options)
         _unwind_when_terminated()
         report, code = _export(options)
         print(report.to_text())
@@ -155,7 +154,11 @@ def _parser():
         metavar="FILE",
         help="write the report to FILE.json or FILE.html too, also when parity fails",
     )
-    add("--force", action="store_true", help="replace FILE if it exists")
+    add(
+        "--force",
+        action="store_true",
+        help="replace FILE if it exists, and remove its old .ort file",
+    )
     return parser
 
 
@@ -165,17 +168,28 @@ def _batch(text):
     return None if text == "dynamic" else int(text)
 
 
+def _check_paths(options):
+    """Raises a `UsageError` where a file would be read and written, or written twice."""
+    output = Path(options.output)
+    written = {output, Path(f"{output}.golden.npz")}
+    written |= {output.parent / f"{output.stem}{suffix}" for suffix in ORT_SUFFIXES}
+    read = {"--labels": options.labels, "--data": options.data}
+    read |= {"MODEL": options.model} if options.name is None else {}
+    for paths in (read, {"--report": options.report}):
+        resolved = {path.resolve() for path in written}
+        for name, path in paths.items():
+            if path is not None and Path(path).resolve() in resolved:
+                raise UsageError(
+                    f"{name} {path} is another file of this export, or one that it replaces. Name "
+                    "another one, there or with -o."
+                )
+        written |= {Path(path) for path in paths.values() if path is not None}
+    if options.report is not None:
+        _check_report(options)
+
+
 def _check_report(options):
     check_target(Path(options.report), force=True)
-    others = [options.output, options.labels, options.data]
-    others += [options.model] if options.name is None else []
-    others.append(f"{options.output}.golden.npz")
-    if options.ort:
-        others += [Path(options.output).with_suffix(suffix) for suffix in ORT_SUFFIXES]
-    if Path(options.report).resolve() in [Path(other).resolve() for other in others if other]:
-        raise UsageError(
-            f"{options.report} is another file of this export. Name a file of its own."
-        )
     suffix = Path(options.report).suffix
     if suffix not in (".json", ".html"):
         raise UsageError(

@@ -226,10 +226,10 @@ def test_what_cannot_be_had(saved_capsnet, tmp_path, options, words):
 
 def test_targets_of_the_twin(saved_capsnet, tmp_path):
     with pytest.raises(export.UsageError, match="name of its .ort twin"):
-        export.export_onnx(saved_capsnet, tmp_path / "model.ort", ort=True)
+        export.export_onnx(saved_capsnet, tmp_path / "model.ort")
     (tmp_path / "model.ort").write_bytes(b"old")
     with pytest.raises(export.UsageError, match="model.ort exists. Pass --force"):
-        export.export_onnx(saved_capsnet, tmp_path / "model.onnx", ort=True)
+        export.export_onnx(saved_capsnet, tmp_path / "model.onnx")
     words = keras.Sequential([keras.Input((3,), dtype="int32"), keras.layers.Embedding(9, 4)])
     with pytest.raises(export.UsageError, match="one float input of images"):
         export.export_onnx(words, tmp_path / "words.onnx", preprocess=True)

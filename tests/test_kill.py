@@ -10,6 +10,8 @@ from pathlib import Path
 
 from conftest import ROOT, conversion_of, once, run_python
 
+from export import ort_format
+
 pytestmark = once
 
 # Exports argv[1] to argv[2]. Each stage begins with a copy of the process that is killed there,
@@ -77,9 +79,13 @@ print(json.dumps(found))
 def test_at_each_stage(saved_capsnet, tmp_path):
     target = tmp_path / "model.onnx"
     target.write_bytes(b"old")
+    twins = ort_format.paths(target)
+    for twin in twins:
+        twin.write_bytes(b"old")
     found = json.loads(run_python("-c", EXPORT, saved_capsnet, target).stdout)
     assert found.pop("replaced") == "new"
     assert len(found) == 9 and set(found.values()) == {"old"}
+    assert not any(twin.exists() for twin in twins)  # They would not belong to the new file.
 
 
 def test_the_conversion_ends_with_the_process_that_started_it(saved_capsnet, tmp_path):
