@@ -53,9 +53,10 @@ def test_another_backend_loads_them_in_a_fresh_process(tmp_path, generator):
 
 @once
 def test_they_export(tmp_path, generator):
-    """All of them as one model: one conversion, one comparison."""
+    """As one model: one conversion, one comparison. The others export in tests of their own."""
     image = keras.Input((12, 12, 1), name="image")
-    models = {name: as_if_trained(create_model(name, **SMALL), generator) for name in NAMES}
+    names = set(NAMES) - {"capsnet", "efficient_capsnet"}
+    models = {n: as_if_trained(create_model(n, **SMALL), generator) for n in sorted(names)}
     model = keras.Model(image, {name: model(image) for name, model in models.items()})
     report = export.export_onnx(model, tmp_path / "model.onnx")
     assert report.passed

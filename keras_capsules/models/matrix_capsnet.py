@@ -19,7 +19,7 @@ from keras_capsules.models.registry import register_model
         "kernel_size": 3,
         "strides": 1,
         "primary_capsules": 2,
-        "conv_capsules": (2, 2),
+        "conv_capsules": (2,),
         "capsule_dim": 4,
     },
 )
