@@ -89,7 +89,7 @@ def weights(routing: str, layer) -> dict[str, np.ndarray]:
     """Returns the layer's weights as `benchmarks.handwritten` wants them."""
     (scope,) = {weight.path.split("/")[1] for weight in layer.routing.weights} or {""}
     values = {
-        weight.path.partition(f"{scope}/")[2].replace("/", "_"): np.array(weight)
+        weight.path.partition(f"{scope}/")[2].replace("/", "_"): keras.ops.convert_to_numpy(weight)
         for weight in layer.routing.weights
     }
     if routing == "self_routing":
@@ -106,7 +106,11 @@ def weights(routing: str, layer) -> dict[str, np.ndarray]:
             variance = values.pop(f"{name}_normalization_moving_variance")
             values[f"{output}_deviation"] = np.sqrt(variance + np.float32(1e-5))
         values["orders"] = np.arange(16, dtype="float32")
-    kernel = np.array(layer.kernel).transpose(0, 2, 1, 3).reshape(CHILDREN, IN_DIM, 160)
+    kernel = (
+        keras.ops.convert_to_numpy(layer.kernel)
+        .transpose(0, 2, 1, 3)
+        .reshape(CHILDREN, IN_DIM, 160)
+    )
     return {"kernel": kernel, **{k: np.ascontiguousarray(v) for k, v in values.items()}}
 
 
