@@ -27,20 +27,16 @@ def main() -> None:
     options = parser.parse_args()
 
     capsules = keras_capsules.create_model("efficient_capsnet", "mnist")
-    kinds = [
-        ("efficient_capsnet", "coupling map", capsules, explain.coupling_map),
-        ("efficient_capsnet", "Grad-CAM", capsules, explain.grad_cam),
-        ("efficient_capsnet", "darkness", capsules, lambda model, images: images[..., 0]),
-        (
-            "efficient_capsnet",
-            "random",
-            capsules,
-            lambda model, images: explain.random_maps(images),
-        ),
-    ]
+    general = {
+        "Grad-CAM": explain.grad_cam,
+        "darkness": lambda model, images: images[..., 0],
+        "random": lambda model, images: explain.random_maps(images),
+    }
+    kinds = [(capsules, "coupling map", explain.coupling_map)]
+    kinds += [(capsules, *kind) for kind in general.items()]
     if "cnn_baseline" in keras_capsules.list_models(weights="mnist"):
         plain = keras_capsules.create_model("cnn_baseline", "mnist")
-        kinds += [("cnn_baseline", *kind[1:2], plain, kind[3]) for kind in kinds[1:]]
+        kinds += [(plain, *kind) for kind in general.items()]
     results, curves = [], {}
     for dataset, (images, labels) in test_sets(options.images).items():
         for model, method, make in kinds:

@@ -105,8 +105,8 @@ def plot_part_whole_tree(tree: Part):
     >>> digit = keras_capsules.models.examples("efficient_capsnet", "mnist")["image"][0]
     >>> tree = keras_capsules.explain.part_whole_tree(model, digit)
     >>> figure = keras_capsules.explain.plot_part_whole_tree(tree)
-    >>> len(figure.axes[0].texts)
-    8
+    >>> len(figure.axes[0].texts)  # Of 4 capsules and 3 couplings.
+    7
     """
     levels = [[(tree, None, 0.5)]]  # Each with its parent's place and its own, from 0 to 1.
     while any(part.parts for part, _, _ in levels[-1]):
