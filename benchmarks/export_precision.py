@@ -24,26 +24,25 @@ import keras_capsules
 from benchmarks.routings import markdown_table
 from export import parity, precision, suites
 from export.options import PRECISIONS
-from keras_capsules import CapsuleLayer, PrimaryCapsule2D, routing
+from keras_capsules import routing
 
 PAGE = Path(__file__).parent.parent / "docs" / "precision.md"
 SMALL = {"size": "tiny", "input_shape": (12, 12, 1), "num_classes": 3}
 SAMPLES = 256
-MATRIX_CAPSULES = "matrix capsules"
+WITH_EACH_ROUTING = {"capsnet": False, "matrix_capsnet": True}  # Explicit activations?
 INTRODUCTION = f"""\
 # Every model in float16 and int8
 
 Made by `python -m benchmarks.export_precision`, on two CPU cores that were not idle, so trust the
-ratios of the times and not the times. Each model of the zoo is small (`size="tiny"`), not
-trained, and exported with each routing; the zoo's capsule networks end in lengths, so the routings
-with explicit activations run in a small network of matrix capsules. Each cell says: the bytes of
-the file, its nodes, milliseconds for one image (onnxruntime, one thread, median), on how many of
-{SAMPLES} random images it names the label that Keras names, and the largest error on any suite,
-huge inputs too, relative to outputs above 1. ✓ says that it passed: float32 by its errors, the
-others by their labels (at most 0.5 % may differ) and by NaN and infinity only where the model has
-them. An untrained network hardly tells its classes apart, so ✗ for the labels of int8 says little
-of a trained one; it says that the export refuses. Networks this small hold so few weights that the
-scales of int8 can outweigh what it saves.
+ratios of the times and not the times. Each model of the zoo is small (`size="tiny"`), not trained,
+and exported with its own routing; `capsnet` with each routing that needs no explicit activations,
+`matrix_capsnet` with each that does. Each cell says: the bytes of the file, its nodes, milliseconds
+for one image (onnxruntime, one thread, median), on how many of {SAMPLES} random images it names the
+label that Keras names, and the largest error on any suite, huge inputs too, relative to outputs
+above 1. ✓ says that it passed: float32 by its errors, the others by their labels (at most 0.5 % may
+differ) and by NaN and infinity only where the model has them. An untrained network hardly tells its
+classes apart, so ✗ for the labels of int8 says little of a trained one; it says that the export
+refuses. Networks this small hold so few weights that the scales of int8 can outweigh what it saves.
 """
 
 
@@ -62,29 +61,20 @@ def main() -> None:
 
 
 def cells():
-    """Yields each model with each routing it can have, or `None`."""
+    """Yields each model with `None` for its own routing, or with each of the routing's family."""
     explicit = {name: routing.get(name).explicit_activations for name in sorted(routing.ROUTINGS)}
     for model in keras_capsules.list_models():
-        names = [name for name in explicit if not explicit[name]] if "caps" in model else [None]
-        yield from ((model, name) for name in names)
-    yield from ((MATRIX_CAPSULES, name) for name in explicit if explicit[name])
+        if model in WITH_EACH_ROUTING:
+            family = WITH_EACH_ROUTING[model]
+            yield from ((model, name) for name in explicit if explicit[name] == family)
+        else:
+            yield model, None
 
 
 def build(model: str, name: str | None) -> keras.Model:
     keras.utils.set_random_seed(1)
-    if model != MATRIX_CAPSULES:
-        return keras_capsules.create_model(
-            model, **SMALL, **({} if name is None else {"routing": name})
-        )
-    image = keras.Input((12, 12, 1), name="image")
-    x = keras.layers.Conv2D(8, 3, strides=2, activation="relu", name="convolution")(image)
-    x = PrimaryCapsule2D(
-        *(2, 16, 3), strides=2, activation=None, explicit_activations=True, name="primary_capsules"
-    )(x)
-    layer = CapsuleLayer(3, 16, routing=name, transform="matrix", name="class_capsules")
-    poses, activations = layer(x)
-    x = keras.layers.Concatenate()([keras.layers.Flatten()(poses), activations])
-    return keras.Model(image, keras.layers.Dense(3, activation="softmax", name="scores")(x))
+    options = {} if name is None else {"routing": name}
+    return keras_capsules.create_model(model, **SMALL, **options)
 
 
 def exported(model: keras.Model) -> list[str]:

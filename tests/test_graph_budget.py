@@ -14,11 +14,17 @@ from export import routes, source, tidy
 BUDGETS = {
     "capsnet": (65, 3),
     "cnn_baseline": (11, 1),
+    "deepcaps": (243, 24),  # Poses lie together behind every convolution, and channels before it.
     "efficient_capsnet": (54, 2),
+    "inverted_capsnet": (131, 5),
+    "matrix_capsnet": (276, 15),
+    "se_capsnet": (78, 2),
     "se_resnet20": (30, 0),
     "se_resnet32": (30, 0),
     "se_resnet50": (36, 0),
     "se_resnet56": (30, 0),
+    "self_routing_capsnet": (31, 4),
+    "variational_capsnet": (498, 15),
 }
 
 
