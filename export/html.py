@@ -21,6 +21,7 @@ def to_html(report: ExportReport) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"number": _number, "words": in_words, "used": _used}
+    environment.filters |= {"foremost": _foremost}
     page = environment.get_template("report.html")
     return page.render(report=report, layers=_layer_chart(report.layers))
 
@@ -35,6 +36,14 @@ def _used(entry):
     """Returns how much of what is allowed a difference takes up, in percent of a log scale."""
     ratio = entry["max_abs"] / (entry["allowed"] or 1.0)
     return _percent(ratio, 10.0**-_DECADES, 1.0)
+
+
+def _foremost(comparisons):
+    """Returns the comparisons that failed, and the one of each output that came closest to it."""
+    worst = {}
+    for entry in sorted(comparisons, key=lambda e: (not e["passed"], e["max_abs"] / e["scale"])):
+        worst[entry["output"]] = entry
+    return [e for e in comparisons if not e["passed"] or e is worst[e["output"]]]
 
 
 def _percent(value, low, high):

@@ -81,11 +81,6 @@ class ExportReport:
         """The command line that checks the file's seal on any machine."""
         return shlex.join(["python", "-m", "export.verify", self.target])
 
-    @property
-    def shown(self) -> list[dict[str, Any]]:
-        """The comparisons to show: those on sealed inputs, like others, only where they failed."""
-        return _shown(self.comparisons)
-
     def to_json(self) -> str:
         """Returns the report as JSON; what is not finite is written as a string."""
         verdict = {"verdict": "passed" if self.passed else "failed", "max_abs": self.max_abs}
@@ -107,7 +102,7 @@ class ExportReport:
             f"  {'output':16}{'suite':20}{'samples':>7}{'max abs':>9}{'rmse':>9}{'rounding':>9}"
             f"{'allowed':>9}",
         ]
-        for entry in self.shown:
+        for entry in _shown(self.comparisons):
             rounding = "" if entry["rounding"] is None else f"{entry['rounding']:.1e}"
             lines.append(
                 f"  {entry['output']:16}{entry['suite']:20}{entry['samples']:7}"
@@ -179,6 +174,7 @@ def _precision_in_words(result):
 
 
 def _shown(comparisons):
+    """Leaves out the comparisons on sealed inputs, which are like others, where they passed."""
     return [c for c in comparisons if not (c["passed"] and c["suite"].startswith(SEALED))]
 
 

@@ -14,6 +14,11 @@ from export import ParityError, to_onnx
 from export.html import to_html
 
 HOSTILE = "<script>alert('1')</script>\"><img src=x onerror=alert(1)>"
+PROVIDER = {
+    **{"provider": "WebGPU", "source": HOSTILE, "nodes": 65, "remark": None},
+    "unsupported": [{"node": "mask/and", "layer": "mask", "operation": "And", "reason": HOSTILE}],
+    "conditions": {"Conv": HOSTILE},
+}
 VOID = {"meta", "rect", "line", "circle"}
 
 
@@ -82,13 +87,32 @@ def test_everything_is_escaped(report):
         first_divergence=HOSTILE,
         comparisons=[worst],
         layers=[{"layer": HOSTILE, "max_abs": 1e-3, "local": None}],
-        edge=[{HOSTILE: HOSTILE, "passed": False}],
+        edge=[{"check": HOSTILE, "finding": HOSTILE, "passed": False}],
+        ort={"bytes": 1, "sha256": HOSTILE, "min_onnxruntime": HOSTILE, "identical_on": []},
+        profile={"profile": HOSTILE, "providers": [PROVIDER | {"remark": HOSTILE}]},
         file=report.file | {"operations": {HOSTILE: 1}, "inputs": [HOSTILE]},
     )
     page = Page(to_html(report))
     assert not page.attributes("script") and not page.attributes("img")
     assert not [name for _, attributes in page.tags for name in attributes if name[:2] == "on"]
-    assert page.text.count(HOSTILE) >= 10 and "FAILED: <script>" in page.text
+    assert page.text.count(HOSTILE) >= 17 and "FAILED: <script>" in page.text
+
+
+def test_the_page_shows_twin_and_profile_and_of_each_output_the_worst_first(report):
+    worse = report.comparisons[2] | {"max_abs": 1.2e-6, "scale": 1.0, "passed": True}
+    failed = report.comparisons[0] | {"passed": False}
+    report.comparisons = [failed, *report.comparisons[1:2], worse, *report.comparisons[3:]]
+    report.ort = {"bytes": 4321, "sha256": "abc", "min_onnxruntime": "1.16", "identical_on": ["x"]}
+    report.profile = {"profile": "web", "providers": [PROVIDER]}
+    page = Page(to_html(report))
+    for text in ("4,321", "abc", "1.16 and later", "64 of 65 nodes", "mask/and", "WebGPU"):
+        assert text in page.text
+    foremost, every = page.text.split("Show all")
+    assert foremost.count(report.comparisons[1]["suite"]) == 0
+    assert failed["suite"] in foremost and every.count(failed["suite"]) >= 1
+    page = Page(to_html(dataclasses.replace(report, comparisons=report.comparisons[1:])))
+    foremost = page.text.split("Show all")[0]
+    assert worse["suite"] in foremost and "1.2e-06" in foremost
 
 
 def test_layers_on_a_log_scale(report):
