@@ -52,8 +52,9 @@ def main() -> None:
     if "se_capsnet" in keras_capsules.list_models(weights="mnist"):
         gated = keras_capsules.create_model("se_capsnet", "mnist")
         stored = keras_capsules.models.examples("se_capsnet", "mnist")
+        labels = stored["scores"].argmax(axis=1)
         profile = explain.excitation_profile(
-            gated, (stored["image"], stored["scores"].argmax(axis=1))
+            gated, (stored["image"], labels), [1, 9], ["block_1_se", "block_2_se"]
         )
         save(explain.plot_excitation_profile(profile), "excitation_profile.png")
 
