@@ -13,7 +13,7 @@ def places(tensor, axis: int) -> np.ndarray:
     Each layer between them divides a cell evenly among what its window sees, so a column is the
     receptive field of a cell: highest in its middle, and summing to one. A layer that changes the
     size in another way counts as an even division of its whole input. Where branches meet, it is
-    their mean, over those of the larger maps.
+    their mean, over those of the larger maps that come from feature maps alone.
 
     Args:
         tensor: `keras.KerasTensor` `(batch, height, width, ...)`.
@@ -23,7 +23,7 @@ def places(tensor, axis: int) -> np.ndarray:
         Array `(pixels, cells)`.
 
     Raises:
-        ValueError: If the map is made of something that is none.
+        ValueError: If no way from the map to the input leads through feature maps alone.
 
     Reference:
         Lapuschkin et al., 2017, "Understanding and Comparing Deep Neural Networks for Age and
@@ -36,6 +36,13 @@ def places(tensor, axis: int) -> np.ndarray:
             found[id(x)] = _look(x, axis, look)
         return found[id(x)]
 
+    if look(tensor) is None:
+        raise ValueError(
+            f"The map that {tensor._keras_history.operation.name!r} makes comes from something "
+            "that is none, so nobody can say where its cells look. Name a `layer` whose capsules "
+            "come from feature maps (batch, height, width, channels). "
+            f"Received: a map of shape {tensor.shape}"
+        )
     return look(tensor)
 
 
@@ -45,13 +52,9 @@ def _look(tensor, axis, look):
     cells = tensor.shape[axis]
     if not sources:
         return np.eye(cells)
-    maps = [x for x in sources if len(x.shape) > 3]
+    maps = [x for x in sources if len(x.shape) > 3 and look(x) is not None]
     if not maps:
-        raise ValueError(
-            f"The layer {operation.name!r} makes a map of something that is none, so nobody can "
-            "say where its cells look. Name a `layer` whose capsules come from feature maps "
-            f"(batch, height, width, channels). It received: {[x.shape for x in sources]}"
-        )
+        return None
     largest = max(math.prod(x.shape[1:3]) for x in maps)
     branches = [x for x in maps if math.prod(x.shape[1:3]) == largest]
     return np.mean([look(x) @ _window(operation, x.shape[axis], cells, axis) for x in branches], 0)
