@@ -4,7 +4,8 @@
     python -m benchmarks.export_precision cnn_baseline se_resnet20
 
 The models are small and not trained: what is shown is whether they export, run and stay finite, and
-what the precision does to sizes and errors. What it costs in accuracy depends on the training.
+what the precision does to sizes and errors. What it costs in accuracy depends on the training:
+`python -m benchmarks.export_trained` tells it of the weights that come with the library.
 """
 
 import argparse
@@ -27,6 +28,8 @@ from export.options import PRECISIONS
 from keras_capsules import routing
 
 PAGE = Path(__file__).parent.parent / "docs" / "precision.md"
+TRAINED = "\n# Trained models in float16 and int8\n"
+"""The heading of what `benchmarks.export_trained` writes to the page."""
 SMALL = {"size": "tiny", "input_shape": (12, 12, 1), "num_classes": 3}
 SAMPLES = 256
 WITH_EACH_ROUTING = {"capsnet": False, "matrix_capsnet": True}  # Explicit activations?
@@ -53,11 +56,16 @@ def main() -> None:
     rows = []
     for model, name in cells():
         if not options.models or model in options.models:
-            rows.append([model, name or "", *exported(build(model, name))])
+            network = build(model, name)
+            shape = (2 * SAMPLES, *network.input_shape[1:])
+            images = np.random.default_rng(1).random(shape, dtype="float32")
+            samples = precision.samples(network, {"image": images}, (0.0, 1.0), calibrated=True)
+            rows.append([model, name or "", *map(cell, exported(network, samples))])
             print(" | ".join(rows[-1]), flush=True)
     if not options.models:
         header = ["model", "routing", *PRECISIONS]
-        PAGE.write_text("\n".join([INTRODUCTION, *markdown_table(header, rows)]) + "\n")
+        page = "\n".join([INTRODUCTION, *markdown_table(header, rows)]) + "\n"
+        PAGE.write_text(page + "".join(PAGE.read_text().partition(TRAINED)[1:]))
 
 
 def cells():
@@ -77,16 +85,17 @@ def build(model: str, name: str | None) -> keras.Model:
     return keras_capsules.create_model(model, **SMALL, **options)
 
 
-def exported(model: keras.Model) -> list[str]:
-    """Returns what became of the model in each precision; it is converted once for all."""
-    images = np.random.default_rng(1).random((SAMPLES, *model.input_shape[1:]), dtype="float32")
-    samples = precision.samples(model, {"image": images}, (0.0, 1.0))
+def exported(model: keras.Model, samples: precision.Samples) -> list[dict]:
+    """Returns what became of the model in each precision; it is converted once for all.
+
+    A dictionary each, as in the `rows` of `export.precision.judge`, and whether it `passed`.
+    """
     inputs = suites.suites(model)
     with tempfile.TemporaryDirectory() as folder:
         export.export_onnx(model, Path(folder) / "model.onnx")
         file = onnx.load(Path(folder) / "model.onnx")
     float32 = file, parity.compare(model, file, inputs, "not needed")
-    texts = {}
+    rows = {}
     for name in PRECISIONS[1:]:
         options = SimpleNamespace(precision=name, max_drop=0.5, batch=None)
         reduced = precision.reduce(model, file, options, samples, inputs, {})
@@ -94,13 +103,17 @@ def exported(model: keras.Model) -> list[str]:
             name: (reduced, parity.compare(model, reduced, inputs, "not needed"))
         }
         result = precision.judge(model, files, samples, options)
-        passed = {"float32": True, name: result["passed"]}
-        for row in result["rows"]:
-            texts[row["precision"]] = (
-                f"{'✓' if passed[row['precision']] else '✗'} {row['bytes']:,} B, {row['nodes']}, "
-                f"{row['latency_ms']:.3f} ms, {row['score']:.1f} %, {row['max_abs']:.0e}"
-            )
-    return [texts[name] for name in PRECISIONS]
+        for row, passed in zip(result["rows"], (True, result["passed"]), strict=True):
+            rows[row["precision"]] = row | {"passed": passed}
+    return list(rows.values())
+
+
+def cell(row: dict) -> str:
+    """Returns the text of a table's cell."""
+    return (
+        f"{'✓' if row['passed'] else '✗'} {row['bytes']:,} B, {row['nodes']}, "
+        f"{row['latency_ms']:.3f} ms, {row['score']:.1f} %, {row['max_abs']:.0e}"
+    )
 
 
 if __name__ == "__main__":

@@ -64,7 +64,8 @@ def export_onnx(
             the file, for the device. Defaults to `(0.0, 1.0)`.
         precision: `"float32"`, `"float16"` or `"int8"`. The float32 file is made and compared
             first; routing, squash and softmax stay in float32, see `export.quantize`. `"int8"`
-            needs `data`, to calibrate on. Defaults to `"float32"`.
+            needs `data`: it is calibrated on 256 samples, half of them at most, and judged on the
+            others. Defaults to `"float32"`.
         max_drop: Float, percentage points. How much less often a file of reduced precision may
             name the right label than the model; where `data` has no `labels`, how often it may
             name another than the model. Its errors are reported, and do not decide. Defaults to

@@ -51,7 +51,8 @@ def run(model, path, options: ExportOptions) -> ExportReport:
         _check_labels(model, labels)
         _check_data(model, data)
         if options.precision != "float32":
-            samples = precision.samples(model, data, options.input_range)
+            calibrated = options.precision == "int8"
+            samples = precision.samples(model, data, options.input_range, calibrated)
         inputs = suites.suites(model, options.input_range, data, options.batch)
         inputs += golden.sealed_suites(inputs)
         raw, references, vectors = convert.convert(

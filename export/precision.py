@@ -9,6 +9,7 @@ the model are a failure, whatever the accuracy.
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 import keras
@@ -25,7 +26,7 @@ from export.tidy import serialize
 LABELS = "labels"
 """Name of the array of right labels, in the data beside the inputs."""
 CALIBRATION_SAMPLES = 256
-"""How many of the data's first samples int8 is calibrated on."""
+"""How many samples of the data int8 is calibrated on, half of them at most."""
 _RANGE_SAMPLES = 32
 _RANDOM_SAMPLES = 512
 
@@ -38,16 +39,17 @@ class Samples:
         inputs: Array `(samples, ...)` for each of the model's inputs.
         truth: Right labels `(samples,)`, or `None`.
         criterion: What is counted on what, in words.
+        calibration: Others for int8 to be calibrated on, or none.
     """
 
     inputs: list[np.ndarray]
     truth: np.ndarray | None
     criterion: str
+    calibration: Sequence[np.ndarray] = ()
 
     def suite(self, batch: int | None) -> Suite:
         """Returns the inputs in batches, filled up where only one size of batch will do."""
-        inputs = self.inputs if batch is None else filled_batches(self.inputs, batch)
-        return Suite("labels", inputs, batch or max(BATCHES))
+        return _in_batches("labels", self.inputs, batch)
 
     def metadata(self, options: ExportOptions) -> dict[str, str]:
         """Returns what a file of reduced precision says of itself."""
@@ -56,8 +58,22 @@ class Samples:
         return {"precision": options.precision, "verification": json.dumps(verification)}
 
 
-def samples(model: keras.Model, data: dict | None, input_range: tuple) -> Samples:
+def _in_batches(name, inputs, batch):
+    inputs = inputs if batch is None else filled_batches(inputs, batch)
+    return Suite(name, inputs, batch or max(BATCHES))
+
+
+def samples(
+    model: keras.Model, data: dict | None, input_range: tuple, calibrated: bool = False
+) -> Samples:
     """Returns the samples to judge a file on: the data, or random inputs where there are none.
+
+    Args:
+        model: The Keras model.
+        data: Real inputs by name and the array `labels` if there is one, or `None`.
+        input_range: Pair of floats between which inputs usually lie.
+        calibrated: Boolean. Whether to set a part of the data aside to calibrate on, drawn the
+            same way each time. Defaults to `False`.
 
     Raises:
         UsageError: If the model has no labels that could be compared, or the data's do not fit.
@@ -82,20 +98,44 @@ def samples(model: keras.Model, data: dict | None, input_range: tuple) -> Sample
         np.asarray(data[name], tensor.dtype)
         for name, tensor in zip(names, model.inputs, strict=True)
     ]
-    if LABELS not in data or LABELS in names:
-        criterion = f"agreement with the model on the {len(inputs[0]):,} samples of the data"
-        return Samples(inputs, None, criterion)
-    truth = np.asarray(data[LABELS])
-    one_hot = truth.shape == (len(inputs[0]), shape[1])
-    numbers = truth.shape == (len(inputs[0]),) and truth.dtype.kind in "iu"
+    found = Samples(inputs, None, "agreement with the model on the {:,} samples of the data")
+    if LABELS in data and LABELS not in names:
+        truth = _right_labels(np.asarray(data[LABELS]), (len(inputs[0]), shape[1]))
+        found = Samples(inputs, truth, "accuracy on the {:,} labelled samples of the data")
+    if calibrated:
+        found = _set_aside(found)
+    return replace(found, criterion=found.criterion.format(len(found.inputs[0])))
+
+
+def _set_aside(samples):
+    """Divides samples into some to calibrate on and the rest."""
+    count = len(samples.inputs[0])
+    if count < 2:
+        raise UsageError(
+            "int8 is calibrated on one part of the data and judged on the other, so it needs 2 "
+            f"samples or more, better hundreds. Received: {count}"
+        )
+    drawn = np.random.default_rng(0).permutation(count)[: min(CALIBRATION_SAMPLES, count // 2)]
+    rest = np.setdiff1d(np.arange(count), drawn)
+    return Samples(
+        inputs=[array[rest] for array in samples.inputs],
+        truth=None if samples.truth is None else samples.truth[rest],
+        criterion=f"{samples.criterion} that it was not calibrated on",
+        calibration=[array[np.sort(drawn)] for array in samples.inputs],
+    )
+
+
+def _right_labels(truth, shape):
+    """Returns right labels as numbers; `shape` is that of the scores."""
+    one_hot = truth.shape == shape
+    numbers = truth.shape == shape[:1] and truth.dtype.kind in "iu"
     if not one_hot and not (numbers and 0 <= truth.min() and truth.max() < shape[1]):
         raise UsageError(
             f"The array {LABELS!r} of the data must hold the right label of each sample, whole "
-            f"numbers from 0 to {shape[1] - 1} of shape ({len(inputs[0])},), or one-hot rows. "
+            f"numbers from 0 to {shape[1] - 1} of shape ({shape[0]},), or one-hot rows. "
             f"Received: shape {truth.shape}, {truth.dtype}"
         )
-    criterion = f"accuracy on the {len(inputs[0]):,} labelled samples of the data"
-    return Samples(inputs, truth.argmax(axis=1) if one_hot else truth, criterion)
+    return truth.argmax(axis=1) if one_hot else truth
 
 
 def reduce(
@@ -112,7 +152,7 @@ def reduce(
         model: The Keras model.
         file: Its conversion.
         options: Whose `precision` is `"float16"` or `"int8"`.
-        samples: What it will be judged on. int8 is calibrated on the first of them.
+        samples: What it will be judged on, and int8 calibrated.
         suites: Inputs on which it will be compared. float16 must bear the huge ones.
         metadata: Properties to store in the new file.
     """
@@ -124,10 +164,14 @@ def reduce(
         parts = ([array[start : start + size] for array in suite.inputs] for start in starts)
         return [dict(zip(names, part, strict=True)) for part in parts]
 
-    suite = samples.suite(options.batch)
     if options.precision == "int8":
-        return quantize.to_int8(file, batches(suite, CALIBRATION_SAMPLES, suite.batch), metadata)
-    measured = [suite, *(other for other in suites if other.name.startswith("huge"))]
+        suite = _in_batches("calibration", samples.calibration, options.batch)
+        whole = batches(suite, len(suite.inputs[0]), suite.batch)
+        return quantize.to_int8(file, whole, metadata)
+    measured = [
+        samples.suite(options.batch),
+        *(other for other in suites if other.name.startswith("huge")),
+    ]
     # Two at a time, since every value in between is held.
     ranges = [batch for suite in measured for batch in batches(suite, _RANGE_SAMPLES, size=2)]
     return quantize.to_float16(file, ranges, metadata)

@@ -139,7 +139,7 @@ def _parser():
         "--precision",
         default="float32",
         metavar="NAME",
-        help="float32, float16 or int8; int8 is calibrated on the data (default: float32)",
+        help="float32, float16, or int8, calibrated on a part of the data (default: float32)",
     )
     add(
         "--max-drop",

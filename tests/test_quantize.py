@@ -176,6 +176,13 @@ def test_samples_are_the_data_with_labels_without_or_random_inputs():
     )
     assert one_hot.truth.tolist() == [2, 1, 0, 1, 2]
     assert precision.samples(classifier(), {"x": x}, (0, 1)).truth is None
+    parts = precision.samples(classifier(), {"x": x + np.arange(5)[:, None]}, (0, 1), True)
+    assert [len(array) for (array,) in (parts.calibration, parts.inputs)] == [2, 3]
+    together = np.concatenate([parts.calibration[0], parts.inputs[0]])[:, 0]
+    assert sorted(together) == [0, 1, 2, 3, 4]
+    assert "the 3 samples of the data that it was not calibrated on" in parts.criterion
+    with pytest.raises(export.UsageError, match="2 samples or more"):
+        precision.samples(classifier(), {"x": x[:1]}, (0, 1), calibrated=True)
     drawn = precision.samples(classifier(), None, (-1, 1))
     assert "random" in drawn.criterion and -1 <= drawn.inputs[0].min() < 0
 
@@ -228,7 +235,7 @@ def test_int8_on_the_command_line(saved_capsnet, tmp_path, generator):
     arguments = (saved_capsnet, "-o", target, "--report", report, "--precision", "int8")
     result = command_line(*arguments, "--data", tmp_path / "data.npz", "--max-drop", "10")
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "PASSED: int8 loses" in result.stdout and "40 labelled samples" in result.stdout
+    assert "PASSED: int8 loses" in result.stdout and "20 labelled samples" in result.stdout
     as_json = json.loads(report.read_text())
     float32, int8 = as_json["precision"]["rows"]
     assert float32["score"] == 100 and float32["max_abs"] <= 1e-5 < int8["max_abs"]
