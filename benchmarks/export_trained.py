@@ -25,7 +25,8 @@ INTRODUCTION = f"""
 Made by `python -m benchmarks.export_trained`: every model whose weights for MNIST come with the
 library, int8 calibrated on {CALIBRATED} of the digits to train on, and the accuracy on the first
 {TESTED:,} digits to test on. Milliseconds are for one image, as above; the largest error is that on
-any suite, huge inputs too, relative to outputs above 1; a file passes that loses at most 0.5 points.
+any suite, huge inputs too, relative to outputs above 1. A file passes that loses at most 0.5
+points.
 """
 
 
