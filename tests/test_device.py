@@ -11,6 +11,8 @@ from PIL import Image
 import export
 from export.device import Predictor, main
 
+pytestmark = once  # It never meets Keras.
+
 
 @pytest.fixture(scope="module")
 def predictor(exported_capsnet):
@@ -45,7 +47,6 @@ def test_latency(predictor):
     assert 0 < latency["p50"] <= latency["p99"]
 
 
-@once
 def test_the_range_of_pixels_is_the_files(tmp_path):
     model = keras.Sequential([keras.Input((2, 2, 3)), keras.layers.Flatten(name="values")])
     export.export_onnx(model, tmp_path / "model.onnx", input_range=(-1, 1))
@@ -89,7 +90,6 @@ def test_a_process_without_keras(exported_capsnet, tmp_path, pixels, predictor):
     assert answer["latency_ms"] is None
 
 
-@once
 def test_the_first_prediction_comes_soon(exported_capsnet, tmp_path, pixels):
     Image.fromarray(pixels[0, :, :, 0]).save(tmp_path / "digit.png")
     start = os.times()
@@ -135,7 +135,6 @@ def test_images_that_are_not_plain(predictor, tmp_path):
         predictor.predict(np.zeros((1, 12, 12, 1), "int64"))
 
 
-@once
 def test_whole_number_inputs_and_outputs_that_are_no_scores(tmp_path):
     words = keras.Input((3,), dtype="int32", name="words")
     embedded = keras.layers.Embedding(9, 4)(words)
@@ -149,7 +148,6 @@ def test_whole_number_inputs_and_outputs_that_are_no_scores(tmp_path):
         Predictor(tmp_path / "maps.onnx").predict(np.array([[1, 2, 3]]))
 
 
-@once
 def test_several_inputs_go_to_run(tmp_path):
     values = [
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch", 2])

@@ -5,6 +5,7 @@ from conftest import BACKENDS, ROOT, once, run_python
 
 import keras_capsules
 
+pytestmark = once
 WITHOUT = "import sys; sys.modules.update(dict.fromkeys(sys.argv[1].split()));"
 EXPORT_ONLY = ["onnx", "onnxruntime", "onnxslim", "tf2onnx", "sklearn", "PIL", "matplotlib"]
 
@@ -23,7 +24,6 @@ def test_the_device_runner_needs_onnxruntime_and_numpy_only():
     run_python("-c", WITHOUT + "import export.device", " ".join(absent))
 
 
-@once
 def test_importing_the_library_adds_little_to_importing_keras():
     code = "import time, keras; start = time.process_time(); import keras_capsules; "
     code += "print(time.process_time() - start)"
