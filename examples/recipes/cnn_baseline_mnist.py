@@ -5,6 +5,8 @@
 The stem is like Efficient-CapsNet's, convolutions with batch normalization, and strides reduce the
 map until one dense layer is enough: 161,052 trainable parameters against 161,824. Disturbances,
 batches, schedule and epochs are those of `efficient_capsnet_mnist`, the loss is the cross-entropy.
+On one CPU core under TensorFlow, shared with other work, an epoch took 60 to 170 s; with seed 0
+the result is 99.57 % of the 10,000 test digits.
 """
 
 import keras
