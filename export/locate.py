@@ -169,7 +169,8 @@ def _closest(expected, values):
     for name, value in values.items():
         value = _in_layout_of(expected, value)
         if value is not None:
-            difference = float(np.abs(value - expected).max(initial=0.0))
+            difference = np.subtract(value, expected, dtype="float64")  # Of booleans too.
+            difference = float(np.abs(difference).max(initial=0.0))
             if best[0] is None or not difference > best[1]:
                 best = name, difference
     return best

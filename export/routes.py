@@ -71,8 +71,9 @@ def _via_tf2onnx(model, opset, batch):
     # tf2onnx writes the file all the same when it cannot convert an operation, and only logs it.
     if errors.messages:
         raise UnsupportedOperationError(
-            "tf2onnx cannot convert the model. Replace the layer that uses the operation. "
-            "tf2onnx says: " + "; ".join(errors.messages)
+            "tf2onnx cannot convert the model. Replace the layer that uses the operation (a "
+            "convolution with groups becomes a StatefulPartitionedCall), or try --via torch (in "
+            "Python: via='torch'). tf2onnx says: " + "; ".join(errors.messages)
         )
     # tf2onnx takes the constants that a layer holds for inputs of the graph.
     for value in [value for value in proto.graph.input if value.name in constants]:

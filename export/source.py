@@ -112,7 +112,9 @@ def check_exportable(model: keras.Model) -> None:
     for tensor in model.outputs:
         if len(tensor.shape) == 0 or tensor.shape[0] is not None:
             raise ConversionError(
-                f"Each output must keep the batch axis. Received: an output of shape {tensor.shape}"
+                "Each output must keep the batch axis open. Give the inputs as keras.Input(shape), "
+                "without batch_shape; a model that was built by calling it on data has the size of "
+                f"that batch. Received: an output of shape {tensor.shape}"
             )
     names = input_names(model) + output_names(model)
     for name in names:
@@ -123,6 +125,12 @@ def check_exportable(model: keras.Model) -> None:
                 f"or the key of the output dictionary. Received: {names}"
             )
     for layer in _layers_within(model):
+        if "float" not in (layer.compute_dtype or "float"):
+            raise ConversionError(
+                "The export is for models that take numbers and compute in float32. Look words and "
+                "classes up before the model, and give it their numbers. Received: layer "
+                f"{layer.name!r} with compute_dtype={layer.compute_dtype}"
+            )
         if layer.compute_dtype not in ("float32", None):
             raise ConversionError(
                 "The export is for models that compute in float32. Build the model under "

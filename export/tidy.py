@@ -82,10 +82,11 @@ def refuse_operations(model: onnx.ModelProto) -> None:
         custom = node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type)
         if custom or node.op_type in REFUSED_OPERATIONS:
             kind = "an operation outside the ONNX standard" if custom else "not run on every device"
+            unrolled = " Recurrent layers have none with unroll=True." * (node.op_type == "Loop")
             raise UnsupportedOperationError(
                 f"The model needs the operation {node.op_type} ({kind}) in {node.name!r}. Replace "
                 "the layer it comes from by one built of matrix products, convolutions, "
-                "reductions and element-wise operations."
+                f"reductions and element-wise operations.{unrolled}"
             )
     if model.functions:
         raise UnsupportedOperationError(

@@ -38,3 +38,13 @@ class TrainingInConversion(keras.layers.BatchNormalization):
 
     def call(self, inputs, training=None, mask=None):
         return super().call(inputs, training=os.environ.get("PYTHONHASHSEED") == "0", mask=mask)
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class SavesLess(keras.layers.Layer):
+    """Holds a factor of which neither its config nor its weights tell."""
+
+    factor = 1.0
+
+    def call(self, inputs):
+        return inputs * self.factor

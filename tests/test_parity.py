@@ -1,5 +1,6 @@
 """What counts as equal, and where the tolerance comes from."""
 
+import custom_layers
 import keras
 import numpy as np
 import onnx
@@ -58,24 +59,37 @@ def test_what_is_allowed(rounding, scale, allowed):
 
 @once
 def test_references_are_what_float64_gives(generator):
-    """One convolution and a squash, against numpy."""
+    """A layer that derives values from its weights, and a dense one, against numpy."""
     inputs = keras.Input((4, 4, 2), name="image")
-    model = keras.Model(inputs, keras.layers.Dense(3, activation="tanh", name="dense")(inputs))
+    normalization = keras.layers.Normalization()
+    normalization.adapt(generator.normal(2, 3, size=(8, 4, 4, 2)).astype("float32"))
+    x = keras.layers.Dense(3, activation="tanh", name="dense")(normalization(inputs))
+    model = keras.Model(inputs, x)
     found = suites.suites(model)
     twin = reference.float64_outputs(model, found)
-    kernel, bias = (weight.astype("float64") for weight in model.get_weights())
+    mean, variance, _, kernel, bias = (w.astype("float64") for w in model.get_weights())
     for suite, (output,) in zip(found, twin, strict=True):
         assert output.dtype == "float64"
-        expected = np.tanh(suite.inputs[0].astype("float64") @ kernel + bias)
+        normalized = (suite.inputs[0].astype("float64") - mean) / np.sqrt(variance)
+        expected = np.tanh(normalized @ kernel + bias)
         np.testing.assert_allclose(output, expected, rtol=0, atol=1e-14)
 
 
 @once
-def test_a_model_that_does_not_run_in_float64_gets_the_fixed_tolerance(tmp_path):
-    from custom_layers import OnlyFloat32
+def test_a_twin_that_computes_something_else_is_none():
+    layer = custom_layers.SavesLess(name="less")
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, layer(inputs))
+    assert isinstance(reference.float64_outputs(model, suites.suites(model)), list)
+    layer.factor = 2.0
+    found = reference.float64_outputs(model, suites.suites(model))
+    assert "computes something else" in found
 
+
+@once
+def test_a_model_that_does_not_run_in_float64_gets_the_fixed_tolerance(tmp_path):
     inputs = keras.Input((4,), name="x")
-    model = keras.Model(inputs, OnlyFloat32(name="only")(inputs))
+    model = keras.Model(inputs, custom_layers.OnlyFloat32(name="only")(inputs))
     report = export.export_onnx(model, tmp_path / "model.onnx")
     assert {entry["rounding"] for entry in report.comparisons} == {None}
     assert {entry["allowed"] / entry["scale"] for entry in report.comparisons} == {1e-5}

@@ -161,6 +161,12 @@ def test_nothing_is_named_in_the_right_file(saved_capsnet, converted):
     assert locate.first_divergence(errors, file, values, raw_names, None) is None
 
 
+def test_truth_values_are_compared_as_numbers():
+    flags = np.array([[True, False]])
+    assert locate._closest(flags, {"right": flags, "wrong": ~flags}) == ("right", 0.0)
+    assert locate._closest(flags, {"wrong": ~flags}) == ("wrong", 1.0)
+
+
 def test_swapped_outputs(tmp_path, monkeypatch):
     x = keras.Input((4,), name="x")
     outputs = {name: keras.layers.Dense(3, name=name)(x) for name in ("left", "right")}
