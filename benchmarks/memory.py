@@ -1,22 +1,26 @@
 """Peak memory of training a capsule layer that stores its votes, and of one that does not.
 
     python -m benchmarks.memory
-    python -m benchmarks.memory --children 100000 --parents 16 --batch 8 --lean-only
+    python -m benchmarks.memory --growth
+    python -m benchmarks.memory --children 100000 --parents 16 --batch 8 --share-weights
 
-Each figure is the highest resident memory of a process of its own that trains for three steps,
-less that of the same process at batch 1: what the batch costs. Linux only.
+Each figure is the highest resident memory of a process of its own that trains for three steps;
+extra is what exceeds the same process at batch 1, so it is what the rest of the batch costs. With
+`--growth` the parents, and then the parents and their dimension, are multiplied as well, and a
+second table says how many bytes of extra memory each further byte of votes costs. Linux only.
 """
 
 import argparse
-import os
+import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks import results
+
 SIZES = {"children": 1152, "in_dim": 8, "parents": 10, "capsule_dim": 16, "batch": 128}
+GROWTH = ({}, {"parents": 2}, {"parents": 4}, {"parents": 4, "capsule_dim": 2})
 
 
 def main() -> None:
@@ -25,47 +29,80 @@ def main() -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default)
     parser.add_argument("--routing", default="dynamic")
     parser.add_argument("--backends", nargs="+", default=["tensorflow", "jax", "torch"])
-    parser.add_argument("--lean-only", action="store_true", help="where stored votes do not fit")
+    parser.add_argument("--implementations", nargs="+", default=["stored", "lean"])
+    parser.add_argument("--share-weights", action="store_true", help="one kernel for all children")
+    parser.add_argument("--growth", action="store_true", help="with more parents, and larger ones")
     parser.add_argument("--measure", choices=["stored", "lean"], help=argparse.SUPPRESS)
+    results.add_options(parser, "memory")
     options = parser.parse_args()
     if options.measure:
-        print(train(options))
+        print(json.dumps(train(options)))
         return
-    implementations = ["lean"] if options.lean_only else ["stored", "lean"]
-    print("backend     implementation  peak MiB  extra MiB  of stored")
-    for backend in options.backends:
-        stored = None
-        for implementation in implementations:
-            arguments = (backend, implementation, sys.argv[1:])
-            peak = measure(*arguments, options.batch)
-            extra = peak - measure(*arguments, 1)
-            stored = stored or extra
-            print(
-                f"{backend:11} {implementation:15} {peak / 1024:8.0f} {extra / 1024:10.0f} "
-                f"{extra / stored:10.2f}"
-            )
+    rows = [
+        row(backend, implementation, options, factors)
+        for backend in options.backends
+        for implementation in options.implementations
+        for factors in GROWTH[: None if options.growth else 1]
+    ]
+    results.publish(rows, ["backend", "implementation", *SIZES], options)
+    if options.growth:
+        print("\n" + "\n".join(results.table(slopes(rows))))
 
 
-def measure(backend: str, implementation: str, arguments: list, batch: int) -> int:
-    """Returns the highest resident memory, in KiB, of a process that trains."""
-    process = subprocess.run(
-        [sys.executable, "-m", "benchmarks.memory", *arguments]
-        + ["--measure", implementation, "--batch", str(batch)],
-        env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return int(process.stdout.split()[-1])
+def row(backend: str, implementation: str, options, factors: dict) -> dict:
+    """Returns the figures of one layer, whose sizes are multiplied by the factors."""
+    sizes = {name: getattr(options, name) * factors.get(name, 1) for name in SIZES}
+    layer = (options.routing, options.share_weights)
+    highest = peak(backend, implementation, sizes, *layer)
+    rest = highest - peak(backend, implementation, sizes | {"batch": 1}, *layer)
+    votes = (sizes["batch"] - 1) * sizes["children"] * sizes["parents"] * sizes["capsule_dim"]
+    return {
+        "backend": backend,
+        "implementation": implementation,
+        **sizes,
+        "votes MiB": round(votes * 4 / 2**20),
+        "peak MiB": round(highest),
+        "extra MiB": round(rest),
+    }
+
+
+def peak(backend: str, implementation: str, sizes: dict, routing="dynamic", share_weights=False):
+    """Returns the highest resident memory, in MiB, of a process that trains."""
+    arguments = ["--measure", implementation, "--routing", routing]
+    arguments += ["--share-weights"] * share_weights
+    for name, size in sizes.items():
+        arguments += [f"--{name.replace('_', '-')}", str(size)]
+    return results.in_process("benchmarks.memory", arguments, backend) / 1024
+
+
+def slopes(rows: list[dict]) -> list[dict]:
+    """Returns how many bytes of extra memory each further byte of votes costs."""
+    groups = {}
+    for found in rows:
+        points = groups.setdefault((found["backend"], found["implementation"]), [])
+        points.append((found["votes MiB"], found["extra MiB"]))
+    return [
+        {
+            "backend": backend,
+            "implementation": implementation,
+            "extra bytes for a byte of votes": float(np.polyfit(*np.transpose(points), 1)[0]),
+        }
+        for (backend, implementation), points in groups.items()
+    ]
 
 
 def train(options) -> int:
+    """Returns the highest resident memory of this process, in KiB, after three steps."""
     import keras
 
     from keras_capsules import CapsuleLayer
 
     layer = CapsuleLayer(
-        options.parents, options.capsule_dim, options.routing, implementation=options.measure
+        options.parents,
+        options.capsule_dim,
+        options.routing,
+        share_weights=options.share_weights,
+        implementation=options.measure,
     )
     model = keras.Sequential([keras.Input((options.children, options.in_dim)), layer])
     model.compile("sgd", "mse")

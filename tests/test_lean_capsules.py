@@ -110,10 +110,10 @@ def test_routings_that_look_at_each_vote_are_refused():
 @once
 def test_memory_is_a_third_at_most():
     """As `python -m benchmarks.memory` prints it, with some room for noise."""
-    from benchmarks.memory import measure
+    from benchmarks.memory import SIZES, peak
 
     stored, lean = (
-        measure("tensorflow", kind, [], 128) - measure("tensorflow", kind, [], 1)
+        peak("tensorflow", kind, SIZES) - peak("tensorflow", kind, SIZES | {"batch": 1})
         for kind in ("stored", "lean")
     )
     assert lean < 0.35 * stored
