@@ -24,6 +24,7 @@ class VoteScaling(keras.initializers.Initializer):
     Call arguments:
         shape: Shape `(..., J, D, E)`; the product of the leading axes is I.
         dtype: Data type of the kernel.
+        children: Integer or `None`. I, where children share a kernel.
 
     Raises:
         ValueError: If the shape has fewer than three axes.
@@ -38,14 +39,14 @@ class VoteScaling(keras.initializers.Initializer):
     def __init__(self, seed=None):
         self.seed = seed
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape, dtype=None, children=None):
         if len(shape) < 3:
             raise ValueError(
                 "VoteScaling is for kernels of shape (..., num_capsules, in_dim, capsule_dim). "
                 f"Received: shape={tuple(shape)}"
             )
-        *children, num_out, _, components = shape
-        deviation = num_out / math.sqrt(math.prod(children) * components)
+        *leading, num_out, _, components = shape
+        deviation = num_out / math.sqrt((children or math.prod(leading)) * components)
         # A normal distribution cut off at two deviations has 0.8796 of its deviation.
         truncated = keras.initializers.TruncatedNormal(stddev=deviation / 0.8796, seed=self.seed)
         return truncated(shape, dtype=dtype)

@@ -156,6 +156,12 @@ def test_default_initializer_starts_parents_in_the_middle(generator, children):
     )
 
 
+def test_a_shared_kernel_starts_as_one_of_many():
+    layer = CapsuleLayer(10, 16, share_weights=True)
+    layer.build((None, 100_000_000, 128))  # Their own kernels would not fit into any memory.
+    np.testing.assert_allclose(np.std(to_numpy(layer.kernel)), 10 / np.sqrt(1e8 * 16), rtol=0.05)
+
+
 def test_vote_scaling_repeats_with_a_seed():
     one, two, other = (to_numpy(VoteScaling(seed)((6, 3, 4, 5))) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, two)

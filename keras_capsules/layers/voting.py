@@ -97,6 +97,8 @@ class VotingLayer(keras.layers.Layer):
             shared = (1,) * len(shared)
 
             def initializer(shape, dtype=None):  # As one of the kernels that would stand there.
+                if isinstance(self.kernel_initializer, VoteScaling):  # Which needs not draw all.
+                    return self.kernel_initializer(shape, dtype, children)
                 drawn = self.kernel_initializer((children // votes, *num_in, *sizes), dtype=dtype)
                 return ops.reshape(drawn[:1], shape)
 
