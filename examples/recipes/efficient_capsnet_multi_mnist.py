@@ -5,7 +5,10 @@
 Each epoch lays a digit of another class over each of the 60,000 training digits. The network is
 asked for both classes; its decoder for one of the two digits alone, drawn anew each time. A second
 stride makes the network four times cheaper at 36 x 36. The weights after the last epoch are the
-result: none are chosen. The accuracy counts a pair when its two highest scores are both right.
+result: none are chosen. The accuracy counts a pair when its two highest scores are both right. On
+one CPU core under TensorFlow, shared with other work, an epoch took 85 to 240 s; with seed 0 the
+result is 88.03 % of 10,000 pairs of test digits. The network fits the pairs it is trained on no
+better (87.6 %): more would take a larger one, or more epochs.
 """
 
 import numpy as np
