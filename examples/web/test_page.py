@@ -197,6 +197,19 @@ def test_strokes_are_read(page, digit, strokes):
     expect(page.locator("#hint")).to_be_hidden()
 
 
+@pytest.mark.skipif(len(NETWORKS) < 2, reason="no network for two digits is shipped")
+def test_overlapping_digits_are_read(page):
+    page.get_by_text("Two digits").click()
+    expect(page.locator("#size")).to_have_text("36 × 36", timeout=LOADING)
+    turns = 2 * np.pi * np.arange(17) / 16
+    ring = [(125 + 75 * np.sin(turn), 150 - 110 * np.cos(turn)) for turn in turns]
+    draw(page, [ring, [(x + 30, y) for x, y in SEVEN[0]]])
+    expect(page.locator("#answer")).to_have_text("It sees a 0 and a 7.")
+    expect(page.locator("#winners label")).to_have_text(["0", "7"])
+    if os.environ.get("SCREENSHOTS"):
+        page.screenshot(path=ROOT / "docs/figures/web_two_digits.png", full_page=True)
+
+
 def test_clearing_ends_a_stroke(page):
     draw(page, ONE)
     page.mouse.down()
