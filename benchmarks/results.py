@@ -8,11 +8,11 @@ import statistics
 import subprocess
 import sys
 import time
-from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 from benchmarks.routings import markdown_table
 from export import environment
+from export.packages import versions
 
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "onnxruntime", "tf2onnx")
 
@@ -92,11 +92,7 @@ def compared(rows: list[dict], earlier: dict, keys: list[str]) -> list[dict]:
 
 def machine() -> dict:
     """Returns what the figures depend on besides the code."""
-    distributions = packages_distributions()
-    installed = {
-        name: version(distributions[name][0]) for name in PACKAGES if name in distributions
-    }
-    return environment.facts() | installed
+    return environment.facts() | versions(PACKAGES)
 
 
 def _cell(value):

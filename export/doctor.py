@@ -11,12 +11,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
 from packaging.specifiers import SpecifierSet
 
+from export import packages
 from export.options import ROUTES
 
 # As pyproject.toml asks for them; where it does not, any version will do.
@@ -88,13 +88,7 @@ print(f"{report.max_abs:.1e}")
 
 def installed_versions() -> dict[str, str | None]:
     """Returns the version of each package, or `None` where it is missing."""
-    versions = {}
-    for name in PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = None
-    return versions
+    return dict.fromkeys(PACKAGES) | packages.versions(PACKAGES)
 
 
 def fits(version: str | None, wanted: str) -> bool:

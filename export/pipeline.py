@@ -7,7 +7,6 @@ import json
 import tempfile
 from collections import Counter
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 
 import keras
@@ -32,6 +31,7 @@ from export import (
 )
 from export.errors import ParityError, UsageError
 from export.options import ExportOptions
+from export.packages import versions
 from export.report import ExportReport
 from export.verify import golden_path, replay
 from export.write import check_target, write_atomically, write_together
@@ -77,8 +77,7 @@ def run(model, path, options: ExportOptions) -> ExportReport:
             tolerance=parity.tolerance_in_words(references),
             comparisons=[asdict(comparison) for comparison in comparisons],
             file=_facts(file, content),
-            versions=_versions()
-            | {name: version(name) for name in ("onnxruntime", keras.backend.backend())},
+            versions=_versions() | versions(("onnxruntime", keras.backend.backend())),
             environment=environment.facts(),
         )
         suite = _shown(report, inputs + whole, options)
@@ -191,9 +190,7 @@ def _metadata(model, labels, options):
 
 def _versions():
     packages = ("keras", "numpy", "onnx", "onnxslim", "tensorflow", "tf2onnx")
-    return {"keras-capsules": keras_capsules.__version__} | {
-        name: version(name) for name in packages
-    }
+    return {"keras-capsules": keras_capsules.__version__} | versions(packages)
 
 
 def _weights_digest(model):

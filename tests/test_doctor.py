@@ -6,7 +6,7 @@ import tomllib
 import pytest
 from conftest import ROOT, once, run_python
 
-from export import doctor
+from export import doctor, packages
 
 GOOD = {
     "keras": "3.15.1",
@@ -92,3 +92,18 @@ def test_a_trial_that_fails_says_why(monkeypatch):
 def test_here():
     result = run_python("-m", "export.doctor")
     assert re.search(r"tf2onnx +works +converted a capsule network, off by \d", result.stdout)
+
+
+def test_a_package_whose_distribution_has_another_name(monkeypatch):
+    def version(name):
+        if name != "tensorflow_cpu":
+            raise packages.PackageNotFoundError(name)
+        return "2.20.0"
+
+    monkeypatch.setattr(packages, "version", version)
+    monkeypatch.setattr(
+        packages, "packages_distributions", lambda: {"tensorflow": ["other", "tensorflow_cpu"]}
+    )
+    assert packages.versions(["tensorflow", "torch"]) == {"tensorflow": "2.20.0"}
+    assert doctor.installed_versions()["tensorflow"] == "2.20.0"
+    assert doctor.installed_versions()["torch"] is None
