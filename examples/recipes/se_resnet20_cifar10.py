@@ -4,7 +4,9 @@
 
 Random crops of the padded photographs and flips; SGD with momentum; a cosine schedule over 30
 epochs in place of 182 with two steps. The weights after the last epoch are the result: none are
-chosen.
+chosen. On one CPU core under TensorFlow, shared with other work, an epoch took 225 s and more; with
+seed 0 the result is 86.77 % of 10,000 test photographs, from the JPEG copy of the data, and 93.2 %
+of the training photographs in the last epoch, cropped and flipped.
 """
 
 import keras
