@@ -94,7 +94,7 @@ def figure(rows: list[dict]):
         others = ", ".join(f"{name} {value}" for name, value in BASE.items() if name != size)
         axis.set(xlabel=size, title=others)
         axis.title.set_fontsize(8)
-        axis.legend(fontsize=8)
+        axis.legend(fontsize=8, loc="lower right")
     drawn.axes[0].set_ylabel("ms for a training step")
     return drawn
 

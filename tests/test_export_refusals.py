@@ -240,6 +240,8 @@ def test_a_killed_export_leaves_the_old_file(saved_capsnet, tmp_path, kill):
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
+        # Where the tests run in the background, a shell may have it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     conversion_of(process)
     process.send_signal(kill)
