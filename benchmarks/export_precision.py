@@ -32,14 +32,22 @@ TRAINED = "\n# Trained models in float16 and int8\n"
 """The heading of what `benchmarks.export_trained` writes to the page."""
 SMALL = {"size": "tiny", "input_shape": (12, 12, 1), "num_classes": 3}
 SAMPLES = 256
-WITH_EACH_ROUTING = {"capsnet": False, "matrix_capsnet": True}  # Explicit activations?
+WITH_EACH_ROUTING = {  # Explicit activations?
+    "capsnet": False,
+    "deepcaps": False,
+    "efficient_capsnet": False,
+    "inverted_capsnet": False,
+    "matrix_capsnet": True,
+    "se_capsnet": False,
+    "variational_capsnet": True,
+}
 INTRODUCTION = f"""\
 # Every model in float16 and int8
 
 Made by `python -m benchmarks.export_precision`, on two CPU cores that were not idle, so trust the
 ratios of the times and not the times. Each model of the zoo is small (`size="tiny"`), not trained,
-and exported with its own routing; `capsnet` with each routing that needs no explicit activations,
-`matrix_capsnet` with each that does. Each cell says: the bytes of the file, its nodes, milliseconds
+and exported with each routing that it takes: those with explicit activations are for the networks
+whose capsules have them. Each cell says: the bytes of the file, its nodes, milliseconds
 for one image (onnxruntime, one thread, median), on how many of {SAMPLES} random images it names the
 label that Keras names, and the largest error on any suite, huge inputs too, relative to outputs
 above 1. ✓ says that it passed: float32 by its errors, the others by their labels (at most 0.5 % may
