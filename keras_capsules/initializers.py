@@ -47,9 +47,12 @@ class VoteScaling(keras.initializers.Initializer):
             )
         *leading, num_out, _, components = shape
         deviation = num_out / math.sqrt((children or math.prod(leading)) * components)
-        # A normal distribution cut off at two deviations has 0.8796 of its deviation.
-        truncated = keras.initializers.TruncatedNormal(stddev=deviation / 0.8796, seed=self.seed)
-        return truncated(shape, dtype=dtype)
+        # Cut off at two deviations, a normal distribution has 0.8796 of its deviation. Not
+        # `TruncatedNormal`, which takes four times the memory of the kernel under PyTorch.
+        inside = math.erf(math.sqrt(2))
+        uniform = keras.initializers.RandomUniform(-inside, inside, seed=self.seed)
+        normal = math.sqrt(2) * keras.ops.erfinv(uniform(shape, dtype="float32"))
+        return keras.ops.cast(deviation / 0.8796 * normal, dtype or keras.config.floatx())
 
     def get_config(self):
         return {"seed": self.seed}

@@ -10,6 +10,7 @@ from keras_capsules import CapsuleLayer, routing
 # JAX compiles each anew.
 FORMS = [("dense", False), ("matrix", True)][: 1 if keras.backend.backend() == "jax" else 2]
 LEAN = sorted(name for name, layer in routing.ROUTINGS.items() if layer.sums_votes)
+CASES = [*LEAN, routing.DynamicRouting(stop_gradient=True)]
 
 
 def pair(generator, poses_dim=9, **options):
@@ -28,10 +29,10 @@ def pair(generator, poses_dim=9, **options):
     return layers, poses, rest
 
 
-@pytest.mark.parametrize("name", LEAN)
+@pytest.mark.parametrize("routing", CASES, ids=[*LEAN, "stop_gradient"])
 @pytest.mark.parametrize(("transform", "share_weights"), FORMS)
-def test_same_parents_coupling_and_gradients(generator, name, transform, share_weights):
-    options = {"routing": name, "transform": transform, "share_weights": share_weights}
+def test_same_parents_coupling_and_gradients(generator, routing, transform, share_weights):
+    options = {"routing": routing, "transform": transform, "share_weights": share_weights}
     layers, poses, rest = pair(generator, use_bias=True, **options)
     mask = keras.ops.convert_to_tensor(generator.uniform(size=(2, 7)) > 0.3)
     rest = [keras.ops.convert_to_tensor(part) for part in rest]
@@ -108,8 +109,8 @@ def test_routings_that_look_at_each_vote_are_refused():
 
 
 @once
-def test_memory_is_a_third_at_most():
-    """As `python -m benchmarks.memory` prints it, with some room for noise."""
+def test_memory_does_not_grow_with_the_votes():
+    """As `python -m benchmarks.memory --growth` prints it, with some room for noise."""
     from benchmarks.memory import SIZES, peak
 
     stored, lean = (

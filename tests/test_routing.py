@@ -222,14 +222,36 @@ def test_masked_children_change_nothing(generator, name):
     assert np.isfinite(slopes).all() and not slopes[:, 4:].any() and slopes[:, :4].any()
 
 
-def slope(layer, inputs, mask=None):
+SUMMING = sorted(name for name in routing.ROUTINGS if routing.get(name).num_sums > 1)
+
+
+@pytest.mark.parametrize("name", SUMMING)
+def test_one_gradient_for_all_sums_is_the_same(generator, monkeypatch, name):
+    """In training. A routing of one's own may call fewer sums than it says, or more."""
+    layer = built(name, generator)
+    inputs = inputs_of(layer, generator)
+    mask = np.array([[True] * 4 + [False] * 2, [True] * 6])
+    expected = slope(layer, inputs, mask)
+    for num_sums in (layer.num_sums, layer.num_sums - 1, layer.num_sums + 2):
+        monkeypatch.setattr(type(layer), "num_sums", num_sums)
+        found = slope(layer, inputs, mask, training=True)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def slope(layer, inputs, mask=None, training=False):
     """Gradient of the sum of the squares of the poses with respect to the votes."""
     others = {
         key: keras.ops.convert_to_tensor(array)
         for key, array in {**inputs, "mask": mask}.items()
         if key != "votes" and array is not None
     }
-    return gradient(lambda v: keras.ops.square(layer(v, **others).poses), inputs["votes"])
+
+    def squares(votes):
+        parents_first = keras.ops.transpose(votes, (0, 2, 1, 3))
+        found = layer.call_parents_first(parents_first, **others, training=training)
+        return keras.ops.square(found.poses)
+
+    return gradient(squares, inputs["votes"])
 
 
 @every_routing

@@ -7,7 +7,8 @@ from keras import ops
 
 from keras_capsules.layers.voting import VotingLayer, poses_shape, split_pair
 from keras_capsules.ops import at_least_float32, safe_norm
-from keras_capsules.routing.votes import LeanVotes, combine
+from keras_capsules.routing.lean_votes import LeanVotes
+from keras_capsules.routing.votes import combine
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
@@ -141,7 +142,7 @@ class CapsuleLayer(VotingLayer):
             votes = votes if self.bias is None else votes + self.bias[:, None, :]
         if toward is not None:
             return self._factors(votes, *toward)
-        result = self.routing.call_parents_first(votes, activations, poses, mask)
+        result = self.routing.call_parents_first(votes, activations, poses, mask, training)
         output = result.poses
         if self.routing.explicit_activations:
             output = (result.poses, result.activations)
@@ -218,10 +219,12 @@ class CapsuleLayer(VotingLayer):
     def _lean_votes(self, poses, training):
         num_in, in_dim = poses.shape[1:]
         rows = (-1, num_in or ops.shape(poses)[1], self.rows, in_dim // self.rows)
-        poses, kernel = at_least_float32(poses), at_least_float32(self.kernel)
+        # A tensor, for TensorFlow takes no variables where the gradient is our own.
+        kernel = ops.reshape(self.kernel, self.kernel.shape)
         return LeanVotes(
-            ops.transpose(ops.reshape(poses, rows), (0, 2, 1, 3)),
-            ops.transpose(kernel, (1, 0, 2, 3)),
+            ops.transpose(ops.reshape(at_least_float32(poses), rows), (0, 2, 1, 3)),
+            at_least_float32(kernel),
+            self.routing.num_sums,
             bias=None if self.bias is None else at_least_float32(self.bias),
             dtype=self.compute_dtype,
             unroll=not training,

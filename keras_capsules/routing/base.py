@@ -6,7 +6,9 @@ import keras
 from keras import ops
 
 from keras_capsules.ops import at_least_float32
-from keras_capsules.routing.votes import LeanVotes, without_absent
+from keras_capsules.routing.lean_votes import LeanVotes
+from keras_capsules.routing.training_votes import TrainingVotes
+from keras_capsules.routing.votes import without_absent
 
 # Added to sums of weights that divide, so that no child at all gives zeros.
 TINY = 1e-12
@@ -41,6 +43,8 @@ class Routing(keras.layers.Layer):
         needs_poses: Boolean. `True` for routings that look at the children's own poses.
         sums_votes: Boolean. `True` for routings that look at votes only through the functions of
             `keras_capsules.routing.votes`; a layer need not store the votes for them.
+        num_sums: Integer. How many such functions a routing that `sums_votes` calls; training
+            computes one gradient of the votes for so many. Defaults to `1`.
         competes_across_cells: Boolean. `True` for routings in which, in a convolution, a child
             divides itself among the parents of every cell that sees it; their `route` takes a
             `competition` as well.
@@ -64,6 +68,7 @@ class Routing(keras.layers.Layer):
     explicit_activations = False
     needs_poses = False
     sums_votes = False
+    num_sums = 1
     competes_across_cells = False
 
     def __init__(self, **kwargs):
@@ -81,12 +86,16 @@ class Routing(keras.layers.Layer):
             )
         return self.call_parents_first(ops.transpose(votes, (0, 2, 1, 3)), activations, poses, mask)
 
-    def call_parents_first(self, votes, activations=None, poses=None, mask=None, competition=None):
+    def call_parents_first(
+        self, votes, activations=None, poses=None, mask=None, training=False, competition=None
+    ):
         """Does what calling the routing does, for votes as layers make them.
 
         Args:
             votes: Tensor `(batch, num_out, num_in, dim)`, or `LeanVotes` for a routing that
                 `sums_votes`.
+            training: Boolean. Whether to compute one gradient for all sums over the votes, which
+                is faster, but has no forward-mode derivative.
             competition: For a routing that `competes_across_cells`: among which parents a child
                 divides itself, if not among those of `votes` alone.
         """
@@ -101,6 +110,8 @@ class Routing(keras.layers.Layer):
             votes = without_absent(votes, mask)
             if activations is not None:
                 activations = ops.where(mask, activations, 0.0)
+        if training and self.num_sums > 1 and not isinstance(votes, LeanVotes):
+            votes = TrainingVotes(votes, self.num_sums)
         options = {} if competition is None else {"competition": competition}
         parents, activations, coupling = self.route(votes, activations, poses, **options)
         coupling = ops.transpose(coupling, (0, 2, 1))

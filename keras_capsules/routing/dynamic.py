@@ -6,7 +6,7 @@ from keras import ops
 from keras_capsules.arguments import positive_integer
 from keras_capsules.ops import capsule_length, squash
 from keras_capsules.routing.base import Routing, RoutingResult
-from keras_capsules.routing.votes import agreement, combine, equal_shares, total
+from keras_capsules.routing.votes import agreement, combine, constant, equal_shares, total
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
@@ -56,8 +56,12 @@ class DynamicRouting(Routing):
         self.leaky = leaky
         self.stop_gradient = stop_gradient
 
+    @property
+    def num_sums(self):
+        return 1 if self.stop_gradient else 2 * self.iterations - 1
+
     def route(self, votes, activations=None, poses=None):
-        inner_votes = ops.stop_gradient(votes) if self.stop_gradient else votes
+        inner_votes = constant(votes) if self.stop_gradient else votes
         share = 1.0 / (votes.shape[1] + int(self.leaky))
         coupling = equal_shares(votes, share)
         seen = 0.0  # The logits of all iterations so far are the agreement with their sum.

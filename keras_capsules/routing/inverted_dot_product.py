@@ -60,6 +60,10 @@ class InvertedDotProductRouting(Routing):
         self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros")
         self.built = True
 
+    @property
+    def num_sums(self):
+        return 2 * self.iterations + 1
+
     def route(self, votes, activations=None, poses=None):
         parents = self._normalize(total(votes) * (1.0 / votes.shape[1]))
         for iteration in range(1, self.iterations + 1):

@@ -46,6 +46,10 @@ class KMeansRouting(Routing):
         self.iterations = positive_integer("iterations", iterations)
         self.squash_output = squash_output
 
+    @property
+    def num_sums(self):
+        return 2 * self.iterations + 1
+
     def route(self, votes, activations=None, poses=None):
         parents = total(votes) * (1.0 / votes.shape[1])
         for iteration in range(1, self.iterations + 1):

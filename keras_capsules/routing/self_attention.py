@@ -41,6 +41,7 @@ class SelfAttentionRouting(Routing):
     """
 
     sums_votes = True
+    num_sums = 3
 
     def build(self, votes_shape):
         self.prior = self.add_weight(

@@ -36,6 +36,7 @@ class SqueezeExcitationRouting(Routing):
     """
 
     sums_votes = True
+    num_sums = 2
 
     def __init__(self, reduction_ratio: float = 4, **kwargs):
         if reduction_ratio <= 0:
