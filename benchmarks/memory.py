@@ -5,7 +5,8 @@
     python -m benchmarks.memory --children 100000 --parents 16 --batch 8 --share-weights
 
 Each figure is the highest resident memory of a process of its own that trains for three steps;
-extra is what exceeds the same process at batch 1, so it is what the rest of the batch costs. With
+extra is what exceeds the same process at batch 1, so it is what the rest of the batch costs. Freed
+blocks of 1 MiB and more go back to the system (`MALLOC_MMAP_THRESHOLD_`) and do not count. With
 `--growth` the parents, and then the parents and their dimension, are multiplied as well, and a
 second table says how many bytes of extra memory each further byte of votes costs. Linux only.
 """
@@ -72,7 +73,9 @@ def peak(backend: str, implementation: str, sizes: dict, routing="dynamic", shar
     arguments += ["--share-weights"] * share_weights
     for name, size in sizes.items():
         arguments += [f"--{name.replace('_', '-')}", str(size)]
-    return results.in_process("benchmarks.memory", arguments, backend) / 1024
+    # Else the C library keeps freed blocks, of up to 32 MiB each, that it may use again.
+    environment = {"MALLOC_MMAP_THRESHOLD_": str(2**20)}
+    return results.in_process("benchmarks.memory", arguments, backend, **environment) / 1024
 
 
 def slopes(rows: list[dict]) -> list[dict]:

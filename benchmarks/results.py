@@ -44,11 +44,11 @@ def add_options(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument("--compare", type=Path, help="figures kept earlier, to print ratios to")
 
 
-def in_process(module: str, arguments: list[str], backend: str):
+def in_process(module: str, arguments: list[str], backend: str, **environment: str):
     """Runs a benchmark's module under a backend, and returns what its last line says as JSON."""
     process = subprocess.run(
         [sys.executable, "-m", module, *arguments],
-        env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
         stdout=subprocess.PIPE,
         text=True,
         check=True,

@@ -127,7 +127,7 @@ def _take(parent, *tensors):
     return (ops.take(tensor, parent, axis=1) for tensor in tensors)
 
 
-def _add(coupling, parents, poses, kernel):
+def _add(pairs, poses, kernel):
     """Computes the gradients of poses and kernel from pairs `(num_sums, batch, num_out, ...)`."""
     rows, num_in, in_dim = poses.shape[1:]
     num_out, columns = kernel.shape[1], kernel.shape[3]
@@ -135,8 +135,9 @@ def _add(coupling, parents, poses, kernel):
 
     def of_votes(parent):
         """Returns the gradient of the votes for one parent, `(num_in, batch * rows, columns)`."""
-        weights, directions = (ops.take(x, parent, axis=2) for x in (coupling, parents))
-        votes = ops.matmul(ops.transpose(weights, (1, 2, 0)), ops.transpose(directions, (1, 0, 2)))
+        ours = ops.take(pairs, parent, axis=2)
+        coupling, direction = ours[..., :num_in], ours[..., num_in:]
+        votes = ops.matmul(ops.transpose(coupling, (1, 2, 0)), ops.transpose(direction, (1, 0, 2)))
         votes = ops.reshape(votes, (-1, num_in, rows, columns))
         return ops.reshape(ops.transpose(votes, (1, 0, 2, 3)), (num_in, -1, columns))
 

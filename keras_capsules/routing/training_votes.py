@@ -59,6 +59,6 @@ def _agreements(parents, votes):
     return ops.squeeze(ops.matmul(votes, ops.expand_dims(parents, 3)), axis=3)
 
 
-def _add(coupling, parents, votes):
-    coupling, parents = ops.transpose(coupling, (1, 2, 3, 0)), ops.transpose(parents, (1, 2, 0, 3))
-    return ops.matmul(coupling, parents)
+def _add(pairs, votes):
+    coupling, parents = pairs[..., : -votes.shape[3]], pairs[..., -votes.shape[3] :]
+    return ops.matmul(ops.transpose(coupling, (1, 2, 3, 0)), ops.transpose(parents, (1, 2, 0, 3)))

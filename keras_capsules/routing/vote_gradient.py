@@ -17,9 +17,8 @@ def zeros_for(num_sums: int, num_out: int, num_in, dim: int, add, *sources):
         num_out: Integer. Number of parents.
         num_in: Integer or tensor. Number of children.
         dim: Integer. Size of a vote.
-        add: Function `(coupling, parents, *sources)`, which returns the gradient of each source
-            from all pairs, `(num_sums, batch, num_out, num_in)` and `(num_sums, batch, num_out,
-            dim)`.
+        add: Function `(pairs, *sources)`, which returns the gradient of each source from all pairs
+            of coupling and parents, `(num_sums, batch, num_out, num_in + dim)`.
         *sources: Tensors that start with the batch. What the votes are made of.
     """
 
@@ -27,7 +26,7 @@ def zeros_for(num_sums: int, num_out: int, num_in, dim: int, add, *sources):
     def zeros(*sources):
         def gradient(*args, upstream=None):
             pairs = args[0] if upstream is None else upstream
-            return add(pairs[..., :-dim], pairs[..., -dim:], *sources)
+            return add(pairs, *sources)
 
         shape = (num_sums, ops.shape(sources[0])[0], num_out, num_in + dim)
         return ops.broadcast_to(ops.zeros((), sources[0].dtype), shape), gradient
