@@ -27,6 +27,33 @@ def build(name: str, recipe, weights: str | None = None) -> keras.Model:
     return keras_capsules.create_model(name, weights, **recipe.ARGUMENTS, **decoder)
 
 
+class CosineWithRestart(keras.optimizers.schedules.LearningRateSchedule):
+    """A rise and a cosine down to zero, and where steps are left, a cosine from half the rate.
+
+    Args:
+        rate: Float. The highest learning rate.
+        warmup: Integer. Number of steps of the rise.
+        restart: Integer. The step at which the second cosine begins.
+        steps: Integer. Number of all steps.
+    """
+
+    def __init__(self, rate: float, warmup: int, restart: int, steps: int):
+        cosine = keras.optimizers.schedules.CosineDecay
+        decay = max(warmup, restart - warmup)
+        self.first = cosine(0.0, decay, warmup_target=rate, warmup_steps=warmup)
+        self.second = cosine(rate / 2, max(1, steps - restart))
+        self.restart = restart
+        self.config = {"rate": rate, "warmup": warmup, "restart": restart, "steps": steps}
+
+    def get_config(self):
+        return self.config
+
+    def __call__(self, step):
+        step = keras.ops.cast(step, "float32")
+        first, second = self.first(step), self.second(step - self.restart)
+        return keras.ops.where(step < self.restart, first, second)
+
+
 def main() -> int:
     """Trains, and returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m examples.train", description=__doc__)
@@ -57,11 +84,9 @@ def main() -> int:
     batches = ImageBatches(images, labels, recipe.transform, recipe.BATCH_SIZE, options.seed)
     epochs = options.epochs or recipe.EPOCHS
     model = build(options.model, recipe)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0,
-        decay_steps=max(1, epochs - 1) * len(batches),
-        warmup_target=recipe.LEARNING_RATE,
-        warmup_steps=len(batches),
+    restart = min(epochs, getattr(recipe, "RESTART", epochs))
+    schedule = CosineWithRestart(
+        recipe.LEARNING_RATE, *(count * len(batches) for count in (1, restart, epochs))
     )
     recipe.compile(model, schedule)
     callbacks = [

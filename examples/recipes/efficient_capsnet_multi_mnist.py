@@ -3,12 +3,13 @@
 `python -m examples.train --model efficient_capsnet --dataset multi_mnist`
 
 Each epoch lays a digit of another class over each of the 60,000 training digits. The network is
-asked for both classes; its decoder for one of the two digits alone, drawn anew each time. A second
-stride makes the network four times cheaper at 36 x 36. The weights after the last epoch are the
+asked for both classes; its decoder for one of the two digits alone, drawn anew each time. It has
+one convolution and twice the primary capsules more than for single digits; a second stride makes it
+cheaper at 36 x 36. The learning rate falls to zero twice. The weights after the last epoch are the
 result: none are chosen. The accuracy counts a pair when its two highest scores are both right. On
-one CPU core under TensorFlow, shared with other work, an epoch took 85 to 240 s; with seed 0 the
-result is 88.03 % of 10,000 pairs of test digits. The network fits the pairs it is trained on no
-better (87.6 %): more would take a larger one, or more epochs.
+one CPU core under TensorFlow, shared with other work, an epoch took 110 to 180 s; with seed 0 the
+result is 93.30 % of 10,000 pairs of test digits. The network fits the pairs it is trained on no
+better (93.3 %): more would take a larger one, or more epochs.
 """
 
 import numpy as np
@@ -19,9 +20,17 @@ from keras_capsules import datasets
 
 __all__ = ["PREPROCESSING", "accuracy", "compile", "data", "prepare", "transform"]
 
-ARGUMENTS = {"input_shape": (36, 36, 1), "num_classes": 10, "strides": (1, 2, 1, 2)}
+ARGUMENTS = {
+    "input_shape": (36, 36, 1),
+    "num_classes": 10,
+    "filters": (32, 64, 64, 128, 256),
+    "kernel_sizes": (5, 3, 3, 3, 3),
+    "strides": (1, 2, 1, 2, 1),
+    "primary_capsules": 32,
+}
 DECODER = {"decoder_units": (384, 768)}
-EPOCHS = 30
+EPOCHS = 95
+RESTART = 45
 BATCH_SIZE = 128
 LEARNING_RATE = 2e-3
 
