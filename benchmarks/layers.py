@@ -6,8 +6,10 @@
 `routing`: `CapsuleLayer` on 1152 poses of 8 to 10 of 16 with each routing, and the layer as it is
 commonly written (`benchmarks.layers_by_hand`), relative to that with einsums. `attention`: each
 member of the family on 28 x 28 x 64, relative to `se`. `network`: Efficient-CapsNet, relative to
-itself with a plain Dense head of equal width. A training step is forward, backward and SGD at batch
-64; milliseconds are medians, and what is compared takes turns in one process.
+itself with a plain Dense head of equal width. `implementation`: layers with `dynamic` routing that
+never store votes, relative to those that do, by shape: what `implementation="auto"` goes by. A
+training step is forward, backward and SGD at batch 64; milliseconds are medians, and what is
+compared takes turns in one process.
 """
 
 import argparse
@@ -18,7 +20,17 @@ import numpy as np
 from benchmarks import results
 
 BATCH = 64
-BASES = {"routing": "einsum layer", "attention": "se", "network": "dense head"}
+BASES = {
+    "routing": "einsum layer",
+    "attention": "se",
+    "network": "dense head",
+    "implementation": "stored",
+}
+# Children, the size of their poses, parents, and the size of theirs.
+SHAPES = {
+    "own kernels": [(64, 8, 10, 16), (1152, 8, 10, 16), (1152, 4, 10, 64), (256, 16, 32, 16)],
+    "one kernel": [(64, 8, 10, 16), (1152, 8, 10, 16), (1152, 64, 10, 8), (1152, 64, 10, 4)],
+}
 
 
 def main() -> None:
@@ -47,7 +59,13 @@ def measured(what: str, runs: int) -> list[dict]:
 
     generator = np.random.default_rng(0)
     training, inference = {}, {}
-    for name, model in {"routing": routings, "attention": attentions, "network": networks}[what]():
+    models = {
+        "routing": routings,
+        "attention": attentions,
+        "network": networks,
+        "implementation": implementations,
+    }
+    for name, model in models[what]():
         model.compile(keras.optimizers.SGD(1e-3), "mse")
         inputs = [
             generator.uniform(size=(BATCH, *tensor.shape[1:])).astype("float32")
@@ -57,17 +75,20 @@ def measured(what: str, runs: int) -> list[dict]:
         training[name] = lambda model=model, x=inputs, y=targets: model.train_on_batch(x, y)
         inference[name] = lambda model=model, x=inputs: model.predict_on_batch(x)
     training, inference = results.medians(training, runs), results.medians(inference, runs)
-    base = BASES[what]
-    return [
-        {
-            "name": name,
-            "training ms": training[name],
-            "of base": training[name] / training[base],
-            "inference ms": inference[name],
-            "inference of base": inference[name] / inference[base],
-        }
-        for name in training
-    ]
+    rows = []
+    for name in training:
+        _, colon, case = name.partition(":")
+        base = BASES[what] + colon + case
+        rows.append(
+            {
+                "name": name,
+                "training ms": training[name],
+                "of base": training[name] / training[base],
+                "inference ms": inference[name],
+                "inference of base": inference[name] / inference[base],
+            }
+        )
+    return rows
 
 
 def routings():
@@ -113,6 +134,22 @@ def networks():
     x = keras.layers.Reshape((capsules.num_capsules, capsules.capsule_dim))(x)
     plain = keras.Model(model.inputs, CapsuleLength()(x))
     yield "dense head", keras.models.clone_model(plain)
+
+
+def implementations():
+    """Yields a model of nothing but the layer for each implementation and shape."""
+    import keras
+
+    from keras_capsules import CapsuleLayer
+
+    for kernels, shapes in SHAPES.items():
+        for children, size, *parents in shapes:
+            for name in ("stored", "lean"):
+                poses = keras.Input((children, size))
+                options = {"share_weights": kernels == "one kernel", "implementation": name}
+                layer = CapsuleLayer(*parents, **options)
+                shape = f"{children} x {size} to {' x '.join(map(str, parents))}"
+                yield f"{name}: {kernels}, {shape}", keras.Model(poses, layer(poses))
 
 
 if __name__ == "__main__":

@@ -6,9 +6,12 @@ import pytest
 from conftest import evaluate, gradient, once, to_numpy
 
 from keras_capsules import CapsuleLayer, routing
+from keras_capsules.layers import capsule_layer
+from keras_capsules.routing.lean_votes import LeanVotes
 
 # JAX compiles each anew.
-FORMS = [("dense", False), ("matrix", True)][: 1 if keras.backend.backend() == "jax" else 2]
+FORMS = [("dense", False), ("matrix", True), ("dense", True)]
+FORMS = FORMS[: 1 if keras.backend.backend() == "jax" else 3]
 LEAN = sorted(name for name, layer in routing.ROUTINGS.items() if layer.sums_votes)
 CASES = [*LEAN, routing.DynamicRouting(stop_gradient=True)]
 
@@ -106,6 +109,29 @@ def test_routings_that_look_at_each_vote_are_refused():
             CapsuleLayer(3, 4, routing=name, implementation="lean")
     with pytest.raises(ValueError, match="implementation='fast'"):
         CapsuleLayer(3, 4, implementation="fast")
+
+
+@pytest.mark.parametrize(
+    ("options", "lean"),
+    [
+        ({}, False),
+        ({"share_weights": True}, True),
+        ({"share_weights": True, "capsule_dim": 1}, False),
+        ({"share_weights": True, "routing": "em"}, False),
+        ({"share_weights": True, "implementation": "stored"}, False),
+        ({"implementation": "lean"}, True),
+    ],
+)
+def test_auto_is_lean_where_that_is_faster(monkeypatch, options, lean):
+    made = []
+    monkeypatch.setattr(
+        capsule_layer, "LeanVotes", lambda *args, **kw: made.append(args) or LeanVotes(*args, **kw)
+    )
+    layer = CapsuleLayer(**{"num_capsules": 3, "capsule_dim": 2} | options)
+    poses, activations = np.ones((2, 7, 16), "float32"), np.ones((2, 7), "float32")
+    layer((poses, activations) if layer.routing.explicit_activations else poses)
+    assert bool(made) == lean
+    assert layer.get_config()["implementation"] == options.get("implementation", "auto")
 
 
 @once

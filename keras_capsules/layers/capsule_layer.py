@@ -36,7 +36,9 @@ class CapsuleLayer(VotingLayer):
         implementation: `"stored"` computes all votes once. `"lean"` never holds them: it computes
             what the routing needs of them parent by parent, again for each iteration and for the
             gradient. Weights and results are the same. It is for routings that only sum votes: all
-            but `em`, `variational_bayes` and `heinsen`. Defaults to `"stored"`.
+            but `em`, `variational_bayes` and `heinsen`. `"auto"` is `"lean"` where it is faster:
+            for these routings, where all children share a kernel and their poses are at most 8
+            times as large as a parent's. Defaults to `"auto"`.
 
     Call arguments:
         inputs: The children's poses, `(batch, num_in, in_dim)` or a grid
@@ -89,7 +91,7 @@ class CapsuleLayer(VotingLayer):
         kernel_initializer="vote_scaling",
         kernel_regularizer=None,
         kernel_constraint=None,
-        implementation: str = "stored",
+        implementation: str = "auto",
         **kwargs,
     ):
         super().__init__(
@@ -104,16 +106,16 @@ class CapsuleLayer(VotingLayer):
             kernel_constraint,
             **kwargs,
         )
-        if implementation not in ("stored", "lean"):
+        if implementation not in ("auto", "stored", "lean"):
             raise ValueError(
-                '`implementation` must be "stored" or "lean". '
+                '`implementation` must be "auto", "stored" or "lean". '
                 f"Received: implementation={implementation!r}"
             )
         if implementation == "lean" and not self.routing.sums_votes:
             raise ValueError(
                 f'implementation="lean" is for routings that only sum votes, and '
                 f"{type(self.routing).__name__} does more with them. Use "
-                'implementation="stored", or a routing such as "dynamic".'
+                'implementation="auto", or a routing such as "dynamic".'
             )
         self.implementation = implementation
         self.supports_masking = True
@@ -135,7 +137,7 @@ class CapsuleLayer(VotingLayer):
             poses = ops.reshape(poses, (-1, num_in, in_dim))
             if activations is not None:
                 activations = ops.reshape(activations, (-1, num_in))
-        if self.implementation == "lean":
+        if self._is_lean(in_dim):
             votes = self._lean_votes(poses, training)
         else:
             votes = self._votes(poses, self.kernel)
@@ -215,6 +217,13 @@ class CapsuleLayer(VotingLayer):
         in_dim = self.rows * kernel.shape[2]
         factors = ops.reshape(ops.matmul(weighted, kernel), (num_in, -1, in_dim))
         return ops.cast(ops.transpose(factors, (1, 0, 2)), self.compute_dtype)
+
+    def _is_lean(self, in_dim):
+        if self.implementation != "auto":
+            return self.implementation == "lean"
+        # `python -m benchmarks.layers --what implementation` justifies the limit.
+        small = in_dim <= 8 * self.capsule_dim
+        return self.share_weights and self.routing.sums_votes and small
 
     def _lean_votes(self, poses, training):
         num_in, in_dim = poses.shape[1:]
