@@ -53,7 +53,7 @@ def save_vectors(
     expected = [run_keras(model, suite) for suite in inputs]
     has_twin = not isinstance(references, str)
     references = [references[index] for index in kept] if has_twin else references
-    roundings = parity.roundings(inputs, expected, references)
+    roundings = parity.roundings(model, inputs, expected, references)
     arrays, described = {}, []
     for number, suite in enumerate(inputs):
         allowed = []

@@ -146,6 +146,19 @@ def in_batches(run, suite: Suite) -> list[np.ndarray]:
     return [np.concatenate(output) for output in zip(*parts, strict=True)]
 
 
+def last_bits_changed(suite: Suite, seed: int) -> Suite:
+    """Returns a suite whose real numbers are all one of their two neighbours, up or down."""
+    generator = np.random.default_rng(seed)
+
+    def neighbours(array):
+        if not np.issubdtype(array.dtype, np.floating):
+            return array
+        towards = generator.choice([-np.inf, np.inf], array.shape).astype(array.dtype)
+        return np.nextafter(array, towards)
+
+    return replace(suite, inputs=[neighbours(array) for array in suite.inputs])
+
+
 def save(path: Path, suites: list[Suite]) -> None:
     """Stores suites, for another process."""
     arrays = {"names": [suite.name for suite in suites], "batches": [s.batch for s in suites]}

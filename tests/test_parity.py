@@ -97,11 +97,24 @@ def test_a_model_that_does_not_run_in_float64_gets_the_fixed_tolerance(tmp_path)
 
 
 def test_rounding_is_that_of_the_suite_or_of_the_random_ones():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Identity()])
     names = ["random, batch 1", "random, batch 7", "huge"]
-    found = [suites.Suite(name, [np.zeros((1, 1))], 1) for name in names]
+    found = [suites.Suite(name, [np.full((1, 1), 3, "float32")], 1) for name in names]
     expected = [[np.array([[value]], "float32")] for value in (1.0, 2.0, 3.0)]
     references = [[np.array([[value]])] for value in (1.5, 2.125, 13.0)]
-    assert parity.roundings(found, expected, references) == [[0.5], [0.5], [10.0]]
+    roundings = parity.roundings(model, found, expected, references)
+    assert roundings == [[0.5], [0.5], [pytest.approx(10.0)]]
+
+
+def test_huge_inputs_may_be_right_by_chance():
+    """A step function that rounds nothing, at its step: the next number is on the other side."""
+    model = keras.Sequential([keras.Input((64,)), keras.layers.Lambda(lambda x: x > 1e4)])
+    names = ["random, batch 2", "huge, x 1e4"]
+    found = [suites.Suite(name, [np.full((2, 64), 1e4, "float32")], 2) for name in names]
+    expected = [suites.run_keras(model, suite) for suite in found]
+    assert not expected[0][0].any()
+    references = [[output.astype("float64") for output in outputs] for outputs in expected]
+    assert parity.roundings(model, found, expected, references) == [[0.0], [1.0]]
 
 
 def test_whole_number_inputs():
