@@ -407,3 +407,14 @@ def test_jit(generator):
     model = keras.Sequential([keras.Input((6, 4)), keras_capsules.CapsuleLayer(3, 5)])
     model.compile("adam", "mse", jit_compile=True)
     model.fit(generator.normal(size=(4, 6, 4)), np.zeros((4, 3, 5)), verbose=0)
+
+
+def test_a_training_step_grows_with_the_iterations_no_more_than_linearly():
+    """As `python -m benchmarks.scaling` measures it, with much room for noise."""
+    from benchmarks import results
+    from benchmarks.scaling import training_step
+
+    sizes = {"children": 512, "parents": 8, "batch": 8}
+    steps = {n: training_step("dynamic", iterations=n, **sizes) for n in (3, 30)}
+    times = results.medians(steps, 5)
+    assert times[30] <= 40 * times[3]

@@ -32,7 +32,9 @@ def zeros_for(num_sums: int, num_out: int, num_in, dim: int, add, *sources):
         return ops.broadcast_to(ops.zeros((), sources[0].dtype), shape), gradient
 
     while True:
-        yield from ops.unstack(zeros(*sources), num_sums)
+        # The gradient of `split` joins the parts, where that of `unstack` adds them up under JAX.
+        for part in ops.split(zeros(*sources), num_sums):
+            yield ops.squeeze(part, axis=0)
 
 
 def weighted_sum(sums, agreements, coupling, zeros, *sources):
