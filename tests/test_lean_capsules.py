@@ -145,3 +145,14 @@ def test_memory_does_not_grow_with_the_votes():
         larger = peak("tensorflow", kind, sizes | {"capsule_dim": 32})
         growth = larger - peak("tensorflow", kind, sizes | {"capsule_dim": 16})
         assert slope[0] < growth / votes < slope[1]
+
+
+@once
+def test_one_parent_is_computed_at_a_time():
+    """Kernel, gradient and step take four times the kernel; ten parents at once, six times."""
+    from benchmarks.memory import peak
+
+    sizes = {"children": 30_000, "in_dim": 8, "parents": 16, "capsule_dim": 16, "batch": 8}
+    kernel = 4 * 30_000 * 8 * 16 * 16 / 2**20
+    rest = peak("tensorflow", "lean", sizes | {"children": 16})
+    assert peak("tensorflow", "lean", sizes) - rest < 5 * kernel

@@ -84,12 +84,17 @@ class LeanVotes:
         return logits + (offset if self.present is None else offset * self.present)
 
     def _own_sums(self, coupling):
-        functions = _over_parents(_sums, self.unroll), _over_parents(_products, self.unroll)
-        return weighted_sum(*functions, coupling, next(self.zeros), self.poses, self.kernel)
+        functions, sources = self._over_parents(), (self.poses, self.kernel)
+        return weighted_sum(*functions, coupling, next(self.zeros), *sources)
 
     def _own_products(self, parents):
-        functions = _over_parents(_sums, self.unroll), _over_parents(_products, self.unroll)
-        return weighted_agreement(*functions, parents, next(self.zeros), self.poses, self.kernel)
+        functions, sources = self._over_parents(), (self.poses, self.kernel)
+        return weighted_agreement(*functions, parents, next(self.zeros), *sources)
+
+    def _over_parents(self):
+        num_in, dim = self.shape[2:]
+        sums, products = (_sums, dim), (_products, num_in)
+        return (_over_parents(*function, self.unroll) for function in (sums, products))
 
     # One kernel for all children: it is the same to sum first, and no loop is needed.
 
@@ -107,17 +112,27 @@ class LeanVotes:
         return ops.transpose(logits, (0, 2, 1))
 
 
-def _over_parents(function, unroll=False):
-    """Returns the `function` of one parent as one of all, which takes `(batch, num_out, ...)`."""
+def _over_parents(function, size, unroll):
+    """Returns the `function` of one parent as one of all, which takes `(batch, num_out, ...)`.
+
+    Args:
+        function: Function `(values, kernel, poses)`, which returns `(batch, size)`.
+        size: Integer.
+        unroll: Boolean. Whether to write the loop over the parents out.
+    """
 
     def evaluate(values, poses, kernel):
-        def of_parent(parent):
-            return function(*_take(parent, values, kernel), poses)
+        def next_parent(last, parent):
+            result = function(*_take(parent, values, kernel), poses)
+            return result, result
 
         parents = range(kernel.shape[1])
         if unroll:
-            return ops.stack([of_parent(parent) for parent in parents], axis=1)
-        return ops.transpose(ops.map(of_parent, ops.arange(kernel.shape[1])), (1, 0, 2))
+            return ops.stack([next_parent(None, parent)[0] for parent in parents], axis=1)
+        # Not `map`, for which TensorFlow starts ten parents at once and holds the shares of all.
+        start = ops.zeros((ops.shape(poses)[0], size), poses.dtype)
+        results = ops.scan(next_parent, start, ops.arange(kernel.shape[1]))[1]
+        return ops.transpose(results, (1, 0, 2))
 
     return evaluate
 
