@@ -10,6 +10,7 @@ as CSV. A run that goes on ends at the same weights as one that was never broken
 
 import argparse
 import importlib
+import itertools
 import sys
 from pathlib import Path
 
@@ -27,31 +28,32 @@ def build(name: str, recipe, weights: str | None = None) -> keras.Model:
     return keras_capsules.create_model(name, weights, **recipe.ARGUMENTS, **decoder)
 
 
-class CosineWithRestart(keras.optimizers.schedules.LearningRateSchedule):
-    """A rise and a cosine down to zero, and where steps are left, a cosine from half the rate.
+class CosineWithRestarts(keras.optimizers.schedules.LearningRateSchedule):
+    """A rise and a cosine down to zero, and after each restart a cosine from half the rate.
 
     Args:
         rate: Float. The highest learning rate.
         warmup: Integer. Number of steps of the rise.
-        restart: Integer. The step at which the second cosine begins.
-        steps: Integer. Number of all steps.
+        ends: Tuple of integers. The steps at which the cosines reach zero.
     """
 
-    def __init__(self, rate: float, warmup: int, restart: int, steps: int):
+    def __init__(self, rate: float, warmup: int, ends: tuple[int, ...]):
         cosine = keras.optimizers.schedules.CosineDecay
-        decay = max(warmup, restart - warmup)
-        self.first = cosine(0.0, decay, warmup_target=rate, warmup_steps=warmup)
-        self.second = cosine(rate / 2, max(1, steps - restart))
-        self.restart = restart
-        self.config = {"rate": rate, "warmup": warmup, "restart": restart, "steps": steps}
+        decay = max(warmup, ends[0] - warmup)
+        self.cosines = [(0, cosine(0.0, decay, warmup_target=rate, warmup_steps=warmup))]
+        for start, end in itertools.pairwise(ends):
+            self.cosines.append((start, cosine(rate / 2, end - start)))
+        self.config = {"rate": rate, "warmup": warmup, "ends": ends}
 
     def get_config(self):
         return self.config
 
     def __call__(self, step):
         step = keras.ops.cast(step, "float32")
-        first, second = self.first(step), self.second(step - self.restart)
-        return keras.ops.where(step < self.restart, first, second)
+        rate = 0.0
+        for start, cosine in self.cosines:
+            rate = keras.ops.where(step < start, rate, cosine(step - start))
+        return rate
 
 
 def main() -> int:
@@ -84,9 +86,9 @@ def main() -> int:
     batches = ImageBatches(images, labels, recipe.transform, recipe.BATCH_SIZE, options.seed)
     epochs = options.epochs or recipe.EPOCHS
     model = build(options.model, recipe)
-    restart = min(epochs, getattr(recipe, "RESTART", epochs))
-    schedule = CosineWithRestart(
-        recipe.LEARNING_RATE, *(count * len(batches) for count in (1, restart, epochs))
+    ends = [*(epoch for epoch in getattr(recipe, "RESTARTS", ()) if epoch < epochs), epochs]
+    schedule = CosineWithRestarts(
+        recipe.LEARNING_RATE, len(batches), tuple(len(batches) * end for end in ends)
     )
     recipe.compile(model, schedule)
     callbacks = [
