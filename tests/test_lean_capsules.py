@@ -148,7 +148,7 @@ def test_memory_does_not_grow_with_the_votes():
 
 
 @once
-def test_one_parent_is_computed_at_a_time():
+def test_few_parents_are_computed_at_once():
     """Kernel, gradient and step take four times the kernel; ten parents at once, six times."""
     from benchmarks.memory import peak
 
