@@ -46,6 +46,19 @@ sys.exit(train.main())
 """
 
 
+def test_the_rate_falls_to_zero_at_each_end():
+    def cosine(start, end, rate):
+        return rate * (1 + np.cos(np.pi * np.arange(end - start) / (end - start))) / 2
+
+    rise = 0.2 * np.arange(5) / 5
+    expected = np.concatenate([rise, cosine(5, 20, 0.2), cosine(20, 30, 0.1), cosine(30, 70, 0.1)])
+    schedule = train.CosineWithRestarts(0.2, 5, (20, 30, 70))
+    schedule = train.CosineWithRestarts.from_config(schedule.get_config())
+    rates = [float(schedule(step)) for step in range(70)]
+    np.testing.assert_allclose(rates, expected, atol=1e-6)
+    assert abs(float(schedule(70))) < 1e-6
+
+
 def run(when, folder):
     return subprocess.run(
         [sys.executable, "-c", TRAIN, when, folder],
