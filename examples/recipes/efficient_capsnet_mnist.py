@@ -6,7 +6,7 @@ The 60,000 training digits are turned, scaled, sheared and shifted a little and 
 the authors do; batches of 64 and a cosine schedule over 30 epochs in place of batches of 16 and 150
 epochs of slow decay. The weights after the last epoch are the result: none are chosen. On two CPU
 cores under TensorFlow, shared with other work, an epoch took 135 to 337 s; with seed 0 the result
-is 99.69 % of the 10,000 test digits.
+is 99.69 % of the 10,000 test digits, with seed 1 99.63 %.
 """
 
 from examples.recipes._digits import (
