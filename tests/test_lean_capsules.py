@@ -58,6 +58,15 @@ def test_same_parents_coupling_and_gradients(generator, routing, transform, shar
     np.testing.assert_allclose(*slopes, atol=1e-5 * max(1, np.abs(slopes[0]).max()))
 
 
+@pytest.mark.parametrize("routing", LEAN)
+def test_half_precision_weights(generator, routing):
+    layers, poses, rest = pair(generator, routing=routing, dtype="bfloat16")
+    inputs = (poses, *rest) if rest else poses
+    parents = (keras.tree.flatten(layer(inputs))[0] for layer in layers)
+    stored, lean = (to_numpy(keras.ops.cast(poses, "float32")) for poses in parents)
+    np.testing.assert_allclose(stored, lean, atol=0.05)
+
+
 @pytest.mark.parametrize("transform", ["dense", "matrix"])
 def test_same_gradients_of_kernel_and_bias(generator, transform):
     """Steps of plain gradient descent leave the same weights behind."""

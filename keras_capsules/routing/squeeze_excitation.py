@@ -1,7 +1,7 @@
 """Squeeze-and-excitation as a routing: one gate for each child instead of iterations."""
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from keras_capsules.ops import capsule_length, squash
 from keras_capsules.routing.base import Routing, RoutingResult
@@ -57,7 +57,8 @@ class SqueezeExcitationRouting(Routing):
         self.built = True
 
     def route(self, votes, activations=None, poses=None):
-        gates = self.excite(self.reduce(mean_component(votes)))
+        components = mean_component(votes)
+        gates = ops.cast(self.excite(self.reduce(components)), components.dtype)
         coupling = gates * (1.0 / votes.shape[1])
         parents = squash(combine(coupling, votes))
         return RoutingResult(parents, capsule_length(parents), coupling)
