@@ -4,7 +4,7 @@ import math
 
 import keras
 
-from keras_capsules.arguments import positive_integer
+from keras_capsules._arguments import positive_integer
 from keras_capsules.losses import SpreadLoss
 
 

@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 import keras
 
+from keras_capsules._graph import ends, is_graph, tensors
+from keras_capsules._tensor_graph import TensorGraph
 from keras_capsules.attention import clone
-from keras_capsules.tensor_graph import TensorGraph, ends, is_graph, tensors
 
 
 def insert_attention(

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_capsules._lookup import resolve
 from keras_capsules.attention.capsule_squeeze_excitation import CapsuleSqueezeExcitation
 from keras_capsules.attention.concurrent_squeeze_excitation import ConcurrentSqueezeExcitation
 from keras_capsules.attention.conv_block_attention import ConvBlockAttention
@@ -16,7 +17,6 @@ from keras_capsules.attention.spatial_squeeze_excitation import SpatialSqueezeEx
 from keras_capsules.attention.squeeze_excitation import SqueezeExcitation
 from keras_capsules.attention.style_recalibration import StyleRecalibration
 from keras_capsules.attention.triplet_attention import TripletAttention
-from keras_capsules.lookup import resolve
 
 ATTENTIONS = {
     "se": SqueezeExcitation,

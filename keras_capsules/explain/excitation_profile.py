@@ -5,9 +5,9 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from keras_capsules._graph import ends, is_graph
 from keras_capsules.attention.base import AttentionLayer
 from keras_capsules.explain.figures import new_figure
-from keras_capsules.tensor_graph import ends, is_graph
 
 
 class ExcitationProfile(NamedTuple):

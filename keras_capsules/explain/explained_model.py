@@ -2,11 +2,11 @@
 
 import keras
 
+from keras_capsules._graph import ends, is_graph
 from keras_capsules.attention import CapsuleSqueezeExcitation
 from keras_capsules.attention.base import AttentionLayer
 from keras_capsules.explain.evidence import Capsules, evidence_map
 from keras_capsules.layers import CapsuleLayer, CapsuleLength, CapsuleMask, ConvCapsule2D
-from keras_capsules.tensor_graph import ends, is_graph
 
 EXPLANATIONS = ("scores", "poses", "activations", "coupling", "map", "reconstruction", "gates")
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from keras_capsules.layers.receptive_fields import ReceptiveFields
+from keras_capsules._receptive_fields import ReceptiveFields
 
 
 def places(tensor, axis: int) -> np.ndarray:

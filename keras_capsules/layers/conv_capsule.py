@@ -6,9 +6,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_capsules.layers.receptive_fields import ReceptiveFields, grid_argument
+from keras_capsules._receptive_fields import ReceptiveFields, grid_argument
 from keras_capsules.layers.voting import VotingLayer, poses_shape, split_pair
-from keras_capsules.routing.competition import AcrossCells
+from keras_capsules.routing._competition import AcrossCells
 
 
 class ConvCapsule(VotingLayer):

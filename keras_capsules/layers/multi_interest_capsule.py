@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_capsules.arguments import positive_integer
+from keras_capsules._arguments import positive_integer
 from keras_capsules.ops import at_least_float32, squash
 
 

@@ -5,8 +5,8 @@ import math
 import keras
 from keras import layers, ops
 
-from keras_capsules.arguments import positive_integer
-from keras_capsules.layers.receptive_fields import ReceptiveFields, grid_argument
+from keras_capsules._arguments import positive_integer
+from keras_capsules._receptive_fields import ReceptiveFields, grid_argument
 from keras_capsules.ops import at_least_float32, exponential_squash, safe_norm, squash
 
 _ACTIVATIONS = {"squash": squash, "exponential_squash": exponential_squash}

@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from keras_capsules.arguments import positive_integer
+from keras_capsules._arguments import positive_integer
 from keras_capsules.initializers import VoteScaling
 from keras_capsules.routing import get as get_routing
 

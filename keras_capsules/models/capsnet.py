@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from keras_capsules.layers import CapsuleLayer, PrimaryCapsule2D
-from keras_capsules.models.capsule_classifier import capsule_classifier
+from keras_capsules.models._shared.capsule_classifier import capsule_classifier
 from keras_capsules.models.registry import register_model
 
 

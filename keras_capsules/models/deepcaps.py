@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 from keras_capsules.layers import CapsuleLayer
-from keras_capsules.models.capsule_classifier import capsule_classifier
+from keras_capsules.models._shared.capsule_classifier import capsule_classifier
 from keras_capsules.models.registry import register_model
 from keras_capsules.ops import squash
 from keras_capsules.routing import DynamicRouting

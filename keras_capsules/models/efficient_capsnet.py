@@ -5,7 +5,7 @@ from keras import layers
 
 from keras_capsules.attention import clone
 from keras_capsules.layers import CapsuleLayer, PrimaryCapsule2D
-from keras_capsules.models.capsule_classifier import capsule_classifier
+from keras_capsules.models._shared.capsule_classifier import capsule_classifier
 from keras_capsules.models.registry import register_model
 
 

@@ -4,7 +4,10 @@ import keras
 from keras import layers
 
 from keras_capsules.layers import CapsuleLayer, PrimaryCapsule2D
-from keras_capsules.models.convolutional_capsules import convolutional_capsules, routing_for_each
+from keras_capsules.models._shared.convolutional_capsules import (
+    convolutional_capsules,
+    routing_for_each,
+)
 from keras_capsules.models.registry import register_model
 from keras_capsules.models.se_resnet import basic_stages
 

@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from keras_capsules.layers import PrimaryCapsule2D
-from keras_capsules.models.convolutional_capsules import (
+from keras_capsules.models._shared.convolutional_capsules import (
     activation_classifier,
     convolutional_capsules,
     routing_for_each,

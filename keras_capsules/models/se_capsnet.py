@@ -3,7 +3,7 @@
 import keras
 
 from keras_capsules.attention import CapsuleSqueezeExcitation, SqueezeExcitation
-from keras_capsules.models.capsule_classifier import capsule_classifier
+from keras_capsules.models._shared.capsule_classifier import capsule_classifier
 from keras_capsules.models.efficient_capsnet import (
     class_capsules,
     convolution_blocks,

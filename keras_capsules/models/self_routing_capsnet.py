@@ -4,7 +4,7 @@ import keras
 from keras import layers, ops
 
 from keras_capsules.layers import CapsuleLayer
-from keras_capsules.models.convolutional_capsules import normalized_capsules
+from keras_capsules.models._shared.convolutional_capsules import normalized_capsules
 from keras_capsules.models.registry import register_model
 from keras_capsules.models.se_resnet import basic_stages
 

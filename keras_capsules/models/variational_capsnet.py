@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from keras_capsules.models.convolutional_capsules import (
+from keras_capsules.models._shared.convolutional_capsules import (
     activation_classifier,
     convolutional_capsules,
     normalized_capsules,

@@ -1,6 +1,6 @@
 """Routing algorithms, each a `Routing` in a file of its own, and the table of their names."""
 
-from keras_capsules.lookup import resolve
+from keras_capsules._lookup import resolve
 from keras_capsules.routing.base import Routing, RoutingResult
 from keras_capsules.routing.dynamic import DynamicRouting
 from keras_capsules.routing.em import EMRouting

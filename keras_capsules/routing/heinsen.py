@@ -3,11 +3,11 @@
 import keras
 from keras import ops
 
-from keras_capsules.arguments import positive_integer
+from keras_capsules._arguments import positive_integer
 from keras_capsules.ops import at_least_float32
+from keras_capsules.routing._competition import WITHIN_THE_CELL
+from keras_capsules.routing._gaussian import UNIT, fit, log_posterior
 from keras_capsules.routing.base import Routing, RoutingResult
-from keras_capsules.routing.competition import WITHIN_THE_CELL
-from keras_capsules.routing.gaussian import UNIT, fit, log_posterior
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")

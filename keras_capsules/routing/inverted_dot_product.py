@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from keras_capsules.arguments import positive_integer
+from keras_capsules._arguments import positive_integer
 from keras_capsules.ops import at_least_float32, capsule_length
 from keras_capsules.routing.base import Routing, RoutingResult
 from keras_capsules.routing.votes import agreement, combine, total

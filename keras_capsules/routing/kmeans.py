@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_capsules.arguments import positive_integer
+from keras_capsules._arguments import positive_integer
 from keras_capsules.ops import capsule_length, safe_norm, squash
 from keras_capsules.routing.base import Routing, RoutingResult
 from keras_capsules.routing.votes import agreement, combine, total

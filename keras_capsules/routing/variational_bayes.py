@@ -6,11 +6,11 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from keras_capsules.arguments import positive_integer
+from keras_capsules._arguments import positive_integer
 from keras_capsules.ops import at_least_float32
+from keras_capsules.routing._competition import WITHIN_THE_CELL
+from keras_capsules.routing._gaussian import UNIT, precision
 from keras_capsules.routing.base import TINY, Routing, RoutingResult
-from keras_capsules.routing.competition import WITHIN_THE_CELL
-from keras_capsules.routing.gaussian import UNIT, precision
 from keras_capsules.routing.votes import agreement
 
 

@@ -27,7 +27,7 @@ class AcrossCells:
     logits and coupling have the cells among the batch: `(batch * num_cells, ...)`.
 
     Args:
-        fields: `keras_capsules.layers.receptive_fields.ReceptiveFields`.
+        fields: `keras_capsules._receptive_fields.ReceptiveFields`.
     """
 
     def __init__(self, fields):

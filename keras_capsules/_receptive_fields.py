@@ -5,7 +5,7 @@ import math
 import numpy as np
 from keras import ops
 
-from keras_capsules.arguments import positive_integer
+from keras_capsules._arguments import positive_integer
 
 
 class ReceptiveFields:

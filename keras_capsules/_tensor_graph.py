@@ -1,6 +1,6 @@
 """Where the tensors of a model under construction come from."""
 
-import keras
+from keras_capsules._graph import is_graph, tensors
 
 
 class TensorGraph:
@@ -46,24 +46,6 @@ class TensorGraph:
             for one, other in ((first, second), (second, first))
         ]
         return None if lengths[0] == lengths[1] else inputs[lengths[0] < lengths[1]]
-
-
-def tensors(structure):
-    return [x for x in keras.tree.flatten(structure) if isinstance(x, keras.KerasTensor)]
-
-
-def is_graph(layer):
-    """Whether a layer is a functional or sequential model."""
-    return isinstance(layer, keras.Sequential) or (
-        isinstance(layer, keras.Model) and hasattr(layer, "operations")
-    )
-
-
-def ends(model):
-    """The inputs and outputs of such a model, in the structure that it has them."""
-    if isinstance(model, keras.Sequential):
-        return model.inputs[0], model.outputs[0]
-    return model.input, model.output
 
 
 def _length(layers):
