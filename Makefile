@@ -1,8 +1,9 @@
 # make demo   from digits to a checked ONNX file; KERAS_BACKEND=jax or torch picks another backend
 # make web    the page in the browser, at http://127.0.0.1:8000; PORT=8001 picks another port
 # make test   the whole suite under TensorFlow, JAX and PyTorch
-# make test-web  the page in Chromium; SCREENSHOTS=1 draws the figures of the README anew
-# make lint   ruff, without changing a file
+# make test-fast  what needs no export and no subprocess, under one backend
+# make test-web  the page in Chromium; SCREENSHOTS=1 draws the figures of the README again
+# make lint   ruff and pyright, without changing a file
 # make format ruff, changing files
 # make clean  remove what the others made
 
@@ -16,7 +17,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constra
 export KERAS_BACKEND
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo web page test test-web lint format clean $(BACKENDS:%=test-%)
+.PHONY: demo web page test test-fast test-web lint format clean $(BACKENDS:%=test-%)
 
 demo: .venv/installed-demo-$(KERAS_BACKEND)
 	$(BIN)/python examples/quickstart.py
@@ -54,9 +55,13 @@ test: .venv/installed-dev
 $(BACKENDS:%=test-%): test-%: .venv/installed-dev
 	KERAS_BACKEND=$* $(BIN)/python -m pytest -q
 
+test-fast: .venv/installed-dev
+	$(BIN)/python -m pytest -q -m 'not slow'
+
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/pyright
 
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix .

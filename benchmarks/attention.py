@@ -50,7 +50,7 @@ def exported(model: str, attention: str | None, path: Path) -> tuple[int, int]:
     from keras_capsules import create_model
 
     report = export.export_onnx(create_model(model, attention=attention), path)
-    return sum(report.file["operations"].values()), path.stat().st_size
+    return sum(report.file.operations.values()), path.stat().st_size
 
 
 def timed(sessions: dict, runs: int) -> list[tuple[str, list[float]]]:

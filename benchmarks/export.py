@@ -23,7 +23,9 @@ import onnxruntime
 
 from benchmarks import handwritten, results
 from benchmarks.layers_by_hand import BroadcastCapsules, EinsumCapsules
-from export import routes, source, tidy
+from export import keras_model
+from export.convert.routes import to_raw_graph
+from export.graph.canonical import to_canonical
 from keras_capsules import CapsuleLayer
 
 CHILDREN, IN_DIM = 1152, 8
@@ -53,11 +55,11 @@ def main() -> None:
 def graphs_of(routing: str) -> dict[str, onnx.ModelProto]:
     """Returns the graphs of one routing, by who made them, with the same weights."""
     model, layer = build(routing)
-    inputs = dict(zip(source.input_names(model), (x.shape for x in model.inputs), strict=True))
-    outputs = dict(zip(source.output_names(model), (x.shape for x in model.outputs), strict=True))
-    raw = routes.convert(model, 17, "tf2onnx")
+    inputs = keras_model.shapes(keras_model.input_names(model), model.inputs, None)
+    outputs = keras_model.shapes(keras_model.output_names(model), model.outputs, None)
+    raw = to_raw_graph(model, 17, "tf2onnx")
     graphs = {
-        "ours": tidy.tidy(raw, inputs, outputs, source.layer_names(model), {})[0],
+        "ours": to_canonical(raw, inputs, outputs, keras_model.layer_names(model), {})[0],
         "by hand": handwritten.graph(routing, weights(routing, layer)),
     }
     if routing == "dynamic":
@@ -65,7 +67,7 @@ def graphs_of(routing: str) -> dict[str, onnx.ModelProto]:
             poses = keras.Input((CHILDREN, IN_DIM), name="poses")
             textbook = keras.Model(poses, {"parents": plain(poses)})
             plain.set_weights([layer.kernel])
-            graphs[f"{name}, tf2onnx"] = routes.convert(textbook, 17, "tf2onnx")
+            graphs[f"{name}, tf2onnx"] = to_raw_graph(textbook, 17, "tf2onnx")
     return graphs
 
 

@@ -12,7 +12,6 @@ import argparse
 import os
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -23,8 +22,14 @@ import onnx
 import export
 import keras_capsules
 from benchmarks.routings import markdown_table
-from export import parity, precision, suites
-from export.options import PRECISIONS
+from export.compare.outputs import Candidate, compare
+from export.compare.suites import suites
+from export.graph.canonical import serialize
+from export.options import PRECISIONS, ExportOptions
+from export.reduce.judge import judge
+from export.reduce.reduced_file import reduced_file
+from export.reduce.samples import Samples, choose_samples
+from export.results import Row
 from keras_capsules import routing
 
 PAGE = Path(__file__).parent.parent / "docs" / "precision.md"
@@ -68,8 +73,9 @@ def main() -> None:
             network = build(model, name)
             shape = (2 * SAMPLES, *network.input_shape[1:])
             images = np.random.default_rng(1).random(shape, dtype="float32")
-            samples = precision.samples(network, {"image": images}, (0.0, 1.0), calibrated=True)
-            rows.append([model, name or "", *map(cell, exported(network, samples))])
+            samples = choose_samples(network, {"image": images}, (0.0, 1.0), calibrated=True)
+            texts = [cell(*result) for result in exported(network, samples)]
+            rows.append([model, name or "", *texts])
             print(" | ".join(rows[-1]), flush=True)
     if not options.models:
         header = ["model", "routing", *PRECISIONS]
@@ -94,34 +100,34 @@ def build(model: str, name: str | None) -> keras.Model:
     return keras_capsules.create_model(model, **SMALL, **options)
 
 
-def exported(model: keras.Model, samples: precision.Samples) -> list[dict]:
-    """Returns what became of the model in each precision; it is converted once for all.
+def exported(model: keras.Model, samples: Samples) -> list[tuple[Row, bool]]:
+    """Returns the results of the model in each precision, and whether it passed.
 
-    A dictionary each, as in the `rows` of `export.precision.judge`, and whether it `passed`.
+    It is converted once for all.
     """
-    inputs = suites.suites(model)
+    inputs = suites(model)
     with tempfile.TemporaryDirectory() as folder:
         export.export_onnx(model, Path(folder) / "model.onnx")
         file = onnx.load(Path(folder) / "model.onnx")
-    float32 = file, parity.compare(model, file, inputs, "not needed")
-    rows = {}
+
+    def candidate(file):
+        return Candidate(file, serialize(file), compare(model, file, inputs, "not needed"))
+
+    float32, rows = candidate(file), {}
     for name in PRECISIONS[1:]:
-        options = SimpleNamespace(precision=name, max_drop=0.5, batch=None)
-        reduced = precision.reduce(model, file, options, samples, inputs, {})
-        files = {"float32": float32} | {
-            name: (reduced, parity.compare(model, reduced, inputs, "not needed"))
-        }
-        result = precision.judge(model, files, samples, options)
-        for row, passed in zip(result["rows"], (True, result["passed"]), strict=True):
-            rows[row["precision"]] = row | {"passed": passed}
+        options = ExportOptions(precision=name, data={})  # The samples stand in for the data.
+        reduced = candidate(reduced_file(model, file, options, samples, inputs, {}))
+        result = judge(model, float32, reduced, samples, options)
+        for row, passed in zip(result.rows, (True, result.passed), strict=True):
+            rows[row.precision] = row, passed
     return list(rows.values())
 
 
-def cell(row: dict) -> str:
+def cell(row: Row, passed: bool) -> str:
     """Returns the text of a table's cell."""
     return (
-        f"{'✓' if row['passed'] else '✗'} {row['bytes']:,} B, {row['nodes']}, "
-        f"{row['latency_ms']:.3f} ms, {row['score']:.1f} %, {row['max_abs']:.0e}"
+        f"{'✓' if passed else '✗'} {row.bytes:,} B, {row.nodes}, "
+        f"{row.latency_ms:.3f} ms, {row.score:.1f} %, {row.max_abs:.0e}"
     )
 
 

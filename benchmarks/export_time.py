@@ -29,7 +29,7 @@ def main():
     peaks = (resource.getrusage(who).ru_maxrss for who in (0, resource.RUSAGE_CHILDREN))
     print(
         f"{name}: {seconds:.1f} s, {sum(peaks) / 2**20:.2f} GiB, {report.parameters:,} parameters, "
-        f"{report.file['nodes']} nodes, {report.file['bytes']:,} bytes, off by {report.max_abs:.1e}"
+        f"{report.file.nodes} nodes, {report.file.bytes:,} bytes, off by {report.max_abs:.1e}"
     )
 
 

@@ -15,11 +15,11 @@ import numpy as np
 import keras_capsules
 from benchmarks.export_precision import PAGE, TRAINED, exported
 from benchmarks.routings import markdown_table
-from export import precision
+from export.reduce.samples import CALIBRATION_SAMPLES, Samples
 from keras_capsules import datasets
 
 WEIGHTS = "mnist"
-TESTED, CALIBRATED = 2000, precision.CALIBRATION_SAMPLES
+TESTED, CALIBRATED = 2000, CALIBRATION_SAMPLES
 HEADER = ["model", "precision", "bytes", "nodes", "ms", "accuracy", "largest error", "passed"]
 INTRODUCTION = f"""
 Made by `python -m benchmarks.export_trained`: every model whose weights for MNIST come with the
@@ -34,12 +34,17 @@ def main() -> None:
     rows = []
     for name in keras_capsules.list_models(weights=WEIGHTS):
         model = keras_capsules.create_model(name, weights=WEIGHTS)
-        for row in exported(model, digits(keras_capsules.models.card(name, WEIGHTS))):
+        for row, passed in exported(model, digits(keras_capsules.models.card(name, WEIGHTS))):
             rows.append(
                 [
-                    *(name, row["precision"], f"{row['bytes']:,}", str(row["nodes"])),
-                    *(f"{row['latency_ms']:.2f}", f"{row['score']:.2f} %", f"{row['max_abs']:.0e}"),
-                    "✓" if row["passed"] else "✗",
+                    name,
+                    row.precision,
+                    f"{row.bytes:,}",
+                    str(row.nodes),
+                    f"{row.latency_ms:.2f}",
+                    f"{row.score:.2f} %",
+                    f"{row.max_abs:.0e}",
+                    "✓" if passed else "✗",
                 ]
             )
             print(" | ".join(rows[-1]), flush=True)
@@ -48,7 +53,7 @@ def main() -> None:
     PAGE.write_text("\n".join([first + TRAINED + INTRODUCTION, *table]) + "\n")
 
 
-def digits(card: dict) -> precision.Samples:
+def digits(card: dict) -> Samples:
     """Returns digits as a model takes them, by its card: some to calibrate on, others to judge."""
     (train, _), (test, labels) = datasets.mnist()
     low, high = card["preprocessing"]["input_range"]
@@ -57,7 +62,7 @@ def digits(card: dict) -> precision.Samples:
         low + (pixels / np.float32(255)) * (high - low) for pixels in (train[drawn], test[:TESTED])
     )
     criterion = f"accuracy on the first {TESTED:,} digits to test on"
-    return precision.Samples([judged], labels[:TESTED], criterion, [calibration])
+    return Samples([judged], labels[:TESTED], criterion, [calibration])
 
 
 if __name__ == "__main__":

@@ -11,8 +11,7 @@ import time
 from pathlib import Path
 
 from benchmarks.routings import markdown_table
-from export import environment
-from export.packages import versions
+from export.report import environment
 
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "onnxruntime", "tf2onnx")
 
@@ -92,7 +91,7 @@ def compared(rows: list[dict], earlier: dict, keys: list[str]) -> list[dict]:
 
 def machine() -> dict:
     """Returns what the figures depend on besides the code."""
-    return environment.facts() | versions(PACKAGES)
+    return environment.machine() | environment.versions(PACKAGES)
 
 
 def _cell(value):

@@ -183,13 +183,13 @@ def _export(model, folder):
     report = export.export_onnx(model, folder / "model.onnx")
     differences = {}
     for comparison in report.comparisons:
-        head, difference = comparison["output"], 0.0
-        if comparison["suite"].startswith("random"):
-            difference = comparison["max_abs"]
-        elif not comparison["passed"]:
+        head, difference = comparison.output, 0.0
+        if comparison.suite.kind == "random":
+            difference = comparison.max_abs
+        elif not comparison.passed:
             difference = math.inf
         differences[head] = max(differences.get(head, 0.0), difference)
-    return differences, set(report.file["operations"])
+    return differences, set(report.file.operations)
 
 
 if __name__ == "__main__":

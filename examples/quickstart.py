@@ -91,7 +91,7 @@ def main():
 backend         {keras.backend.backend()}
 test accuracy   {100 * np.mean(device_labels == test_labels):.2f} % of {len(test_labels)} digits
 parameters      {model.count_params():,}
-file size       {report.file["bytes"]:,} bytes
+file size       {report.file.bytes:,} bytes
 parity          {report.max_abs:.1e} (largest difference, Keras and onnxruntime)
 same label      {agreed} of {len(test_labels)} on the device
 latency         p50 {latency["p50"]:.2f} ms, p99 {latency["p99"]:.2f} ms at batch 1""")

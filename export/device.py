@@ -17,12 +17,22 @@ import numpy as np
 import onnxruntime
 
 _CHUNK = 32
+_EXIT_CODES = """
+exit codes:
+  0  done
+  4  a file is damaged
+  5  a path or an option is wrong
+"""
 _TYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
 _TYPES |= {f"tensor({name})": name for name in ("int8", "int16", "int32", "int64", "float16")}
 
 
+class DamagedFileError(ValueError):
+    """A file is there and cannot be read."""
+
+
 class Prediction(NamedTuple):
-    """What the model says of one image.
+    """The answer of the model for one image.
 
     Attributes:
         label: Name of the class with the largest score, its number where the file has no names.
@@ -39,7 +49,7 @@ class Predictor:
     """A model ready to run.
 
     Args:
-        path: Path of an ONNX file that `export.to_onnx` wrote, or of its `.ort` twin.
+        path: Path of an ONNX file that `export.to_onnx` wrote, or of its `.ort` copy.
         threads: Integer. Threads for one inference. Defaults to `0`, all cores.
 
     Attributes:
@@ -50,7 +60,8 @@ class Predictor:
         batch: Size of the batches that the file takes, or `None` where it takes any.
 
     Raises:
-        ValueError: If there is no such file, or onnxruntime cannot load it.
+        ValueError: If there is no such file.
+        DamagedFileError: If onnxruntime cannot load it; a `ValueError` too.
 
     Example:
 
@@ -70,7 +81,7 @@ class Predictor:
                 str(path), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime's errors have no common class but this.
-            raise ValueError(
+            raise DamagedFileError(
                 f"{path} cannot be loaded. Export the model again with export.to_onnx, or bring "
                 f"onnxruntime {onnxruntime.__version__} up to date. onnxruntime says: {error}"
             ) from error
@@ -199,8 +210,12 @@ class Predictor:
             raise ValueError(
                 f"{path} is an image file. Install pillow to read it, or pass an array as .npy."
             ) from error
+        except (FileNotFoundError, IsADirectoryError) as error:
+            raise ValueError(
+                f"{path} cannot be read: {error.strerror}. Pass an image file or .npy array."
+            ) from error
         except (OSError, EOFError, ValueError) as error:
-            raise ValueError(f"{path} cannot be read: {error}") from error
+            raise DamagedFileError(f"{path} cannot be read: {error}") from error
 
     def _only_input(self):
         if len(self.shapes) != 1:
@@ -217,29 +232,33 @@ class Predictor:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line, and returns its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m export.device", description="Classifies images with an exported model."
+    parser = _Parser(
+        prog="python -m export.device",
+        description="Classifies images with an exported model.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", help="an ONNX file that export.to_onnx wrote")
     parser.add_argument("images", nargs="+", help="image files, or .npy arrays of one or many")
     parser.add_argument("--threads", type=int, default=0, help="for one inference (default: all)")
     parser.add_argument("--latency", action="store_true", help="time single images as well")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead")
-    options = parser.parse_args(arguments)
     try:
+        options = parser.parse_args(arguments)
         predictor = Predictor(options.model, options.threads)
         rows = []
         for path in options.images:
-            found = predictor.predict(predictor.read_image(path))
-            names = [path] if len(found) == 1 else [f"{path}[{i}]" for i in range(len(found))]
+            predictions = predictor.predict(predictor.read_image(path))
+            count = len(predictions)
+            names = [path] if count == 1 else [f"{path}[{i}]" for i in range(count)]
             rows += [
                 {"image": name, "label": prediction.label, "score": prediction.score}
-                for name, prediction in zip(names, found, strict=True)
+                for name, prediction in zip(names, predictions, strict=True)
             ]
         latency = predictor.latency() if options.latency else None
     except ValueError as error:
         print(f"device: {error}", file=sys.stderr)
-        return 4
+        return 4 if isinstance(error, DamagedFileError) else 5
     if options.json:
         print(json.dumps({"predictions": rows, "latency_ms": latency}))
         return 0
@@ -249,6 +268,11 @@ def main(arguments: list[str] | None = None) -> int:
         p50, p99 = latency.values()
         print(f"latency at batch {predictor.batch or 1}: p50 {p50:.2f} ms, p99 {p99:.2f} ms")
     return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise ValueError(f"{message}\n{self.format_usage().strip()}")
 
 
 if __name__ == "__main__":

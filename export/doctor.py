@@ -2,7 +2,7 @@
 
 `python -m export.doctor`
 
-Each way that has its packages converts a small capsule network, in a process of its own.
+Each way that has its packages converts a small capsule network, in another process.
 """
 
 import os
@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from packaging.specifiers import SpecifierSet
 
-from export import packages
 from export.options import ROUTES
+from export.report import environment
 
 # As pyproject.toml asks for them; where it does not, any version will do.
 PACKAGES = {
@@ -88,7 +88,7 @@ print(f"{report.max_abs:.1e}")
 
 def installed_versions() -> dict[str, str | None]:
     """Returns the version of each package, or `None` where it is missing."""
-    return dict.fromkeys(PACKAGES) | packages.versions(PACKAGES)
+    return dict.fromkeys(PACKAGES) | environment.versions(PACKAGES)
 
 
 def fits(version: str | None, wanted: str) -> bool:
@@ -112,7 +112,7 @@ def fix(names: list[str]) -> str:
 
 
 class Trial:
-    """A conversion by one route that has been started in a process of its own."""
+    """A conversion by one route that has been started in another process."""
 
     def __init__(self, route: str):
         self.folder = tempfile.TemporaryDirectory()

@@ -1,8 +1,20 @@
-"""Why an export stopped. Each error carries the exit code of the command line."""
+"""The errors that stop an export, each with the exit code of the command line."""
+
+from typing import Any
+
+EXIT_CODES = {
+    0: "done and verified",
+    1: "the file computes something else than the model, or loses too much accuracy",
+    2: "the conversion failed",
+    3: "the model needs an operation that the file may not hold",
+    4: "a file is damaged or unsafe",
+    5: "a path or an option is wrong",
+}
+"""The exit codes of all commands."""
 
 
 class ExportError(Exception):
-    """An export that wrote nothing. The message says what was passed and how to mend it."""
+    """An export that wrote nothing. The message says what was passed and how to fix it."""
 
     exit_code: int
 
@@ -12,7 +24,7 @@ class ParityError(ExportError):
 
     exit_code = 1
 
-    def __init__(self, message: str, report=None):
+    def __init__(self, message: str, report: Any):
         super().__init__(message)
         self.report = report
 
@@ -30,12 +42,12 @@ class UnsupportedOperationError(ExportError):
 
 
 class RefusedInputError(ExportError):
-    """A file is damaged or unsafe: it brings code along, leads elsewhere, or declares too much."""
+    """A file is damaged or unsafe: it contains code, refers to others, or declares too much."""
 
     exit_code = 4
 
 
 class UsageError(ExportError, ValueError):
-    """A missing file or folder, an existing target, or an option that cannot be had."""
+    """A missing file or folder, an existing target, or an option that is not available."""
 
     exit_code = 5

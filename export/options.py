@@ -1,8 +1,11 @@
-"""What can be chosen in an export."""
+"""Declares the options of an export: the type, the default and the text of each, in one place."""
 
+import argparse
+import inspect
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 from export import runtimes
@@ -10,11 +13,9 @@ from export.errors import UsageError
 
 LAYOUTS = ("channels_last", "channels_first")
 PROFILES = ("cpu", "web", "mobile")
-ORT_SUFFIXES = (".ort", ".required_operators.config")
-"""Of the file in onnxruntime's own format, and of its list of operators."""
 
 ROUTES = {"tf2onnx": "tensorflow", "torch": "torch", "jax": "jax"}
-"""Ways to convert, and the backend that each runs on."""
+"""The converters, and the backend that each runs on."""
 
 PRECISIONS = ("float32", "float16", "int8")
 """Precisions of the file; the model computes in float32."""
@@ -22,40 +23,101 @@ PRECISIONS = ("float32", "float16", "int8")
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
-    """The keyword arguments of `export.export_onnx`, which documents them.
+    """The options of `export.export_onnx` and of `python -m export.to_onnx`.
+
+    The command line and the signature of `export_onnx` are made from this class and these texts.
+
+    Args:
+        opset: Version of ONNX' operators, 13 to 18. The default is 17, which every onnxruntime
+            since 1.12 runs, or the newest that `min_onnxruntime` runs.
+        min_onnxruntime: The oldest onnxruntime that must run the file, such as 1.10.
+        batch: The only batch size, for a file without open axes. The default, on the command line
+            also called dynamic, takes any.
+        via: The converter: tf2onnx, torch or jax. The last two are Keras' own exports on these
+            backends. The file of tf2onnx is the same whichever backend asks for it.
+        outputs: The outputs of the file, some of scores, poses, activations, coupling, map,
+            reconstruction and gates; see `keras_capsules.explain.explained_model`. The default is
+            what the model returns. On the command line, names with commas between.
+        labels: Names of the classes, one for each column of the output scores, or of the first
+            output where none has that name. They are stored in the file. On the command line, a
+            text file with one name a line.
+        data: Real inputs to compare on as well, arrays by input name. An array labels among them
+            holds the right labels, by which reduced precision is judged. Of more than 256 samples,
+            256 are compared in every setting and all of them once, by score. On the command line,
+            an .npz file.
+        input_range: The inputs for a black and a white pixel, stored in the file.
+        preprocess: Put the preprocessing into the file, so that it takes pixels as uint8: 0 to 255
+            becomes `input_range`, then `mean` is subtracted and the result divided by `std`.
+        mean: Subtracted by `preprocess`: one value for all channels or one for each, in units of
+            `input_range`.
+        std: Divided by in `preprocess`: one value for all channels or one for each.
+        layout: Layout of the pixels that `preprocess` takes: channels_last, the default, or
+            channels_first.
+        ort: Write a copy in onnxruntime's own format, as .ort beside the file, and the list of
+            operators for a reduced build.
+        profile: Report the nodes that the execution providers of cpu, web or mobile leave to the
+            CPU.
+        precision: float32, float16 or int8. The float32 file is made and compared first. int8 needs
+            `data`: it is calibrated on 256 samples, at most half of them, and judged on the others.
+        max_drop: Accuracy that float16 or int8 may lose, in percentage points: right labels where
+            `data` has them, else agreement with the model.
+        force: Replace an existing file, and remove its old .ort copy and list of operators.
 
     Raises:
-        UsageError: If one cannot be had.
+        UsageError: If an option has a value that is not available.
     """
 
-    opset: int | None
-    via: str
-    outputs: Sequence[str] | None
-    labels: list[str] | None
-    data: dict[str, Any] | None
-    input_range: tuple[float, float]
-    precision: str
-    max_drop: float
-    force: bool
+    opset: int | None = None
     min_onnxruntime: str | None = None
     batch: int | None = None
+    via: str = "tf2onnx"
+    outputs: Sequence[str] | None = None
+    labels: Sequence[str] | None = None
+    data: dict[str, Any] | None = None
+    input_range: tuple[float, float] = (0.0, 1.0)
     preprocess: bool = False
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None
     layout: str | None = None
     ort: bool = False
     profile: str | None = None
+    precision: str = "float32"
+    max_drop: float = 0.5
+    force: bool = False
 
     def __post_init__(self):
-        opset = runtimes.choose_opset(self.opset, self.min_onnxruntime)
-        object.__setattr__(self, "opset", opset)  # As frozen dataclasses set what they derive.
-        if self.via not in ROUTES:
-            raise UsageError(f"The routes are {', '.join(ROUTES)}. Received: via={self.via!r}")
-        if self.precision not in PRECISIONS:
-            raise UsageError(
-                f"The precisions are {', '.join(PRECISIONS)}. Received: "
-                f"precision={self.precision!r}"
-            )
+        _ = self.target_opset  # Raises for what no runtime has.
+        if self.ort:
+            runtimes.check_ort(self.min_onnxruntime)
+        _check_choice("routes", "via", self.via, ROUTES)
+        _check_choice("precisions", "precision", self.precision, PRECISIONS)
+        _check_choice("layouts", "layout", self.layout, (None, *LAYOUTS))
+        _check_choice("profiles", "profile", self.profile, (None, *PROFILES))
+        self._check_precision()
+        self._check_batch()
+        self._check_preprocessing()
+
+    @property
+    def target_opset(self) -> int:
+        """The version of ONNX' operators to write."""
+        return runtimes.choose_opset(self.opset, self.min_onnxruntime)
+
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """What the file says of its preprocessing, and who does it: the file or the device."""
+        steps = {"input_range": [float(limit) for limit in self.input_range]}
+        if not self.preprocess:
+            return {"by": "device", **steps}
+        return {
+            "by": "file",
+            "pixels": "uint8",
+            "layout": self.layout or "channels_last",
+            **steps,
+            "mean": [0.0] if self.mean is None else [float(value) for value in self.mean],
+            "std": [1.0] if self.std is None else [float(value) for value in self.std],
+        }
+
+    def _check_precision(self):
         if self.precision == "int8" and self.data is None:
             raise UsageError(
                 "int8 is calibrated on real inputs. Pass some, with their right labels if you have "
@@ -66,33 +128,91 @@ class ExportOptions:
                 "The largest drop is in percentage points, from 0 to 100. Received: "
                 f"max_drop={self.max_drop}"
             )
-        if not -math.inf < self.input_range[0] < self.input_range[1] < math.inf:
-            raise UsageError(
-                f"The input range must rise and be finite. Received: input_range={self.input_range}"
-            )
-        if self.ort:
-            runtimes.check_ort(self.min_onnxruntime)
+
+    def _check_batch(self):
         if self.batch is not None and self.batch < 1:
             raise UsageError(f"The batch must be 1 or more, or stay open. Received: {self.batch}")
         if self.batch is not None and self.via != "tf2onnx":
             raise UsageError(
                 f"Only tf2onnx fixes the batch. Received: via={self.via!r}, batch={self.batch}"
             )
+
+    def _check_preprocessing(self):
+        if not -math.inf < self.input_range[0] < self.input_range[1] < math.inf:
+            raise UsageError(
+                "The input range must rise and be finite. Received: "
+                f"input_range={tuple(self.input_range)}"
+            )
         given = [name for name in ("mean", "std", "layout") if getattr(self, name) is not None]
         if given and not self.preprocess:
             raise UsageError(
-                f"{' and '.join(given)} would be baked into the file: add --preprocess (in Python: "
+                f"{' and '.join(given)} would be put into the file: add --preprocess (in Python: "
                 "preprocess=True)."
             )
-        if self.layout not in (None, *LAYOUTS):
-            raise UsageError(f"The layout must be one of {LAYOUTS}. Received: {self.layout!r}")
         mean, std = list(self.mean or ()), list(self.std or ())
         if not all(map(math.isfinite, mean + std)) or min(std, default=1) <= 0:
             raise UsageError(
                 "The means must be finite, and the standard deviations finite and above 0. "
                 f"Received: mean={mean}, std={std}"
             )
-        if self.profile is not None and self.profile not in PROFILES:
-            raise UsageError(
-                f"The profile must be one of {', '.join(PROFILES)}. Received: {self.profile!r}"
-            )
+
+
+def _check_choice(kind, name, value, allowed):
+    if value not in allowed:
+        names = ", ".join(choice for choice in allowed if choice is not None)
+        raise UsageError(f"The {kind} are {names}. Received: {name}={value!r}")
+
+
+def _batch(text):
+    if text != "dynamic" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a number or 'dynamic' is needed, not {text!r}")
+    return None if text == "dynamic" else int(text)
+
+
+_PARSED = {
+    "opset": {"type": int, "metavar": "N"},
+    "min_onnxruntime": {"metavar": "1.X"},
+    "batch": {"type": _batch, "metavar": "N"},
+    "via": {"metavar": "ROUTE"},
+    "outputs": {"type": lambda text: text.split(","), "metavar": "NAMES"},
+    "labels": {"metavar": "FILE"},
+    "data": {"metavar": "FILE"},
+    "input_range": {"type": float, "nargs": 2, "metavar": ("LOW", "HIGH")},
+    "mean": {"type": float, "nargs": "+", "metavar": "M"},
+    "std": {"type": float, "nargs": "+", "metavar": "S"},
+    "layout": {"choices": LAYOUTS},
+    "profile": {"choices": PROFILES},
+    "precision": {"metavar": "NAME"},
+    "max_drop": {"type": float, "metavar": "POINTS"},
+}
+
+
+def add_to_parser(parser: argparse.ArgumentParser) -> None:
+    """Adds a flag for each option. Those that are not given stay absent from what is parsed."""
+    texts = dict(re.findall(r"\n {8}(\w+): (.+(?:\n {12}.+)*)", ExportOptions.__doc__ or ""))
+    for option in fields(ExportOptions):
+        text = re.sub(r"\s+", " ", texts.get(option.name, ""))
+        text = re.sub(r"`(\w+)`", lambda match: flag_of(match[1]), text)
+        if option.default not in (None, False):
+            text += f" (default: {option.default})"
+        settings = _PARSED.get(option.name, {"action": "store_true"})
+        parser.add_argument(flag_of(option.name), default=argparse.SUPPRESS, help=text, **settings)
+
+
+def flag_of(name: str) -> str:
+    """Returns the flag of an option."""
+    return f"--{name.replace('_', '-')}"
+
+
+def document(function: Callable) -> None:
+    """Gives a function of `**changes` the signature and the texts of `ExportOptions`.
+
+    The texts replace the line `{options}` of its docstring.
+    """
+    signature = inspect.signature(function)
+    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    options = inspect.signature(ExportOptions).parameters.values()
+    setattr(function, "__signature__", signature.replace(parameters=[*own, *options]))  # noqa: B010
+    if function.__doc__ and ExportOptions.__doc__:  # Python may leave docstrings out.
+        texts = ExportOptions.__doc__.split("Args:\n")[1].split("\n\n")[0]
+        function.__doc__ = function.__doc__.replace("        {options}", texts)

@@ -1,4 +1,4 @@
-"""Which onnxruntime runs which opset and IR version."""
+"""Knows which onnxruntime runs which opset and IR version."""
 
 import re
 from importlib.metadata import version as installed
@@ -90,7 +90,8 @@ def _newest_of(minimum):
 
 
 def _parsed(release):
-    return tuple(int(part) for part in release.split(".")[:2])
+    major, minor = release.split(".")[:2]
+    return int(major), int(minor)
 
 
 def _text(release):

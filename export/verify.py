@@ -1,11 +1,11 @@
-"""Checks, on any machine, that an exported file is whole and computes there what the model did.
+"""Checks, on any machine, that an exported file is whole and computes what the model did.
 
 `python -m export.verify model.onnx`
 
-The export seals each file: beside it stands `model.onnx.golden.npz` with the SHA-256 of the file,
-a few inputs, what the Keras model makes of them, and how far each output may be off. The seal
-finds damage, files that do not belong together, and machines that compute something else. It is no
-signature: whoever can write both files can make them agree.
+The export seals each file: beside it stands the seal, `model.onnx.golden.npz`, with the SHA-256 of
+the file, a few inputs, what the Keras model makes of them, and how far each output may be off. The
+seal detects corruption, mixed-up files and faulty runtimes. It is not a signature: whoever can
+write both files can make them agree.
 
 This file needs onnxruntime and numpy, and nothing else of the project: copying it to a device is a
 way to install it, and `python verify.py model.onnx` runs it there.
@@ -16,6 +16,7 @@ import hashlib
 import io
 import json
 import math
+import os
 import platform
 import sys
 import zipfile
@@ -29,13 +30,13 @@ FORMAT = 1
 VALUES = 4093
 """How many values of an array are sealed at most; a prime, so that no axis divides it."""
 
-_LARGEST = 2**26  # Bytes of a golden file, and elements of an array that it describes.
+_LARGEST = 2**26  # Bytes of a seal, and elements of an array that it describes.
 _EXIT_CODES = """
 exit codes:
   0  the file is whole and computes what the model did
   1  this machine computes something else, or cannot run the file
   4  the file or its seal is damaged, or they do not belong together
-  5  a file is missing, or an argument is wrong
+  5  a path or an option is wrong
 """
 
 
@@ -51,22 +52,16 @@ class CannotRunError(ValueError):
     exit_code = 1
 
 
-class MissingError(ValueError):
-    """A file that should be there is not."""
+class UsageError(ValueError):
+    """A file is missing, or an argument is wrong."""
 
     exit_code = 5
 
 
 class Check(NamedTuple):
-    """One output over one suite of inputs.
+    """One output over one suite of inputs: its largest absolute difference from the Keras model.
 
-    Attributes:
-        output: Name of the output.
-        suite: What the inputs are.
-        samples: Number of samples.
-        max_abs: Largest absolute difference from the Keras model.
-        allowed: Largest that passes.
-        passed: Whether it does, with the right shape and NaN and infinity in the same places.
+    It passes with the right shape, and with NaN and infinity at the same positions.
     """
 
     output: str
@@ -78,13 +73,7 @@ class Check(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What `verify` found.
-
-    Attributes:
-        checks: A `Check` for each output and suite.
-        sha256: Digest of the file.
-        reference: What computed the golden outputs.
-    """
+    """The result of `verify`: the digest of the file, and what computed the sealed outputs."""
 
     checks: list[Check]
     sha256: str
@@ -96,30 +85,30 @@ class Verdict(NamedTuple):
         return all(check.passed for check in self.checks)
 
 
-def golden_path(model) -> Path:
-    """Returns the path of the golden vectors of an ONNX file."""
+def seal_path(model: str | os.PathLike) -> Path:
+    """Returns the path of the seal of an ONNX file."""
     return Path(f"{model}.golden.npz")
 
 
-def verify(path) -> Verdict:
-    """Checks the ONNX file at `path` against the golden vectors beside it.
+def verify(path: str | os.PathLike) -> Verdict:
+    """Checks the ONNX file at `path` against the seal beside it.
 
     Raises:
-        SealError, CannotRunError, MissingError: If there is nothing to compare; all `ValueError`s.
+        SealError, CannotRunError, UsageError: If there is nothing to compare; all `ValueError`s.
     """
     try:
-        model, golden = Path(path).read_bytes(), golden_path(path).read_bytes()
+        model, sealed = Path(path).read_bytes(), seal_path(path).read_bytes()
     except OSError as error:
-        raise MissingError(
+        raise UsageError(
             f"{error.filename} cannot be read: {error.strerror}. The export writes two files, "
-            f"model.onnx and {golden_path('model.onnx')}: keep them together, in one folder."
+            f"model.onnx and {seal_path('model.onnx')}: keep them together, in one folder."
         ) from error
-    return replay(model, golden)
+    return replay(model, sealed)
 
 
-def replay(model: bytes, golden: bytes) -> Verdict:
-    """Runs an ONNX file on its golden vectors; see `verify`."""
-    seal, arrays = read_golden(golden)
+def replay(model: bytes, sealed: bytes) -> Verdict:
+    """Runs an ONNX file on its sealed inputs; see `verify`."""
+    seal, arrays = read_seal(sealed)
     digest = hashlib.sha256(model).hexdigest()
     if digest != seal["sha256"]:
         raise SealError(
@@ -149,16 +138,14 @@ def _compare(session, seal, arrays):
         for index, value in enumerate(seal["inputs"]):
             shape = (suite["samples"], *value["shape"])
             feeds[value["name"]] = np.resize(arrays[f"suite_{number}_input_{index}"], shape)
-        for index, found in enumerate(session.run(names, feeds)):
+        for index, output in enumerate(session.run(names, feeds)):
             expected = arrays[f"suite_{number}_output_{index}"]
             max_abs = math.inf
-            if found.shape == (suite["samples"], *seal["outputs"][index]["shape"]):
-                max_abs = difference(expected, sealed_values(found))
+            if output.shape == (suite["samples"], *seal["outputs"][index]["shape"]):
+                max_abs = difference(expected, sealed_values(output))
             allowed = suite["allowed"][index]
-            yield Check(
-                *(names[index], suite["name"], suite["samples"]),
-                *(max_abs, allowed, max_abs <= allowed),
-            )
+            name, samples = suite["name"], suite["samples"]
+            yield Check(names[index], name, samples, max_abs, allowed, max_abs <= allowed)
 
 
 def sealed_values(array: np.ndarray) -> np.ndarray:
@@ -167,18 +154,18 @@ def sealed_values(array: np.ndarray) -> np.ndarray:
     return array.ravel()[np.arange(count) * array.size // count]
 
 
-def difference(expected: np.ndarray, found: np.ndarray) -> float:
-    """Returns the largest, infinity where NaN and infinity stand in different places."""
-    expected, found = expected.astype("float64"), found.astype("float64")
+def difference(expected: np.ndarray, output: np.ndarray) -> float:
+    """Returns the largest difference; infinity where NaN and infinity are at other positions."""
+    expected, output = expected.astype("float64"), output.astype("float64")
     finite = np.isfinite(expected)
-    if not np.array_equal(expected[~finite], found[~finite], equal_nan=True):
+    if not np.array_equal(expected[~finite], output[~finite], equal_nan=True):
         return math.inf
-    distance = np.abs(found[finite] - expected[finite]).max(initial=0.0)
+    distance = np.abs(output[finite] - expected[finite]).max(initial=0.0)
     return float(distance) if np.isfinite(distance) else math.inf
 
 
-def read_golden(content: bytes) -> tuple[dict, dict[str, np.ndarray]]:
-    """Reads golden vectors, which may be damaged or hostile.
+def read_seal(content: bytes) -> tuple[dict, dict[str, np.ndarray]]:
+    """Reads a seal, which may be damaged or hostile.
 
     Returns:
         What is sealed, and the arrays by name.
@@ -188,13 +175,13 @@ def read_golden(content: bytes) -> tuple[dict, dict[str, np.ndarray]]:
     """
     try:
         if len(content) > _LARGEST:
-            raise SealError(f"they have {len(content):,} bytes")
+            raise SealError(f"it has {len(content):,} bytes")
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             entries = archive.infolist()
             names = {entry.filename.removesuffix(".npy") for entry in entries}
             size = sum(entry.file_size for entry in entries)
             if len(names) < len(entries) or size > len(content):
-                raise SealError("they have repeated entries, or unpack to more than they are")
+                raise SealError("it has repeated entries, or unpacks to more than it is")
             arrays = {name: _read_array(archive, name) for name in names}
         if "seal" not in arrays:
             raise SealError("the array 'seal' is missing")
@@ -203,14 +190,14 @@ def read_golden(content: bytes) -> tuple[dict, dict[str, np.ndarray]]:
     except Exception as error:  # zipfile, numpy and json raise whatever the damage breaks.
         reason = error if isinstance(error, SealError) else f"{type(error).__name__}: {error}"
         raise SealError(
-            "The golden vectors are damaged, or not what the export wrote. Copy them again, or "
+            "The seal is damaged, or not what the export wrote. Copy it again, or "
             f"export again. Received: {reason}"
         ) from error
     return seal, arrays
 
 
 def _read_array(archive, name):
-    """Reads one array; of its header nothing is believed that the bytes do not bear out."""
+    """Reads one array, whose header must agree with its bytes."""
     with archive.open(f"{name}.npy") as file:
         version = np.lib.format.read_magic(file)
         if version != (1, 0):
@@ -227,9 +214,9 @@ def _read_array(archive, name):
 def _check_seal(seal, arrays):
     """Raises a `SealError`, or whatever breaks, for a seal at odds with itself or its arrays."""
     if seal["format"] != FORMAT:
-        raise SealError(f"their format is {seal['format']}, and this program reads {FORMAT}")
+        raise SealError(f"its format is {seal['format']}, and this program reads {FORMAT}")
     if not seal["inputs"] or not seal["outputs"] or not seal["suites"]:
-        raise SealError("they hold nothing to compare")
+        raise SealError("it holds nothing to compare")
     words = [entry["name"] for key in ("inputs", "outputs", "suites") for entry in seal[key]]
     for word in [*words, seal["sha256"], seal["reference"]]:
         if not (word.isascii() and word.isprintable() and len(word) <= 300):
@@ -237,9 +224,8 @@ def _check_seal(seal, arrays):
     expected = set()
     for number, suite in enumerate(seal["suites"]):
         allowed = suite["allowed"]
-        if [type(value) for value in allowed] != [float] * len(seal["outputs"]) or not all(
-            0 <= value < math.inf for value in allowed
-        ):
+        in_range = all(type(value) is float and 0 <= value < math.inf for value in allowed)
+        if len(allowed) != len(seal["outputs"]) or not in_range:
             raise SealError(f"the tolerances of {suite['name']!r} are {allowed}")
         for kind in ("input", "output"):
             for index, value in enumerate(seal[f"{kind}s"]):
@@ -273,7 +259,7 @@ def _check_signature(session, seal):
             for v in seal[key]
         )
         if model != sealed:
-            raise SealError(f"The model has the {key} {model}, its golden vectors {sealed}.")
+            raise SealError(f"The model has the {key} {model}, its seal {sealed}.")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -285,16 +271,16 @@ def main(arguments: list[str] | None = None) -> int:
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", help="an ONNX file; its golden vectors stand beside it")
+    parser.add_argument("model", help="an ONNX file; its seal stands beside it")
     try:
         path = parser.parse_args(arguments).model
         verdict = verify(path)
-    except ValueError as error:
+    except (SealError, CannotRunError, UsageError) as error:
         print(f"verify: {error}", file=sys.stderr)
         return error.exit_code
     print(f"{path} is whole, SHA-256 {verdict.sha256}")
-    print(f"onnxruntime {onnxruntime.__version__} on {platform.machine()}, sealed by ", end="")
-    print(f"{verdict.reference}\n")
+    runtime = f"onnxruntime {onnxruntime.__version__} on {platform.machine()}"
+    print(f"{runtime}, sealed by {verdict.reference}\n")
     print(f"  {'output':16}{'inputs':18}{'samples':>7}{'max abs':>10}{'allowed':>10}")
     for check in verdict.checks:
         print(
@@ -307,7 +293,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message):
-        raise MissingError(f"{message}\n{self.format_usage().strip()}")
+        raise UsageError(f"{message}\n{self.format_usage().strip()}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Writing files so that each path holds the old content or the new, and nothing between."""
+"""Names and writes the files of an export, so that each path holds the old content or the new."""
 
 import contextlib
 import glob
@@ -6,11 +6,64 @@ import os
 import tempfile
 import time
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 from export.errors import UsageError
 
+_ORT_SUFFIXES = (".ort", ".required_operators.config")
 _STALE_SECONDS = 3600  # A file takes seconds to write.
+
+
+@dataclass(frozen=True)
+class Target:
+    """The files of an export.
+
+    Attributes:
+        onnx: Path of the ONNX file.
+        force: Whether existing files may be replaced.
+    """
+
+    onnx: Path
+    force: bool
+
+    @property
+    def seal(self) -> Path:
+        """The seal of the ONNX file."""
+        from export.verify import seal_path  # Imports onnxruntime, which takes a while.
+
+        return seal_path(self.onnx)
+
+    @property
+    def copies(self) -> list[Path]:
+        """The `.ort` copy and its list of operators; old ones do not belong to a new file."""
+        return ort_paths(self.onnx)
+
+    @property
+    def worst_inputs(self) -> Path:
+        """The inputs on which the file failed, as `--data` takes them."""
+        return self.onnx.with_suffix(".worst.npz")
+
+    @property
+    def all(self) -> list[Path]:
+        """The files that are written, or removed, if the export passes."""
+        return [self.onnx, self.seal, *self.copies]
+
+    def check(self) -> None:
+        """Raises a `UsageError` where a file cannot, or may not, be written."""
+        for path in self.all:
+            check_target(path, self.force)
+
+
+def ort_paths(onnx: Path) -> list[Path]:
+    """Returns the paths of the `.ort` copy and of its list of operators, beside the ONNX file.
+
+    Raises:
+        UsageError: If the ONNX file is itself called `.ort`.
+    """
+    if onnx.suffix == ".ort":
+        raise UsageError(f"{onnx} has the name of its .ort copy. Call the ONNX file .onnx.")
+    return [onnx.parent / f"{onnx.stem}{suffix}" for suffix in _ORT_SUFFIXES]
 
 
 def check_target(path: Path, force: bool) -> None:
@@ -20,7 +73,8 @@ def check_target(path: Path, force: bool) -> None:
         raise UsageError(f"{path} is a folder. Pass the path of the file to write.")
     if not path.parent.is_dir():
         raise UsageError(
-            f"The folder {path.parent} does not exist. Make it first: nothing is made."
+            f"The folder {path.parent} does not exist. Create it first; the export does not create "
+            f"folders."
         )
     if path.exists() and not force:
         raise UsageError(f"{path} exists. Pass --force (in Python: force=True) to replace it.")

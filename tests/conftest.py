@@ -1,10 +1,12 @@
 """The backend switch: `KERAS_BACKEND` chooses, and what needs all three starts processes."""
 
+import contextlib
 import importlib.util
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -22,10 +24,40 @@ BACKENDS = [
     backend for backend in ("tensorflow", "jax", "torch") if importlib.util.find_spec(backend)
 ]
 
+# What `create_model` is given where a test needs any network of the zoo, small.
+SMALL = {"size": "tiny", "input_shape": (12, 12, 1), "num_classes": 3}
+
 # For what is the same on each backend, or starts processes for all of them by itself.
 once = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="runs once, with the TensorFlow tests"
 )
+
+
+# Slow tests in files without marks; an empty set stands for all tests of a file.
+SLOW = {
+    "test_coupling_map.py": {"test_the_same_on_a_device"},
+    "test_imports.py": set(),
+    "test_layers.py": {
+        "test_every_routing_in_a_layer_trains_and_saves",
+        "test_stacked_capsule_layers_train",
+    },
+    "test_lean_capsules.py": {
+        "test_few_parents_are_computed_at_once",
+        "test_memory_does_not_grow_with_the_votes",
+    },
+    "test_routing.py": {"test_a_training_step_grows_with_the_iterations_no_more_than_linearly"},
+    "test_surgery.py": {"test_saving_and_exporting"},
+}
+
+
+def pytest_collection_modifyitems(items):
+    """Marks as slow what exports or starts processes: `-m "not slow"` leaves it out."""
+    for item in items:
+        exports = ROOT / "tests/export" in item.path.parents
+        exports |= bool({"exported_capsnet", "warm_conversions"} & set(item.fixturenames))
+        listed = SLOW.get(item.path.name, {None})
+        if exports or not listed or item.originalname in listed:
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_report_header():
@@ -80,7 +112,7 @@ def conversion_of(process):
     while process.poll() is None:
         for child in children.read_text().split():  # Some imports start processes of their own.
             try:
-                if "export.child" in Path(f"/proc/{child}/cmdline").read_text():
+                if "export.convert.worker" in Path(f"/proc/{child}/cmdline").read_text():
                     return child
             except (FileNotFoundError, ProcessLookupError):
                 pass  # One of those, which has ended.
@@ -118,52 +150,65 @@ def saved_capsnet(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def exported_capsnet(saved_capsnet):
+def exported_capsnet(saved_capsnet, warm_start):
     """Path of its ONNX file, with class names, and the report of the export."""
     import export
 
     path = saved_capsnet.parent / "model.onnx"
-    report = export.export_onnx(saved_capsnet, path, labels=["ant", "bee", "cat", "dog"])
+    with warm_start():
+        report = export.export_onnx(saved_capsnet, path, labels=["ant", "bee", "cat", "dog"])
     return path, report
 
 
-@pytest.fixture(scope="session", autouse=True)
-def warm_conversions():
-    """Conversions by TensorFlow that this process starts fork from one that is kept warm.
+@pytest.fixture(scope="module")
+def warm_conversions(warm_start):
+    """Lets the conversions of a module's tests start fast, not as a user's do.
 
-    Those of command lines, in fresh processes, start as they do for a user.
+    A user's conversion starts a fresh process, which imports TensorFlow and tf2onnx: most of its
+    seconds. Here each starts as a fork of one process that has imported them. The rest is the
+    same: arguments, environment, exit code and standard error. Command lines, in fresh processes,
+    and modules that do not ask for this fixture start their conversions as a user does.
     """
-    from export import convert
+    with warm_start():
+        yield
 
-    warm = None
 
-    def start_child(arguments, environment, start_cold=convert.start_child):
-        nonlocal warm
+@pytest.fixture(scope="session")
+def warm_start():
+    """A context manager in which conversions under TensorFlow fork from a warm process."""
+    from export.convert import start
+
+    start_cold, server = start.start_worker, None
+
+    def start_warm(arguments, environment):
+        nonlocal server
         if environment["KERAS_BACKEND"] != "tensorflow":
             return start_cold(arguments, environment)
         environment = {**os.environ, **environment}
-        if warm is None:
-            warm = subprocess.Popen(
-                [sys.executable, Path(__file__).with_name("warm_child.py")],
+        if server is None:
+            server = subprocess.Popen(
+                [sys.executable, ROOT / "tests/warm_worker.py"],
                 env=environment | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
                 text=True,
             )
-        print(
-            json.dumps({"arguments": arguments, "environment": environment}),
-            file=warm.stdin,
-            flush=True,
-        )
-        return subprocess.CompletedProcess(arguments, int(warm.stdout.readline()), "", "")
+        with tempfile.NamedTemporaryFile("r") as errors:
+            request = {"arguments": arguments, "environment": environment, "stderr": errors.name}
+            print(json.dumps(request), file=server.stdin, flush=True)
+            code = int(server.stdout.readline())
+            return subprocess.CompletedProcess(arguments, code, "", errors.read())
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(convert, "start_child", start_child)
-        yield
-    if warm is not None:
-        warm.stdin.close()
-        warm.wait()
+    @contextlib.contextmanager
+    def warm():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(start, "start_worker", start_warm)
+            yield
+
+    yield warm
+    if server is not None:
+        server.stdin.close()
+        server.wait()
 
 
 def to_numpy(structure):

@@ -15,6 +15,17 @@ class ShiftedInConversion(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="tests")
+class DyingInConversion(keras.layers.Layer):
+    """Ends the conversion's process at once, with a last word, where CONVERSION_DIES is set."""
+
+    def call(self, inputs):
+        if os.environ.get("PYTHONHASHSEED") == "0" and "CONVERSION_DIES" in os.environ:
+            os.write(2, f"It dies {os.environ['CONVERSION_DIES']}.\n".encode())
+            os._exit(9)
+        return inputs + 0.0
+
+
+@keras.saving.register_keras_serializable(package="tests")
 class Looping(keras.layers.Layer):
     """A loop whose length the graph decides."""
 

@@ -42,8 +42,9 @@ def plain(value):
 
 
 @once
+@pytest.mark.usefixtures("warm_conversions")
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
-def test_docstring_example(name, tmp_path, monkeypatch, exported_capsnet):
+def test_docstring_example(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     if ".plot_" in name:
         pytest.importorskip("matplotlib")
@@ -76,6 +77,7 @@ def test_every_public_class_and_function_has_an_example():
 
 
 @once
+@pytest.mark.usefixtures("warm_conversions")
 def test_readme(tmp_path, monkeypatch):
     """Its Python runs from top to bottom, in an empty folder."""
     pytest.importorskip("sklearn")

@@ -7,6 +7,7 @@ import pytest
 from conftest import ROOT, run_python
 
 pytest.importorskip("sklearn")
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="compiles for a minute; `make demo`")

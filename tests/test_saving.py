@@ -41,6 +41,7 @@ def trained(tmp_path_factory):
     return folder, model.predict(images, verbose=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", READERS)
 def test_a_fresh_process_predicts_the_same(trained, backend):
     folder, expected = trained

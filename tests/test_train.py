@@ -14,7 +14,7 @@ from conftest import ROOT, once
 from examples import train
 from keras_capsules import datasets
 
-pytestmark = once
+pytestmark = [once, pytest.mark.slow]
 
 # A run on few random images; argv[1] is the epoch in whose middle it is killed, or "never".
 TRAIN = """

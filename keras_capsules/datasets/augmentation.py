@@ -34,10 +34,11 @@ def random_affine(
     zoom = generator.uniform(*scale, (number, 2))
     slant = generator.uniform(-shear, shear, number)
     offset = generator.uniform(-shift, shift, (number, 2))
-    turn = np.moveaxis([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]], -1, 0)
+    cosine, sine = np.cos(angle), np.sin(angle)
+    turn = np.moveaxis(np.array([[cosine, -sine], [sine, cosine]]), -1, 0)
     lean = np.tile(np.eye(2), (number, 1, 1))
     lean[:, 0, 1] = slant
-    # The matrix takes a place in the result to the place in the image that it shows.
+    # The matrix takes a position in the result to the position in the image that it shows.
     matrices = turn @ lean / zoom[:, None, :]
     centre = (np.array(images.shape[1:3]) - 1) / 2
     moved = np.empty_like(images)

@@ -15,7 +15,7 @@ def find(name: str) -> Path | None:
     Looks in the folder that the environment variable `KERAS_CAPSULES_DATA` names, then in Keras'
     own cache, `~/.keras/datasets`.
     """
-    folders = [_cache()]
+    folders = [cache_folder()]
     if os.environ.get(FOLDER_VARIABLE):
         folders.insert(0, Path(os.environ[FOLDER_VARIABLE]))
     return next((folder / name for folder in folders if (folder / name).is_file()), None)
@@ -37,12 +37,12 @@ def read(path: Path, sha256: str, names: tuple[str, ...]) -> list[np.ndarray]:
             arrays = [file[name] for name in names]
     except Exception as error:  # numpy and zipfile raise whatever the damaged part breaks.
         raise ValueError(
-            f"{path} is damaged or no .npz file with {', '.join(names)}. Remove it, and it will be "
-            f"downloaded anew, or put a whole one there. ({error})"
+            f"{path} is damaged, or not an .npz file with {', '.join(names)}. Remove it, and it "
+            f"will be downloaded again, or put a whole one there. ({error})"
         ) from error
     digest = hashlib.sha256()
     for array in arrays:
-        digest.update(np.ascontiguousarray(array))
+        digest.update(np.ascontiguousarray(array).data)
     if digest.hexdigest() != sha256:
         raise ValueError(
             f"{path} does not hold the dataset: the digest of {', '.join(names)} is "
@@ -62,10 +62,11 @@ def download(name: str, load):
     except Exception as error:  # urllib's errors, and Keras' own.
         raise ValueError(
             f"There is no {name}, and it cannot be downloaded ({error}). Put it into the folder "
-            f"that the environment variable {FOLDER_VARIABLE} names, or into {_cache()}."
+            f"that the environment variable {FOLDER_VARIABLE} names, or into {cache_folder()}."
         ) from error
 
 
-def _cache():
+def cache_folder() -> Path:
+    """Returns the folder into which Keras downloads datasets."""
     home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
     return Path(home) / "datasets"

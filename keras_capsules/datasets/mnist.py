@@ -28,6 +28,6 @@ def mnist() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray
     path = files.find("mnist.npz")
     if path is None:
         files.download("mnist.npz", keras.datasets.mnist.load_data)
-        path = files.find("mnist.npz")
+        path = files.cache_folder() / "mnist.npz"
     x_train, y_train, x_test, y_test = files.read(path, _SHA256, _NAMES)
     return (x_train[..., None], y_train), (x_test[..., None], y_test)

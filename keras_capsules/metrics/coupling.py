@@ -106,7 +106,7 @@ class CouplingVariance(keras.metrics.Metric):
 
     def update_state(self, y_true, y_pred=None, sample_weight=None):
         coupling = ops.cast(_coupling("CouplingVariance", y_true, y_pred), self.dtype)
-        if self.mean is None:
+        if self.mean is None or self.squares is None:
             shape = fixed_shape(self, coupling.shape[1:])
             self.mean = self.add_weight(shape, initializer="zeros", name="mean")
             self.squares = self.add_weight(shape, initializer="zeros", name="squares")

@@ -1,0 +1,1 @@
+"""Reads what the user passes, and refuses what is damaged or unsafe."""

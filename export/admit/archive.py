@@ -1,0 +1,149 @@
+"""Reads untrusted zip archives: `.keras` files of models, and `.npz` files of inputs.
+
+The declared sizes are checked against limits before anything is read, the content goes through
+memory in pieces, and its size is checked against the declared one.
+"""
+
+import contextlib
+import math
+import shutil
+import stat
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from export.errors import ExportError, RefusedInputError, UsageError
+
+# An ONNX file holds 2 GiB at most; the optimizer's moments triple that in the model's file.
+_MAX_BYTES = 8 << 30
+_MAX_RATIO = 200
+_PIECE = 1 << 20
+
+CONFIG = "config.json"
+WEIGHTS = "model.weights.h5"
+_MODEL_ENTRIES = {"metadata.json": 1 << 20, CONFIG: 16 << 20, WEIGHTS: _MAX_BYTES}
+
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_ENCRYPTED = 1
+
+
+def unpack_model(path: Path, folder: Path) -> None:
+    """Copies the three entries of a `.keras` file into a folder, from which Keras can load them.
+
+    Raises:
+        UsageError: If there is no such file.
+        RefusedInputError: If it is no such archive, is damaged, or holds anything else.
+    """
+    if not path.is_file():
+        raise UsageError(
+            f"There is no file {path}. Pass the path of a .keras file, not of a folder."
+        )
+    with _open(path, "model.save('model.keras')") as archive:
+        entries = archive.infolist()
+        names = [entry.filename for entry in entries]
+        if sorted(names) != sorted(_MODEL_ENTRIES):
+            raise RefusedInputError(
+                f"{path} must hold {', '.join(_MODEL_ENTRIES)}, once each, and nothing else: it "
+                "may be of another kind, or have a layer whose vocabulary is a file, for which "
+                "ONNX has no operation. Take that layer out and save the model again. "
+                f"Received: {_short(names)}"
+            )
+        for entry in entries:
+            if entry.file_size > _MODEL_ENTRIES[entry.filename]:
+                raise RefusedInputError(
+                    f"{path}: {entry.filename} may have {_MODEL_ENTRIES[entry.filename]} bytes at "
+                    f"most. Received: {entry.file_size}"
+                )
+            with archive.open(entry) as packed, open(folder / entry.filename, "wb") as file:
+                shutil.copyfileobj(packed, file, _PIECE)
+                if file.tell() != entry.file_size:
+                    raise RefusedInputError(
+                        f"{path}: {entry.filename} declares {entry.file_size} bytes and has "
+                        f"{file.tell()}. Save the model again."
+                    )
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Reads an `.npz` file of numbers.
+
+    Raises:
+        UsageError: If there is no such file, or it is of another kind.
+        RefusedInputError: If it is damaged, or holds objects or less than it declares.
+    """
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        raise UsageError(
+            f"The data cannot be read from {path}: numpy.savez(path, image=array) writes such a "
+            "file."
+        )
+    with _open(path, "numpy.savez(path, image=array)") as archive:
+        return {
+            entry.filename.removesuffix(".npy"): _read_array(path, archive, entry)
+            for entry in archive.infolist()
+        }
+
+
+def _read_array(path, archive, entry):
+    with archive.open(entry) as file:
+        version = np.lib.format.read_magic(file)
+        headers = np.lib.format
+        read_header = {(1, 0): headers.read_array_header_1_0}.get(
+            version, headers.read_array_header_2_0
+        )
+        shape, _, dtype = read_header(file)
+        declared = file.tell() + math.prod(shape) * dtype.itemsize
+    if dtype.hasobject or declared != entry.file_size:
+        raise RefusedInputError(
+            f"{path}: {entry.filename} must be an array of numbers. Received: dtype {dtype}, shape "
+            f"{shape}, which is {declared} bytes, in {entry.file_size} bytes"
+        )
+    with archive.open(entry) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
+@contextlib.contextmanager
+def _open(path, writer) -> Iterator[zipfile.ZipFile]:
+    """Opens an archive none of whose entries is a link, a second one, encrypted or a bomb."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            names = [entry.filename for entry in entries]
+            if len(set(names)) != len(names):
+                raise RefusedInputError(f"{path} names an entry twice. Received: {_short(names)}")
+            if sum(entry.file_size for entry in entries) > _MAX_BYTES:
+                raise RefusedInputError(f"{path} unpacks to more than {_MAX_BYTES >> 30} GiB.")
+            for entry in entries:
+                _check_entry(path, entry, writer)
+            yield archive
+    except ExportError:
+        raise
+    except Exception as error:  # zipfile raises whatever the damaged part happens to break.
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise RefusedInputError(
+            f"{path} is not a whole archive, as {writer} writes it; it may be cut short, or of "
+            f"another kind. ({reason})"
+        ) from error
+
+
+def _check_entry(path, entry, writer):
+    """Path traversal is harmless here: only Keras' three known names are used as paths."""
+    faults = {
+        "a link": stat.S_ISLNK(entry.external_attr >> 16),
+        "encrypted": entry.flag_bits & _ENCRYPTED,
+        f"compressed by method {entry.compress_type}": entry.compress_type not in _METHODS,
+        f"compressed to less than 1/{_MAX_RATIO} of its size": (
+            entry.file_size > _MAX_RATIO * max(entry.compress_size, 1)
+        ),
+    }
+    fault = next((text for text, is_so in faults.items() if is_so), None)
+    if fault is not None:
+        raise RefusedInputError(
+            f"{path}: {_short([entry.filename])} is {fault}. Write it again with {writer}."
+        )
+
+
+def _short(names):
+    """Returns the first few names, short and on one line whatever they hold."""
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    return ", ".join(ascii(name[:60]) for name in names[:4]) + more

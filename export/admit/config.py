@@ -1,0 +1,108 @@
+"""Checks the configuration of a saved model before Keras builds anything from it."""
+
+import json
+import re
+from pathlib import Path
+
+import keras
+
+from export.errors import RefusedInputError
+
+# These run code that the archive brings along, or that it names.
+_CODE = ("Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
+_DATA = ("__bytes__", "__ellipsis__", "__keras_tensor__", "__numpy__", "__slice__", "__tensor__")
+
+# Where Keras keeps what a model is made of. What it has elsewhere reads, writes or downloads files.
+_KERAS_MODULES = re.compile(
+    r"keras(\.(activations|constraints|dtype_policies|initializers|layers|losses|metrics|ops"
+    r"|quantizers|random|regularizers))?|keras\.src\.(layers|models|ops)(\.\w+)+"
+)
+
+
+def check(path: Path, name: str) -> list[str]:
+    """Checks a model's configuration, and removes what an export does not need.
+
+    Args:
+        path: Path of its `config.json`, which is written again.
+        name: Name of the model's file, for messages.
+
+    Returns:
+        The modules that define the model's custom classes.
+
+    Raises:
+        RefusedInputError: If it is damaged, has a layer that runs other code or reads a file,
+            or a class or function that is neither of Keras nor registered in an imported module.
+    """
+    modules = set()
+    try:
+        config = json.loads(path.read_bytes())
+        if not isinstance(config, dict):
+            raise ValueError(f"config.json holds a {type(config).__name__}")
+        for entry, layer in _serialized_objects(config):
+            # Losses and metrics do not reach the exported file.
+            entry.pop("compile_config", None)
+            modules |= _check(entry, f"{name}: layer {layer!r}")
+        path.write_text(json.dumps(config))
+    except (ValueError, RecursionError) as error:
+        raise RefusedInputError(
+            f"{name} is damaged in config.json. Save it again. ({error})"
+        ) from error
+    return sorted(modules)
+
+
+def _check(entry, where):
+    """Returns the module of a custom class or function, in a set, or an empty set."""
+    kind, module = entry["class_name"], entry.get("module")
+    is_function = kind == "function" and isinstance(entry["config"], str)
+    # Keras joins module and name to look them up, so a part of either may stand in the other.
+    home, _, name = f"{module}.{entry['config'] if is_function else kind}".rpartition(".")
+    if name in _CODE:
+        raise RefusedInputError(
+            f"{where} is or holds a {name.strip('_')}, which runs code that a file should not "
+            "bring along. Write it as a keras.layers.Layer with "
+            "@keras.saving.register_keras_serializable, and save the model again."
+        )
+    if isinstance(entry["config"], dict) and isinstance(entry["config"].get("vocabulary"), str):
+        raise RefusedInputError(
+            f"{where} reads its vocabulary from a file. Give it the list of words instead."
+        )
+    if kind in _DATA or _KERAS_MODULES.fullmatch(home):
+        return set()
+    if home.partition(".")[0] == "keras":
+        raise RefusedInputError(f"{where} uses {home}.{name}, which is not a part of a model.")
+    registered = entry["config"] if is_function else entry.get("registered_name")
+    known = "module" in entry and isinstance(registered, str)  # Keras 2 wrote none.
+    custom = keras.saving.get_registered_object(registered) if known else None
+    if custom is None:
+        raise RefusedInputError(
+            f"{where} uses {registered or kind!r} (module {module}), which is not "
+            "registered here. Decorate it with @keras.saving.register_keras_serializable, "
+            "import its module, and export from Python: export.export_onnx(path, target)."
+        )
+    if custom.__module__ == "__main__":
+        raise RefusedInputError(
+            f"{where} uses {registered!r}, which the script itself defines. The conversion runs in "
+            "another process and cannot import it from there: move it to a module."
+        )
+    return {custom.__module__}
+
+
+def _serialized_objects(node, layer=""):
+    """Yields every serialized class and function below a node, and the layer that it is part of."""
+    if isinstance(node, dict):
+        if isinstance(node.get("class_name"), str) and "config" in node:
+            if isinstance(node["config"], dict):
+                layer = node["config"].get("name", layer)
+            yield node, layer
+        elif _is_code(node):
+            yield {"class_name": "__lambda__", "config": node}, layer
+        node = list(node.values())
+    if isinstance(node, list):
+        for child in node:
+            yield from _serialized_objects(child, layer)
+
+
+def _is_code(node):
+    """Recognises a lambda where a function is expected: its code, defaults and closure."""
+    value = node.get("value")
+    return len(node) == 1 and isinstance(value, list) and len(value) == 3

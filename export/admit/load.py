@@ -1,0 +1,118 @@
+"""Loads a saved model whose archive, configuration and weights have been checked."""
+
+import json
+import math
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import keras
+
+from export.admit import archive, config, weights
+from export.errors import RefusedInputError
+from keras_capsules import _graph
+
+_MAX_VALUES = 1 << 27  # The largest batch of the comparison makes that 16 GiB.
+
+
+def unpack(path: Path, folder: Path) -> list[str]:
+    """Unpacks a `.keras` file into a folder, as far as it can be trusted.
+
+    Returns:
+        The modules that define the model's custom classes.
+
+    Raises:
+        UsageError: If there is no such file.
+        RefusedInputError: If the file is damaged or unsafe; see `archive` and `config`.
+    """
+    archive.unpack_model(path, folder)
+    return config.check(folder / archive.CONFIG, str(path))
+
+
+def load_model(folder: Path, name: str) -> keras.Model:
+    """Loads a model that `unpack` has let through.
+
+    Args:
+        folder: Path of the unpacked model.
+        name: Name of the model's file, for messages.
+
+    Raises:
+        RefusedInputError: If the weights are damaged, or the layers want others or larger ones, or
+            hold more than fits a machine.
+    """
+    try:
+        content = json.loads((folder / archive.CONFIG).read_bytes())
+        model = _build(content, weights.count(folder / archive.WEIGHTS))
+        model.load_weights(folder / archive.WEIGHTS)
+    except Exception as error:  # Keras raises whatever the damaged part happens to break.
+        raise RefusedInputError(
+            f"{name} cannot be loaded; it may be damaged, unsafe, or saved by another version of "
+            f"Keras than {keras.__version__}. Save the model again. ({_first_line(error)})"
+        ) from error
+    for operation, shape in _values_within(model):
+        if math.prod(size or 1 for size in shape) > _MAX_VALUES:
+            raise RefusedInputError(
+                f"{name}: layer {operation.name!r} makes values of shape {shape}. More than "
+                f"{_MAX_VALUES} a sample cannot be verified."
+            )
+    return model
+
+
+def _build(content, held):
+    """Builds a model, and gives its weights memory only if the file can fill them.
+
+    In a stateless scope a weight has a shape and no memory yet. Keras keeps a list of such weights
+    for each thread: in a thread that ends, those of a refused model are forgotten.
+
+    Args:
+        content: The checked configuration.
+        held: How many numbers the file of weights holds.
+    """
+
+    def build():
+        with _ShapesOnly(held):
+            model = keras.saving.deserialize_keras_object(content, safe_mode=True)
+        _check_size(model.variables, held)
+        with keras.StatelessScope():
+            pass  # At its end Keras gives memory to the weights that have none.
+        return model
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(build).result()
+
+
+class _ShapesOnly(keras.StatelessScope):
+    """Keeps weights without memory, also where a layer reads one that is too large."""
+
+    def __init__(self, held):
+        super().__init__(initialize_variables=False)
+        self.held = held
+
+    def get_current_value(self, variable):
+        """Refuses to make the first value of a weight that the file cannot fill."""
+        _check_size([variable], self.held)
+        return super().get_current_value(variable)
+
+
+def _check_size(variables, held):
+    # Twice as many are allowed, and a few: what LoRA adds is merged when it is saved.
+    left = 2 * held + 65536
+    for variable in variables:
+        left -= math.prod(variable.shape)
+        if left < 0:
+            raise ValueError(
+                f"layer {variable.path.rpartition('/')[0]!r} wants weights of shape "
+                f"{tuple(variable.shape)}, and the file holds {held} numbers in all"
+            )
+
+
+def _values_within(model):
+    """Yields the operations of a model and of the models in it, and the shapes of their outputs."""
+    for operation in getattr(model, "operations", None) or getattr(model, "layers", ()):
+        for call in _graph.calls(operation):
+            yield from ((operation, tensor.shape) for tensor in call.outputs)
+        if isinstance(operation, keras.Model):
+            yield from _values_within(operation)
+
+
+def _first_line(error):
+    return str(error).strip().partition("\n")[0] or type(error).__name__

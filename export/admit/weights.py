@@ -1,0 +1,76 @@
+"""Checks the weights of a saved model, an HDF5 file, before Keras reads them."""
+
+from pathlib import Path
+
+import h5py
+
+from export.errors import RefusedInputError
+
+
+def count(path: Path) -> int:
+    """Returns how many numbers a file of weights holds.
+
+    Raises:
+        RefusedInputError: If a name in it leads out of the file or to a second place in it, if
+            something in it is not an array of numbers, or if the arrays declare more than it holds.
+    """
+    room, numbers = path.stat().st_size, 0
+    try:
+        with h5py.File(path, "r") as file:
+            groups, seen = [file], set()
+            while groups:
+                group = groups.pop()
+                for name in group:
+                    item = _item(group, name)
+                    address = h5py.h5o.get_info(item.id).addr
+                    if address in seen:
+                        raise RefusedInputError(f"{_where(item)} stands in the file twice.")
+                    seen.add(address)
+                    if isinstance(item, h5py.Group):
+                        groups.append(item)
+                        continue
+                    numbers += item.size
+                    room -= item.size * item.dtype.itemsize
+                    if room < 0:
+                        raise RefusedInputError(
+                            f"{_where(item)} and the weights before it declare more bytes than "
+                            "the file has. Save the model again, without compression. "
+                            f"Received: shape {item.shape}"
+                        )
+    except RefusedInputError:
+        raise
+    except Exception as error:  # h5py raises whatever the damaged part happens to break.
+        raise RefusedInputError(
+            f"The weights are damaged. Save the model again. h5py says: {error}"
+        ) from error
+    return numbers
+
+
+def _item(group, name):
+    link = group.get(name, getlink=True)
+    if not isinstance(link, h5py.HardLink):
+        raise RefusedInputError(
+            f"The weights lead elsewhere: {name!r} in {group.name!r} is a {type(link).__name__}. "
+            "Save the model again."
+        )
+    item = group[name]
+    if not isinstance(item, h5py.Group) and not _is_plain_array(item):
+        raise RefusedInputError(
+            f"{_where(item)} is not an array of numbers inside the file. Save the model again."
+        )
+    return item
+
+
+def _is_plain_array(item):
+    return (
+        isinstance(item, h5py.Dataset)
+        and item.shape is not None
+        and item.dtype.kind in "biufV"  # V: bfloat16, which HDF5 does not know
+        and not item.dtype.hasobject
+        and not item.external
+        and not item.is_virtual
+    )
+
+
+def _where(item):
+    return f"The weights: {item.name!r}"

@@ -1,0 +1,1 @@
+"""Decides whether a file computes the same as its model."""

@@ -1,0 +1,221 @@
+"""Finds the first Keras layer that a file computes differently, and the layer's own error."""
+
+import functools
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import keras
+import numpy as np
+import onnx
+import onnx.utils
+
+from export import keras_model
+from export.compare.outputs import Candidate
+from export.compare.run import probe_session, run_keras, run_onnx, session
+from export.compare.suites import Suite, SuiteSet
+from export.compare.tolerance import allowed_difference, scale_of
+from export.results import LayerError
+from keras_capsules import _graph
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """Where a file and its model differ.
+
+    Attributes:
+        suite: The inputs of the worst comparison.
+        layers: A `LayerError` for each layer, none where onnxruntime cannot run the file.
+        first: The first layer, or routing iteration, that differs, or `None`.
+    """
+
+    suite: Suite
+    layers: list[LayerError]
+    first: str | None
+
+
+def divergence(
+    model: keras.Model,
+    candidate: Candidate,
+    raw_names: dict[str, str],
+    suites: SuiteSet,
+    trace: Callable[[Suite, list[str]], dict[str, np.ndarray]],
+) -> Divergence:
+    """Finds where a file differs from its model, on the inputs of its worst comparison.
+
+    Args:
+        model: The Keras model.
+        candidate: The file and its comparisons.
+        raw_names: The converter's names for the file's values.
+        suites: All inputs.
+        trace: Function that returns the values of TensorFlow for such names, as far as it knows
+            them.
+    """
+    worst = candidate.worst
+    suite = suites.find(worst.suite).around(worst.sample)
+    if worst.error:
+        return Divergence(suite, [], _failing_layer(worst.error))
+    errors = layer_errors(model, candidate.file, suite, local=True)
+    values = all_values(candidate.file, model, suite)
+    trace_names = functools.partial(trace, suite)
+    first = first_divergence(errors, candidate.file, values, raw_names, trace_names)
+    return Divergence(suite, errors, first)
+
+
+def layer_errors(
+    model: keras.Model, file: onnx.ModelProto, suite: Suite, local: bool = False
+) -> list[LayerError]:
+    """Compares each Keras layer with the values that the file names after it.
+
+    Args:
+        model: The Keras model.
+        file: Its canonical file, whose nodes carry the names of the layers.
+        suite: Inputs.
+        local: Boolean. Whether to measure `LayerError.local` too.
+    """
+    calls = _graph.calls_in_order(model.inputs, model.outputs)
+    tensors = [tensor for call in calls for tensor in call.outputs]
+    truth = dict(zip(map(id, model.inputs), suite.inputs, strict=True))
+    probe = keras.Model(model.inputs, tensors)
+    truth.update(zip(map(id, tensors), run_keras(probe, suite), strict=True))
+    values = all_values(file, model, suite)
+    held = dict(zip(map(id, model.inputs), keras_model.input_names(model), strict=True))
+    ends = dict(zip(map(id, model.outputs), keras_model.output_names(model), strict=True))
+    errors = []
+    for call in calls:
+        error = _layer_error(call, file, values, truth, held, ends)
+        if local and error.differs:
+            needed = {held.get(id(tensor)): truth[id(tensor)] for tensor in call.inputs}
+            expected = {held[id(tensor)]: truth[id(tensor)] for tensor in call.outputs}
+            error = replace(error, local=_local_error(file, values, needed, expected))
+        errors.append(error)
+    return errors
+
+
+def _layer_error(call, file, values, truth, held, ends):
+    """Compares one call of a layer, and notes in `held` which values of the file are its outputs.
+
+    Args:
+        call: The `keras_capsules._graph.Call`.
+        file: The canonical file.
+        values: The file's values by name.
+        truth: The model's values by the identity of their tensors.
+        held: Names of the file's values by the identity of their tensors, as far as found.
+        ends: Names of the model's outputs by the identity of their tensors.
+    """
+    name = call.operation.name
+    within = [node.output[0] for node in file.graph.node if node.name.split("/")[0] == name]
+    max_abs, allowed = None, 0.0
+    for tensor in map(id, call.outputs):
+        candidates = [ends[tensor]] if tensor in ends else within
+        value, difference = _closest(truth[tensor], {key: values[key] for key in candidates})
+        if value is None:
+            break
+        held[tensor] = value
+        max_abs = max(max_abs or 0.0, difference)
+        allowed = max(allowed, _allowed(truth[tensor]))
+    return LayerError(name, max_abs, allowed=allowed)
+
+
+def _failing_layer(error: str) -> str | None:
+    """Returns the layer, or routing iteration, of the node that onnxruntime could not run."""
+    node = re.search(r"Name:'([^']+)'", error)
+    return node and node.group(1).rpartition("/")[0]
+
+
+def first_divergence(
+    errors: list[LayerError],
+    file: onnx.ModelProto,
+    values: dict[str, np.ndarray],
+    raw_names: dict[str, str],
+    trace: Callable[[list[str]], dict[str, np.ndarray]],
+) -> str | None:
+    """Names the first layer, and routing iteration, that the file computes otherwise.
+
+    Args:
+        errors: Those of the layers.
+        file: The canonical file.
+        values: Its values by name.
+        raw_names: The converter's names for them.
+        trace: Function that returns the values of TensorFlow for such names, as far as it knows
+            them.
+
+    Returns:
+        `"layer"`, or `"layer/routing_2"`, or `None` where no layer differs. Where layers before it
+        are not in the file, as a convolution into which its normalization was folded, any of
+        them may be it: `"a or b"`.
+    """
+    suspects = []
+    for error in errors:
+        if error.differs:
+            iteration = _first_iteration(error.layer, file, values, raw_names, trace)
+            return iteration or " or ".join([*suspects, error.layer])
+        suspects = [*suspects, error.layer] if error.max_abs is None else []
+    return None
+
+
+def _first_iteration(layer, file, values, raw_names, trace):
+    """Returns the routing iteration in which the layer first differs from TensorFlow, if any."""
+    nodes = [node for node in file.graph.node if node.name.startswith(f"{layer}/")]
+    if not any(re.search(r"/routing_\d+/", node.name) for node in nodes):
+        return None
+    truth = trace([raw_names[node.output[0]] for node in nodes])
+    for node in nodes:
+        expected = truth.get(raw_names[node.output[0]])
+        if expected is not None:
+            name = node.output[0]
+            if not _closest(expected, {name: values[name]})[1] <= _allowed(expected):
+                iteration = re.match(r"[^/]+/routing_\d+", node.name)
+                return iteration and iteration.group()
+    return None
+
+
+def all_values(file: onnx.ModelProto, model: keras.Model, suite: Suite) -> dict[str, np.ndarray]:
+    """Returns every value of the file's graph by name, optimizations off."""
+    runner, names = probe_session(file)
+    outputs = run_onnx(runner, model, names, suite)
+    values = dict(zip(names, outputs, strict=True))
+    return values | dict(zip(keras_model.input_names(model), suite.inputs, strict=True))
+
+
+def _closest(expected, values):
+    """Returns the name of the value closest to what is expected, and the largest difference."""
+    best = None, np.inf
+    for name, value in values.items():
+        value = _in_layout_of(expected, value)
+        if value is not None:
+            difference = np.subtract(value, expected, dtype="float64")  # Of booleans too.
+            difference = float(np.abs(difference).max(initial=0.0))
+            if best[0] is None or not difference > best[1]:
+                best = name, difference
+    return best
+
+
+def _in_layout_of(expected, value):
+    """Returns the value channels last, or `None` where it is neither that nor channels first."""
+    for candidate in (value, np.moveaxis(value, 1, -1) if value.ndim > 2 else value):
+        if candidate.shape == expected.shape:
+            return candidate
+    return None
+
+
+def _allowed(expected):
+    return allowed_difference(None, scale_of(expected))
+
+
+def _local_error(file, values, needed, expected):
+    """Returns the error of the part of the file between values that are given and expected."""
+    if None in needed:
+        return None
+    feeds = {
+        name: array if values[name].shape == array.shape else np.moveaxis(array, -1, 1)
+        for name, array in needed.items()
+    }
+    typed = onnx.shape_inference.infer_shapes(file)
+    try:
+        part = onnx.utils.Extractor(typed).extract_model(list(feeds), list(expected))
+        outputs = session(part, optimize=False, threads=1).run(list(expected), feeds)
+    except Exception:  # It was merged with its neighbours; onnxruntime's errors share no class.
+        return None
+    differences = map(_closest, expected.values(), ({"": array} for array in outputs))
+    return max(difference for _, difference in differences)

@@ -1,0 +1,178 @@
+"""Compares the outputs of a Keras model with those of its file.
+
+Batches of several sizes, ordinary and extreme values, with onnxruntime's optimizations on and off
+and on one thread and many. The file passes if in every case the outputs agree to the tolerance,
+are finite and infinite at the same positions, name the same label wherever the model itself can
+tell the labels apart, and are the same in a second run.
+"""
+
+import functools
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import onnx
+
+from export import keras_model
+from export.compare.run import run_keras, run_onnx, session
+from export.compare.suites import Suite
+from export.compare.tolerance import allowed_difference, roundings, scale_of
+from export.results import Comparison, Kind, SuiteKey
+
+SESSIONS = tuple(itertools.product((False, True), (1, 0)))
+"""Optimized or not, and the number of threads; 0 are all cores."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A file that may be written, with the results of its comparison.
+
+    Attributes:
+        file: The canonical file.
+        content: Bytes of the file.
+        comparisons: A `Comparison` for each output and suite.
+    """
+
+    file: onnx.ModelProto
+    content: bytes
+    comparisons: list[Comparison]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every comparison passed."""
+        return all(entry.passed for entry in self.comparisons)
+
+    @property
+    def worst(self) -> Comparison:
+        """The comparison with the worst result."""
+        return max(self.comparisons, key=lambda entry: (not entry.passed, entry.relative))
+
+
+def compare(
+    model: keras.Model,
+    file: onnx.ModelProto,
+    suites: list[Suite],
+    references: list[list[np.ndarray]] | str,
+) -> list[Comparison]:
+    """Compares a model with its ONNX file.
+
+    Args:
+        model: The Keras model, on any backend.
+        file: Its conversion.
+        suites: The inputs.
+        references: Outputs of the float64 model for each suite, or why there is none.
+
+    Returns:
+        A `Comparison` for each output and suite.
+    """
+    names = keras_model.output_names(model)
+    expected = [run_keras(model, suite) for suite in suites]
+    errors = roundings(model, suites, expected, references)
+    cases = list(zip(suites, expected, errors, strict=True))
+
+    def in_session(optimize, threads):
+        run = functools.partial(_run_twice, session(file, optimize, threads), model, names)
+        return [entry for case in cases for entry in _compare_suite(run, names, *case)]
+
+    # One after the other: each session holds the weights, and memory for every value.
+    entries = [in_session(*setting) for setting in SESSIONS]
+    return [
+        max(same, key=lambda entry: (not entry.passed, entry.max_abs))
+        for same in zip(*entries, strict=True)
+    ]
+
+
+def compare_scores(
+    model: keras.Model, file: onnx.ModelProto, suite: Suite, comparisons: list[Comparison]
+) -> Comparison:
+    """Compares the scores alone, in one run as a device makes it: optimized, on all threads.
+
+    For more samples than `compare` could run so often, and than could be kept with all outputs.
+
+    Args:
+        model: The Keras model.
+        file: Its conversion.
+        suite: The inputs.
+        comparisons: Those of `compare`; on its real inputs it measured the model's rounding.
+    """
+    name = keras_model.output_names(model)[keras_model.scored_output(model)]
+    rounding = next(
+        entry.rounding
+        for entry in comparisons
+        if entry.output == name and entry.suite.kind is Kind.REAL
+    )
+    expected = run_keras(keras_model.scored_model(model), suite)
+    run = functools.partial(run_onnx, session(file, *SESSIONS[-1]), model, [name])
+    return next(_compare_suite(run, [name], suite, expected, [rounding]))
+
+
+def _compare_suite(
+    run: Callable, names: list[str], suite: Suite, expected: list, roundings: list
+) -> Iterator[Comparison]:
+    """Yields a `Comparison` for each output, also where onnxruntime cannot run the file."""
+    try:
+        outputs = run(suite)
+    except Exception as error:  # onnxruntime's errors have no common class but this.
+        yield from (Comparison(name, suite.key, error=str(error)) for name in names)
+        return
+    for name, own, output, rounding in zip(names, expected, outputs, roundings, strict=True):
+        yield compare_arrays(name, suite.key, own, output, rounding)
+
+
+def compare_arrays(
+    name: str, suite: SuiteKey, expected: np.ndarray, output: np.ndarray, rounding: float | None
+) -> Comparison:
+    """Compares one output; `rounding` is the model's own rounding error, or `None`."""
+    if expected.shape != output.shape or expected.dtype != output.dtype:
+        return Comparison(name, suite, sample=0)
+    finite = np.isfinite(expected)
+    not_finite = [np.where(np.isfinite(array), 0.0, array) for array in (expected, output)]
+    if not np.array_equal(*not_finite, equal_nan=True):
+        same = np.isclose(*not_finite, equal_nan=True).reshape(len(expected), -1).all(axis=1)
+        return Comparison(name, suite, sample=int(same.argmin()))
+    expected = np.where(finite, expected, 0.0).astype("float64").reshape(len(expected), -1)
+    difference = np.where(finite, output, 0.0).astype("float64").reshape(expected.shape) - expected
+    scale = scale_of(expected)
+    errors = np.abs(difference).max(axis=1, initial=0.0)
+    max_abs = float(errors.max())
+    allowed = allowed_difference(rounding, scale)
+    flips = _label_flips(expected, expected + difference, allowed) if finite.ndim == 2 else 0
+    return Comparison(
+        output=name,
+        suite=suite,
+        max_abs=max_abs,
+        rmse=float(np.sqrt(np.mean(difference**2))),
+        cosine=_smallest_cosine(expected, expected + difference),
+        scale=scale,
+        rounding=rounding,
+        allowed=allowed,
+        nan_equal=True,
+        label_flips=flips,
+        sample=int(errors.argmax()),
+        passed=max_abs <= allowed and flips == 0,
+    )
+
+
+def _run_twice(session, model, names, suite):
+    """Returns what the file gives, if it gives it twice."""
+    first, second = (run_onnx(session, model, names, suite) for _ in range(2))
+    for name, *pair in zip(names, first, second, strict=True):
+        if not np.array_equal(*pair, equal_nan=True):
+            raise ValueError(f"two runs on the same inputs differ in the output {name}")
+    return first
+
+
+def _label_flips(expected, output, allowed):
+    if expected.shape[1] < 2:
+        return 0
+    second, first = np.sort(expected, axis=1)[:, -2:].T
+    clear = first - second > 2 * allowed
+    return int(np.sum(clear & (expected.argmax(axis=1) != output.argmax(axis=1))))
+
+
+def _smallest_cosine(expected, output):
+    lengths = np.linalg.norm(expected, axis=1) * np.linalg.norm(output, axis=1)
+    products = np.sum(expected * output, axis=1)
+    return float(np.where(lengths > 0, products / np.where(lengths > 0, lengths, 1), 1.0).min())

@@ -1,0 +1,84 @@
+"""Runs a Keras model and its ONNX file on a suite of inputs."""
+
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+import onnx
+import onnxruntime
+
+from export import keras_model
+from export.compare.suites import Suite
+from export.errors import ConversionError
+from export.graph.canonical import serialize
+
+
+def run_keras(model: keras.Model, suite: Suite) -> list[np.ndarray]:
+    """Runs the model for inference, and returns its flat outputs as arrays."""
+
+    def run(batch):
+        tensors = [keras.ops.convert_to_tensor(array) for array in batch]
+        return [keras.ops.convert_to_numpy(output) for output in keras_model.call(model, tensors)]
+
+    return in_batches(run, suite)
+
+
+def run_onnx(
+    session: onnxruntime.InferenceSession, model: keras.Model, outputs: list[str], suite: Suite
+) -> list[np.ndarray]:
+    """Runs the file, and returns the named outputs."""
+    names = keras_model.input_names(model)
+    return in_batches(
+        lambda batch: session.run(outputs, dict(zip(names, batch, strict=True))), suite
+    )
+
+
+def in_batches(run: Callable, suite: Suite) -> list[np.ndarray]:
+    """Calls `run` on the inputs of one batch after the other, and joins what it returns."""
+    starts = range(0, suite.samples, suite.batch)
+    batches = ([array[start : start + suite.batch] for array in suite.inputs] for start in starts)
+    parts = list(map(run, batches))
+    return [np.concatenate(output) for output in zip(*parts, strict=True)]
+
+
+def session(
+    file: onnx.ModelProto | bytes,
+    optimize: bool = True,
+    threads: int = 0,
+    disabled: Sequence[str] = (),
+) -> onnxruntime.InferenceSession:
+    """Loads a file for the CPU.
+
+    Args:
+        file: The file, or its bytes.
+        optimize: Whether onnxruntime optimizes the graph.
+        threads: Number of threads; 0 are all cores.
+        disabled: Names of optimizers that stay off.
+
+    Raises:
+        ConversionError: If onnxruntime cannot load it.
+    """
+    options = onnxruntime.SessionOptions()
+    levels = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(
+            file if isinstance(file, bytes) else serialize(file),
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=list(disabled),
+        )
+    except Exception as error:  # onnxruntime's errors have no common class but this.
+        raise ConversionError(f"onnxruntime cannot load the converted model: {error}") from error
+
+
+def probe_session(file: onnx.ModelProto) -> tuple[onnxruntime.InferenceSession, list[str]]:
+    """Loads a file so that it returns every value of its graph, and returns their names as well."""
+    probe = onnx.ModelProto()
+    probe.CopyFrom(file)
+    names = sorted({name for node in file.graph.node for name in node.output if name})
+    del probe.graph.output[:]
+    probe.graph.output.extend(map(onnx.helper.make_empty_tensor_value_info, names))
+    return session(probe, optimize=False, threads=1), names

@@ -1,0 +1,87 @@
+"""Decides how far a file may differ from its model.
+
+The tolerance is derived. The model's own rounding error is measured against its float64 model on
+the same inputs; a file that sums in another order may differ by a few times that, and by no more.
+Where there is no float64 model, because a layer insists on float32, the tolerance is fixed.
+"""
+
+import keras
+import numpy as np
+
+from export.compare.run import run_keras
+from export.compare.suites import Suite, last_bits_changed
+from export.results import Kind
+
+ROUNDINGS = 8
+"""How many times the model's own rounding error a file may differ from it."""
+FLOOR = 1e-6
+"""Smallest tolerance, times the scale of the output: where the model happens not to round."""
+LIMIT = 1e-4
+"""Largest tolerance, times the scale of the output, however much the model itself rounds."""
+WITHOUT_FLOAT64 = 1e-5
+"""Tolerance, times the scale of the output, where the rounding error cannot be measured."""
+TOLERANCE = {"roundings": ROUNDINGS, "floor": FLOOR, "limit": LIMIT}
+
+_RUNS_OF_HUGE = 4
+
+
+def allowed_difference(rounding: float | None, scale: float) -> float:
+    """Returns the largest absolute difference that passes.
+
+    It is `ROUNDINGS * rounding`, but at least `FLOOR * scale` and at most `LIMIT * scale`, or
+    `WITHOUT_FLOAT64 * scale` where `rounding` is `None`.
+    """
+    if rounding is None:
+        return WITHOUT_FLOAT64 * scale
+    return min(max(ROUNDINGS * rounding, FLOOR * scale), LIMIT * scale)
+
+
+def scale_of(array: np.ndarray) -> float:
+    """Returns `max(1, max(abs(array)))` over the finite values."""
+    return max(1.0, float(np.abs(array[np.isfinite(array)]).max(initial=0.0)))
+
+
+def roundings(
+    model: keras.Model,
+    suites: list[Suite],
+    expected: list[list[np.ndarray]],
+    references: list[list[np.ndarray]] | str,
+) -> list[list[float | None]]:
+    """Returns the model's rounding error in each output, for each suite.
+
+    Args:
+        model: The Keras model.
+        suites: The inputs.
+        expected: Outputs of the model for each suite.
+        references: Outputs of its float64 model, or why there is none.
+    """
+    if isinstance(references, str):
+        return [[None] * len(outputs) for outputs in expected]
+    own = [list(map(_error, *pair)) for pair in zip(expected, references, strict=True)]
+    for number, suite in enumerate(suites):
+        # Votes decide by differences as small as their rounding: one run may be right by chance.
+        for seed in range(_RUNS_OF_HUGE) if suite.kind is Kind.HUGE else ():
+            again = run_keras(model, last_bits_changed(suite, seed))
+            own[number] = list(map(max, own[number], map(_error, again, references[number])))
+    errors = np.array(own)
+    ordinary = errors[[suite.kind is Kind.RANDOM for suite in suites]].max(axis=0)
+    return np.maximum(errors, ordinary).tolist()
+
+
+def tolerance_in_words(references: list[list[np.ndarray]] | str) -> str:
+    """Says where the tolerance comes from."""
+    if isinstance(references, str):
+        return (
+            f"{WITHOUT_FLOAT64:.0e} times the largest output above 1, since the model's rounding "
+            f"cannot be measured: it does not run in float64 ({references})"
+        )
+    return (
+        f"{ROUNDINGS} times the model's own rounding, measured against float64 on the same "
+        f"inputs, but from {FLOOR:.0e} to {LIMIT:.0e} times the largest output above 1"
+    )
+
+
+def _error(outputs, expected):
+    with np.errstate(invalid="ignore"):  # Infinity minus infinity.
+        error = np.abs(outputs.astype("float64") - expected)
+    return np.where(np.isfinite(error), error, 0.0).max(initial=0.0)

@@ -1,0 +1,1 @@
+"""Runs the converter, and computes the reference outputs, in another process."""

@@ -1,0 +1,63 @@
+"""Converts a Keras model by tf2onnx, under TensorFlow."""
+
+import logging
+
+import keras
+import onnx
+import onnx.numpy_helper
+
+from export import keras_model
+from export.convert import patches
+from export.errors import ConversionError, UnsupportedOperationError
+
+
+def via_tf2onnx(model: keras.Model, opset: int, batch: int | None) -> onnx.ModelProto:
+    """Converts a model under TensorFlow; see `export.convert.routes.to_raw_graph`."""
+    import tensorflow as tf
+    import tf2onnx
+
+    names = keras_model.output_names(model)
+    signature = [
+        tf.TensorSpec((batch, *tensor.shape[1:]), tensor.dtype, name=name)
+        for tensor, name in zip(model.inputs, keras_model.input_names(model), strict=True)
+    ]
+
+    @tf.function
+    def forward(*inputs):
+        return dict(zip(names, keras_model.call(model, list(inputs)), strict=True))
+
+    captures = forward.get_concrete_function(*signature).graph.captures
+    constants = {
+        placeholder.name: value.numpy()
+        for value, placeholder in captures
+        if placeholder.dtype != tf.resource
+    }
+    errors = _ErrorLog()
+    logging.getLogger("tf2onnx").addHandler(errors)
+    try:
+        with patches.nodes_in_order():
+            proto, _ = tf2onnx.convert.from_function(forward, signature, opset=opset)
+    except Exception as error:  # tf2onnx and TensorFlow raise any class.
+        raise ConversionError(f"tf2onnx failed: {type(error).__name__}: {error}") from error
+    # tf2onnx writes the file all the same when it cannot convert an operation, and only logs it.
+    if errors.messages:
+        raise UnsupportedOperationError(
+            "tf2onnx cannot convert the model. Replace the layer that uses the operation (a "
+            "convolution with groups becomes a StatefulPartitionedCall), or try --via torch (in "
+            "Python: via='torch'). tf2onnx says: " + "; ".join(errors.messages)
+        )
+    # tf2onnx takes the constants that a layer holds for inputs of the graph.
+    for value in [value for value in proto.graph.input if value.name in constants]:
+        constant = onnx.numpy_helper.from_array(constants[value.name], value.name)
+        proto.graph.initializer.append(constant)
+        proto.graph.input.remove(value)
+    return proto
+
+
+class _ErrorLog(logging.Handler):
+    def __init__(self):
+        super().__init__(level=logging.ERROR)
+        self.messages = []
+
+    def emit(self, record):
+        self.messages.append(record.getMessage())

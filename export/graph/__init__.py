@@ -1,0 +1,1 @@
+"""Makes the canonical ONNX graph: names, order, rewrites, refused operations, metadata."""

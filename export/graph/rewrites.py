@@ -1,0 +1,72 @@
+"""Rewrites graphs so that they run faster, or on more devices, and compute the same."""
+
+import numpy as np
+from onnx import helper, numpy_helper
+
+
+def rewrite(graph) -> None:
+    """Applies all rewrites to a graph whose constants are initializers."""
+    _reciprocals_to_divisions(graph)
+    _reductions_before_transposes(graph)
+
+
+def _reciprocals_to_divisions(graph):
+    """Replaces 1/x by a division: Core ML adds 1e-4 to the denominator of a Reciprocal."""
+    for index, node in enumerate(graph.node):
+        if node.op_type == "Reciprocal":
+            one = f"{node.name}/one"
+            graph.initializer.append(numpy_helper.from_array(np.array(1.0, "float32"), one))
+            division = helper.make_node("Div", [one, *node.input], node.output, name=node.name)
+            graph.node[index].CopyFrom(division)
+
+
+def _reductions_before_transposes(graph):
+    """Lets a sum or mean over axes of a transposed tensor read the tensor as it was before.
+
+    Where all other readers are matrix products, onnxruntime merges the Transpose into these, and
+    no longer copies the tensor: the votes of all capsules. What is left of it after the reduction
+    may need a Transpose too, a smaller one.
+    """
+    transposes = {node.output[0]: node for node in graph.node if node.op_type == "Transpose"}
+    for node in list(graph.node):
+        if node.op_type not in ("ReduceSum", "ReduceMean") or node.input[0] not in transposes:
+            continue
+        axes = _dropped_axes(graph, node)
+        if axes is None:
+            continue
+        transpose = transposes[node.input[0]]
+        order = np.array(helper.get_node_attr_value(transpose, "perm"))
+        summed = np.sort(order[axes])
+        kept = [axis for axis in order if axis not in summed]
+        node.input[0] = transpose.input[0]
+        _set_axes(graph, node, summed)
+        if kept != sorted(kept):
+            result, node.output[0] = node.output[0], f"{node.output[0]}/before_transpose"
+            perm = [sorted(kept).index(axis) for axis in kept]
+            name = f"{node.name}_transpose"
+            graph.node.append(
+                helper.make_node("Transpose", node.output, [result], name=name, perm=perm)
+            )
+
+
+def _dropped_axes(graph, node):
+    """Returns the axes that a reduction drops, or None where it keeps them or takes them as input.
+
+    Axes are an attribute of ReduceMean before opset 18, otherwise a constant.
+    """
+    attributes = {attribute.name: attribute for attribute in node.attribute}
+    if "keepdims" not in attributes or attributes["keepdims"].i == 1:
+        return None
+    if "axes" in attributes:
+        return np.array(attributes["axes"].ints)
+    constants = (tensor for tensor in graph.initializer if tensor.name in node.input[1:])
+    return next(map(numpy_helper.to_array, constants), None)
+
+
+def _set_axes(graph, node, axes):
+    for attribute in node.attribute:
+        if attribute.name == "axes":
+            attribute.ints[:] = axes
+            return
+    node.input[1] = f"{node.output[0]}/axes_before_transpose"
+    graph.initializer.append(numpy_helper.from_array(axes.astype("int64"), node.input[1]))

@@ -1,0 +1,1 @@
+"""Makes float16 and int8 files, and judges them."""

@@ -1,0 +1,131 @@
+"""Chooses the samples on which a file of reduced precision is judged and calibrated."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from export import keras_model
+from export.compare.suites import Suite, in_suite, made_inputs
+from export.errors import UsageError
+from export.options import ExportOptions
+from export.results import Kind
+
+LABELS = "labels"
+"""Name of the array of right labels, in the data beside the inputs."""
+CALIBRATION_SAMPLES = 256
+"""How many samples of the data int8 is calibrated on, half of them at most."""
+_RANDOM_SAMPLES = 512
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The samples on which labels are compared.
+
+    Attributes:
+        inputs: Array `(samples, ...)` for each of the model's inputs.
+        truth: Right labels `(samples,)`, or `None`.
+        criterion: What is counted on which samples, in words.
+        calibration: Other inputs to calibrate int8 on, or none.
+    """
+
+    inputs: list[np.ndarray]
+    truth: np.ndarray | None
+    criterion: str
+    calibration: Sequence[np.ndarray] = ()
+
+    def suite(self, batch: int | None) -> Suite:
+        """Returns the inputs in batches, filled up where only one size of batch will do."""
+        return in_suite(Kind.LABELS, self.inputs, batch)
+
+    def metadata(self, options: ExportOptions) -> dict[str, str]:
+        """Returns what a file of reduced precision says of itself."""
+        verification = {"verdict": "passed", "max_drop": float(options.max_drop)}
+        verification["criterion"] = self.criterion
+        return {"precision": options.precision, "verification": json.dumps(verification)}
+
+
+def choose_samples(
+    model: keras.Model,
+    data: dict[str, Any] | None,
+    input_range: tuple[float, float],
+    calibrated: bool = False,
+) -> Samples:
+    """Returns the samples to judge a file on: the data, or random inputs where there are none.
+
+    Args:
+        model: The Keras model.
+        data: Real inputs by name and the array `labels` if there is one, or `None`.
+        input_range: Pair of floats between which inputs usually lie.
+        calibrated: Whether to set a part of the data aside to calibrate on, the same each time.
+
+    Raises:
+        UsageError: If the model has no labels that could be compared, or the data's do not fit.
+    """
+    index, names = keras_model.scored_output(model), keras_model.input_names(model)
+    shape = model.outputs[index].shape
+    if len(shape) != 2 or shape[1] < 2:
+        raise UsageError(
+            "Reduced precision is judged by the labels that the model names, and its output "
+            f"{keras_model.output_names(model)[index]!r} has shape {tuple(shape)}, not "
+            "(batch, classes). Export it in float32."
+        )
+    if data is None:
+        return _random_samples(model, input_range)
+    inputs = [
+        np.asarray(data[name], tensor.dtype)
+        for name, tensor in zip(names, model.inputs, strict=True)
+    ]
+    chosen = Samples(inputs, None, "agreement with the model on the {:,} samples of the data")
+    if LABELS in data and LABELS not in names:
+        truth = _right_labels(np.asarray(data[LABELS]), (len(inputs[0]), shape[1]))
+        chosen = Samples(inputs, truth, "accuracy on the {:,} labelled samples of the data")
+    if calibrated:
+        chosen = _set_aside(chosen)
+    return replace(chosen, criterion=chosen.criterion.format(len(chosen.inputs[0])))
+
+
+def _random_samples(model, input_range):
+    generator = np.random.default_rng(0)
+    inputs = made_inputs(
+        model,
+        input_range,
+        _RANDOM_SAMPLES,
+        lambda shape, low, high: generator.uniform(low, high, shape),
+    )
+    criterion = f"agreement with the model on {_RANDOM_SAMPLES} random inputs, without --data"
+    return Samples(inputs, None, criterion)
+
+
+def _set_aside(samples):
+    """Divides samples into some to calibrate on and the rest."""
+    count = len(samples.inputs[0])
+    if count < 2:
+        raise UsageError(
+            "int8 is calibrated on one part of the data and judged on the other, so it needs 2 "
+            f"samples or more, better hundreds. Received: {count}"
+        )
+    drawn = np.random.default_rng(0).permutation(count)[: min(CALIBRATION_SAMPLES, count // 2)]
+    rest = np.setdiff1d(np.arange(count), drawn)
+    return Samples(
+        inputs=[array[rest] for array in samples.inputs],
+        truth=None if samples.truth is None else samples.truth[rest],
+        criterion=f"{samples.criterion} that it was not calibrated on",
+        calibration=[array[np.sort(drawn)] for array in samples.inputs],
+    )
+
+
+def _right_labels(truth, shape):
+    """Returns right labels as numbers; `shape` is that of the scores."""
+    one_hot = truth.shape == shape
+    numbers = truth.shape == shape[:1] and truth.dtype.kind in "iu"
+    if not one_hot and not (numbers and 0 <= truth.min() and truth.max() < shape[1]):
+        raise UsageError(
+            f"The array {LABELS!r} of the data must hold the right label of each sample, whole "
+            f"numbers from 0 to {shape[1] - 1} of shape ({shape[0]},), or one-hot rows. "
+            f"Received: shape {truth.shape}, {truth.dtype}"
+        )
+    return truth.argmax(axis=1) if one_hot else truth

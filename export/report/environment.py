@@ -1,0 +1,52 @@
+"""Identifies the machine of an export, and the versions of what is installed."""
+
+import os
+import platform
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from pathlib import Path
+
+_EXPORT_PACKAGES = ("keras", "numpy", "onnx", "onnxslim", "tensorflow", "tf2onnx")
+
+
+def machine() -> dict[str, str]:
+    """Returns what identifies the machine."""
+    return {
+        "python": platform.python_version(),
+        "os": platform.platform(),
+        "cpu": _processor(),
+        "cores": str(os.cpu_count()),
+    }
+
+
+def _processor():
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # Linux alone has it.
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def versions(names: Iterable[str]) -> dict[str, str]:
+    """Returns the version of each package that is installed, whatever its distribution is called.
+
+    `tensorflow` also comes as tensorflow-cpu, and `onnxruntime` as onnxruntime-gpu.
+    """
+    distributions = packages_distributions()
+    installed = {}
+    for name in names:
+        for distribution in (name, *distributions.get(name, ())):
+            try:
+                installed[name] = version(distribution)
+                break
+            except PackageNotFoundError:
+                continue
+    return installed
+
+
+def export_versions() -> dict[str, str]:
+    """Returns the versions that decide what a file looks like."""
+    import keras_capsules
+
+    return {"keras-capsules": keras_capsules.__version__} | versions(_EXPORT_PACKAGES)

@@ -1,0 +1,167 @@
+"""Holds the result of an export."""
+
+import dataclasses
+import importlib.util
+import json
+import math
+import os
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from export.errors import UsageError
+from export.report.text import to_text
+from export.results import (
+    Check,
+    Comparison,
+    FileFacts,
+    Judgement,
+    Latency,
+    LayerError,
+    OrtFacts,
+    Profile,
+    SuiteKey,
+)
+from export.write import check_target, write_atomically
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportReport:
+    """The result of an export: what was converted, what was compared and how it came out.
+
+    Attributes:
+        source: Path of the Keras model, or its name where it came from memory.
+        target: Path of the ONNX file.
+        parameters: Number of the model's parameters.
+        backend: Backend that the model ran on for the comparison.
+        tolerance: What was allowed, and where that comes from.
+        comparisons: A `Comparison` for each output and suite.
+        file: Facts of the ONNX file.
+        versions: Versions of the packages that took part.
+        environment: The machine: `python`, `os`, `cpu` and `cores`.
+        layers: A `LayerError` for each Keras layer, on random inputs, or on those of the worst
+            comparison if one failed.
+        first_divergence: First Keras layer whose output differs, if the comparison failed.
+        worst_inputs: Path of the inputs of the worst comparison, if it failed.
+        edge: Checklist of points that devices may stumble over.
+        profile: What the target's execution providers cannot run, or `None`.
+        ort: Facts of the `.ort` copy, or `None`.
+        latency_ms: Milliseconds by number of threads.
+        precision: The cost and the gain of float16 or int8, or `None`.
+        seal_holds: Whether the finished file computes what its seal says.
+        command: The command line that made this report, or empty.
+    """
+
+    source: str
+    target: str
+    parameters: int
+    backend: str
+    tolerance: str
+    comparisons: list[Comparison]
+    file: FileFacts
+    versions: dict[str, str]
+    environment: dict[str, str] = field(default_factory=dict)
+    layers: list[LayerError] = field(default_factory=list)
+    first_divergence: str | None = None
+    worst_inputs: str | None = None
+    edge: list[Check] = field(default_factory=list)
+    profile: Profile | None = None
+    ort: OrtFacts | None = None
+    latency_ms: dict[str, Latency] = field(default_factory=dict)
+    precision: Judgement | None = None
+    seal_holds: bool = True
+    command: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether every comparison passed, and the file was written."""
+        reduced = self.precision is None or self.precision.passed
+        return self.seal_holds and reduced and all(entry.passed for entry in self.comparisons)
+
+    @property
+    def max_abs(self) -> float:
+        """The largest difference between Keras and onnxruntime, relative to outputs above 1."""
+        return max(entry.relative for entry in self.comparisons)
+
+    @property
+    def worst(self) -> Comparison:
+        """The comparison with the worst result."""
+        return max(self.comparisons, key=lambda entry: (not entry.passed, entry.relative))
+
+    @property
+    def verify_command(self) -> str:
+        """The command line that checks the file's seal on any machine."""
+        return shlex.join(["python", "-m", "export.verify", self.target])
+
+    def to_text(self) -> str:
+        """Returns the report for a terminal."""
+        return to_text(self)
+
+    def to_json(self) -> str:
+        """Returns the report as JSON; what is not finite is written as a string."""
+        verdict = {"verdict": "passed" if self.passed else "failed", "max_abs": self.max_abs}
+        content = {**verdict, **_fields(self), "schema": SCHEMA}
+        return json.dumps(_plain(content), indent=2) + "\n"
+
+    def save(self, path: "str | os.PathLike") -> None:
+        """Writes the report to a file, as JSON or as a page that needs no other file.
+
+        Args:
+            path: Path that ends in `.json` or `.html`. An existing file is replaced.
+
+        Raises:
+            UsageError: If the path ends otherwise or cannot be written, or if jinja2 is missing.
+
+        Example:
+
+        >>> model = keras_capsules.create_model("cnn_baseline", size="tiny")
+        >>> export.export_onnx(model, "digits.onnx", force=True).save("report.html")
+        """
+        path = Path(path)
+        self.check_path(path)
+        content = self.to_json()
+        if path.suffix == ".html":
+            from export.report.html import to_html  # Imports jinja2, which may be missing.
+
+            content = to_html(self)
+        write_atomically(path, content.encode())
+
+    @staticmethod
+    def check_path(path: Path) -> None:
+        """Raises a `UsageError` where a report cannot be saved."""
+        if path.suffix not in (".json", ".html"):
+            raise UsageError(
+                "A report is saved as JSON or HTML. Give it a path that ends in .json or .html. "
+                f"Received: {path}"
+            )
+        if path.suffix == ".html" and importlib.util.find_spec("jinja2") is None:
+            raise UsageError(
+                "A report as HTML needs the package jinja2. Install it with "
+                "`pip install 'keras-capsules[export]'`, or save the report as .json."
+            )
+        check_target(path, force=True)
+
+
+def _fields(result):
+    return {entry.name: getattr(result, entry.name) for entry in dataclasses.fields(result)}
+
+
+def _plain(value: Any) -> Any:
+    """Returns results as what JSON has."""
+    if isinstance(value, Comparison):
+        entry = {"output": value.output, "suite": value.suite, "samples": value.suite.samples}
+        return _plain({**entry, **_fields(value)})
+    if isinstance(value, SuiteKey):
+        return value.label
+    if dataclasses.is_dataclass(value):
+        return _plain(_fields(value))
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value

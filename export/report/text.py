@@ -1,0 +1,150 @@
+"""Writes the result of an export for a terminal."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from export.results import Check, Comparison, Judgement, Profile
+
+if TYPE_CHECKING:
+    from export.report.export_report import ExportReport
+
+
+def to_text(report: "ExportReport") -> str:
+    """Returns the report as lines of text."""
+    lines = [*_file(report), "", *_comparisons(report), "", *_edge(report.edge)]
+    lines += [*_profile(report.profile), "", *_verdict(report)]
+    if report.precision:
+        lines += ["", *_precision(report.precision)]
+    return "\n".join(lines)
+
+
+def verdict_of(entry: Comparison) -> str:
+    """Returns the verdict of a comparison, with the reason where it failed."""
+    if entry.error:
+        return f"FAILED: {entry.error}"
+    if not entry.nan_equal:
+        return "FAILED: another shape, or NaN and infinity in other places"
+    if entry.label_flips:
+        return f"FAILED: {entry.label_flips} samples get another label"
+    return "ok" if entry.passed else "FAILED"
+
+
+def _file(report):
+    file = report.file
+    return [
+        f"{report.source} -> {report.target}",
+        f"  {report.parameters:,} parameters, {file.nodes} nodes, {file.bytes:,} bytes, "
+        f"opset {file.opset}, IR {file.ir_version}",
+        f"  inputs  {', '.join(file.inputs)}",
+        f"  outputs {', '.join(file.outputs)}",
+        f"  sha256  {file.sha256}",
+    ]
+
+
+def _comparisons(report):
+    yield (
+        f"Keras on {report.backend} against onnxruntime {report.versions['onnxruntime']}, "
+        "optimized and not, on one thread and all"
+    )
+    yield (
+        f"  {'output':16}{'suite':20}{'samples':>7}{'max abs':>9}{'rmse':>9}{'rounding':>9}"
+        f"{'allowed':>9}"
+    )
+    for entry in _without_sealed(report.comparisons):
+        rounding = "" if entry.rounding is None else f"{entry.rounding:.1e}"
+        yield f"{_differences(entry)}{rounding:>9}{entry.allowed:9.1e}  {verdict_of(entry)}"
+    yield f"  allowed: {report.tolerance}"
+
+
+def _differences(entry):
+    return (
+        f"  {entry.output:16}{entry.suite.label:20}{entry.suite.samples:7}"
+        f"{entry.max_abs:9.1e}{entry.rmse:9.1e}"
+    )
+
+
+def _without_sealed(comparisons: list[Comparison]) -> list[Comparison]:
+    """Leaves out the comparisons on sealed inputs that passed, since they resemble others."""
+    return [entry for entry in comparisons if not (entry.passed and entry.suite.sealed)]
+
+
+def _edge(checks: list[Check]) -> Iterator[str]:
+    yield "On a device"
+    for entry in checks:
+        mark = {True: "ok", False: "NO", None: ""}[entry.passed]
+        yield f"  {entry.check:16}{mark:4}{entry.finding}"
+
+
+def _profile(profile: Profile | None) -> Iterator[str]:
+    for entry in profile.providers if profile else ():
+        runs = entry.nodes - len(entry.unsupported)
+        yield f"  {entry.provider:16}runs {runs} of {entry.nodes} nodes"
+        if entry.remark:
+            yield f"    {entry.remark}"
+        alike = {}
+        for node in entry.unsupported:
+            name = node.node.removeprefix(f"{node.layer}/")
+            alike.setdefault((node.layer, node.reason), []).append(name)
+        for (layer, reason), names in alike.items():
+            yield f"    {layer or 'no layer'}: {reason}: {', '.join(names)}"
+
+
+def _verdict(report):
+    if not all(entry.passed for entry in report.comparisons):
+        yield "FAILED. The ONNX file was not written."
+        yield from _divergence(report)
+        return
+    yield f"PASSED: {report.max_abs:.1e} at most, times the largest output above 1"
+    if report.ort:
+        yield (
+            f"The .ort file has {report.ort.bytes:,} bytes and the same outputs, bit for bit, in "
+            f"{len(report.ort.identical_on)} comparisons; onnxruntime "
+            f"{report.ort.min_onnxruntime} and later read it."
+        )
+    if not report.seal_holds:
+        yield "FAILED: the seal does not hold. The ONNX file was not written."
+
+
+def _divergence(report):
+    """Says where the file goes wrong, and how to see it again."""
+    if report.first_divergence:
+        yield f"  first difference: {report.first_divergence}"
+    for entry in report.layers:
+        if entry.local is not None:
+            kind = "its own" if entry.local > entry.allowed else "inherited"
+            yield (
+                f"    {entry.layer:24} {entry.max_abs:.1e}, {kind} "
+                f"({entry.local:.1e} on right inputs)"
+            )
+    if report.worst_inputs:
+        yield (
+            f"  inputs: {report.worst_inputs}; to see it again, python -m export.to_onnx "
+            f"{report.source} -o {report.target} --data {report.worst_inputs}"
+        )
+
+
+def _precision(result: Judgement) -> Iterator[str]:
+    """Says what the reduced precision costs and gains, and whether it passed."""
+    name = result.precision
+    yield f"{name} against Keras, the same way"
+    for entry in _without_sealed(result.comparisons):
+        yield f"{_differences(entry)}  {verdict_of(entry)}"
+    yield ""
+    yield f"{'':12}{'bytes':>12}{'nodes':>7}{'ms':>10}{'labels':>10}{'max abs':>10}"
+    for row in result.rows:
+        yield (
+            f"  {row.precision:10}{row.bytes:12,}{row.nodes:7}{row.latency_ms:10.3f}"
+            f"{row.score:8.2f} %{row.max_abs:10.1e}"
+        )
+    yield f"  labels: {result.criterion}; Keras: {result.model:.2f} %"
+    yield "  ms: median of one thread, for one sample or one batch of a fixed size, measured here"
+    yield ""
+    if not all(entry.passed for entry in result.comparisons):
+        yield f"FAILED: {name} gives NaN or infinity elsewhere than the model, or does not run."
+    verdict = "PASSED" if result.drop <= result.max_drop else "FAILED"
+    yield (
+        f"{verdict}: {name} loses {result.drop:.2f} percentage points, {result.max_drop:g} "
+        "allowed. Errors are reported and do not decide."
+    )
+    if not result.passed:
+        yield "The ONNX file was not written."

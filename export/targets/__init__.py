@@ -1,0 +1,1 @@
+"""Checks what devices need, and writes the formats that they read."""

@@ -1,0 +1,61 @@
+"""The inputs that a model and its file are compared on."""
+
+import dataclasses
+
+import keras
+import mislabelled
+import numpy as np
+import pytest
+from conftest import once
+
+import export
+from export.compare.suites import suites
+from export.results import Kind
+from export.verify import read_seal, seal_path
+
+
+def test_whole_number_inputs():
+    words = keras.Input((5,), dtype="int32", name="words")
+    x = keras.layers.Embedding(9, 4)(words)
+    model = keras.Model(words, keras.layers.Dense(2)(keras.layers.Flatten()(x)))
+    for suite in suites(model):
+        (inputs,) = suite.inputs
+        assert inputs.dtype == "int32" and set(np.unique(inputs)) <= {0, 1}
+
+
+def test_uint8_inputs_are_compared_on_pixels():
+    model = keras.Sequential([keras.Input((4, 4, 3), dtype="uint8"), keras.layers.Flatten()])
+    inputs = {(suite.kind, suite.batch): suite.inputs[0] for suite in suites(model, (0, 1))}
+    assert {array.dtype for array in inputs.values()} == {np.dtype("uint8")}
+    assert len(np.unique(inputs[Kind.RANDOM, 32])) > 200
+    assert (inputs[Kind.ZEROS, 32] == 0).all() and (inputs[Kind.CONSTANT, 32] == 255).all()
+    assert {kind for kind, _ in inputs} == {Kind.RANDOM, Kind.ZEROS, Kind.CONSTANT}
+
+
+@once
+@pytest.mark.usefixtures("warm_conversions")
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_the_names_of_suites_decide_nothing(tmp_path, monkeypatch, precision):
+    """Every suite gets the name of another one, here and in the conversion's process."""
+    keras.utils.set_random_seed(0)
+    x = keras.Input((4,), name="x")
+    hidden = mislabelled.Mislabelled()(keras.layers.Dense(5, activation="tanh", name="hidden")(x))
+    model = keras.Model(x, keras.layers.Dense(3, name="scores")(hidden))
+    data = {"x": np.random.default_rng(0).uniform(size=(300, 4)), "labels": np.arange(300) % 3}
+
+    def exported(name):
+        path = tmp_path / f"{name}.onnx"
+        report = export.export_onnx(model, path, data=data, precision=precision, max_drop=100)
+        seal, arrays = read_seal(seal_path(path).read_bytes())
+        names = [suite.pop("name") for suite in seal["suites"]]
+        values = {name: array.tobytes() for name, array in arrays.items()}
+        reduced = report.precision.comparisons if report.precision else []
+        comparisons = [dataclasses.asdict(entry) for entry in (*report.comparisons, *reduced)]
+        return names, (path.read_bytes(), seal, values, comparisons, report.file, report.layers)
+
+    right, expected = exported("right")
+    monkeypatch.setenv(mislabelled.LABEL, "tiny, x 1e-30")
+    wrong, found = exported("wrong")
+    assert len(set(right)) == 5 and wrong == ["tiny, x 1e-30"] * 5
+    for one, other in zip(found, expected, strict=True):
+        assert one == other

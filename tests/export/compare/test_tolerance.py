@@ -1,0 +1,53 @@
+"""How far an output may be off, and where the tolerance comes from."""
+
+import keras
+import numpy as np
+import pytest
+
+from export.compare.outputs import compare_arrays
+from export.compare.run import run_keras
+from export.compare.suites import Suite
+from export.compare.tolerance import roundings
+from export.results import Kind, SuiteKey
+
+
+def compare(expected, found, rounding=None):
+    arrays = [np.asarray(array, "float32") for array in (expected, found)]
+    return compare_arrays("scores", SuiteKey(Kind.RANDOM, 2, 2), *arrays, rounding)
+
+
+@pytest.mark.parametrize(
+    "rounding, scale, allowed",
+    [
+        (1e-6, 1.0, 8e-6),  # Measured.
+        (1e-9, 1.0, 1e-6),  # The model happens not to round.
+        (1e-9, 50.0, 5e-5),
+        (1.0, 1.0, 1e-4),  # However much it rounds.
+        (1.0, 3.0, 3e-4),
+        (None, 3.0, 3e-5),  # Nothing is known.
+    ],
+)
+def test_what_is_allowed(rounding, scale, allowed):
+    found = compare([[scale, 0.0]], [[scale, 0.9 * allowed]], rounding)
+    assert found.allowed == pytest.approx(allowed) and found.passed
+    assert not compare([[scale, 0.0]], [[scale, 1.1 * allowed]], rounding).passed
+
+
+def test_rounding_is_that_of_the_suite_or_of_the_random_ones():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Identity()])
+    kinds = [Kind.RANDOM, Kind.RANDOM, Kind.HUGE]
+    found = [Suite(kind, [np.full((1, 1), 3, "float32")], 1) for kind in kinds]
+    expected = [[np.array([[value]], "float32")] for value in (1.0, 2.0, 3.0)]
+    references = [[np.array([[value]])] for value in (1.5, 2.125, 13.0)]
+    assert roundings(model, found, expected, references) == [[0.5], [0.5], [pytest.approx(10.0)]]
+
+
+def test_huge_inputs_may_be_right_by_chance():
+    """A step function that rounds nothing, at its step: the next number is on the other side."""
+    model = keras.Sequential([keras.Input((64,)), keras.layers.Lambda(lambda x: x > 1e4)])
+    kinds = [Kind.RANDOM, Kind.HUGE]
+    found = [Suite(kind, [np.full((2, 64), 1e4, "float32")], 2) for kind in kinds]
+    expected = [run_keras(model, suite) for suite in found]
+    assert not expected[0][0].any()
+    references = [[output.astype("float64") for output in outputs] for outputs in expected]
+    assert roundings(model, found, expected, references) == [[0.0], [1.0]]

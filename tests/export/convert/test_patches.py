@@ -1,0 +1,70 @@
+"""Each patch of tf2onnx is still needed, and does what it says; Keras' own is not needed."""
+
+import contextlib
+import random
+
+import pytest
+from conftest import once, run_python, small_capsnet
+
+from export import keras_model
+from export.convert import patches
+from export.convert.routes import to_raw_graph
+from export.graph.canonical import serialize, to_canonical
+from keras_capsules.explain import explained_model
+
+pytestmark = once
+
+CONVERT_UNPATCHED = """
+import numpy as np
+import tf2onnx
+from keras.src.export.tf2onnx_lib import patch_tf2onnx
+import keras_capsules
+from export.convert.routes import to_raw_graph
+
+model = keras_capsules.create_model("capsnet", size="tiny")
+assert len(to_raw_graph(model, 17, "tf2onnx").graph.node) > 20
+assert not hasattr(np, "object")
+assert tf2onnx.tfonnx.rewrite_constant_fold.__module__ == "tf2onnx.tfonnx"
+"""
+
+
+@pytest.fixture(scope="module")
+def convert_shuffled():
+    """Converts one model, with the nodes of its graph in an order that a seed decides.
+
+    TensorFlow's optimizer returns them in another order in each process.
+    """
+    tf_loader = pytest.importorskip("tf2onnx.tf_loader")
+    model = explained_model(small_capsnet(with_decoder=True), ["scores", "reconstruction"])
+    axes = {"image": model.input.shape}, {key: x.shape for key, x in model.output.items()}
+
+    def convert(seed, optimize=tf_loader.tf_optimize):
+        def shuffled(*arguments):
+            graph = optimize(*arguments)
+            nodes = random.Random(seed).sample(list(graph.node), len(graph.node))
+            del graph.node[:]
+            graph.node.extend(nodes)
+            return graph
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tf_loader, "tf_optimize", shuffled)
+            raw = to_raw_graph(model, 17, "tf2onnx")
+        file, _ = to_canonical(raw, *axes, keras_model.layer_names(model), {})
+        return serialize(file)
+
+    return convert
+
+
+def test_equal_nodes_are_merged_alike_in_any_order(convert_shuffled):
+    assert convert_shuffled(0) == convert_shuffled(1)
+
+
+def test_without_nodes_in_order_the_order_decides(convert_shuffled, monkeypatch):
+    """The patch can go once all of these are one file: this test then fails."""
+    monkeypatch.setattr(patches, "nodes_in_order", contextlib.nullcontext)
+    assert len({convert_shuffled(seed) for seed in range(4)}) > 1
+
+
+def test_tf2onnx_needs_no_patch_for_numpy():
+    """Keras has one, process-wide, for tf2onnx before 1.17, which the export does not take."""
+    run_python("-c", CONVERT_UNPATCHED, backend="tensorflow")

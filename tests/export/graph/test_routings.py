@@ -1,0 +1,34 @@
+"""Every routing in one model: one conversion, one comparison."""
+
+import keras
+import onnx
+import pytest
+from conftest import once
+
+import export
+from keras_capsules import CapsuleLayer, routing
+
+pytestmark = pytest.mark.usefixtures("warm_conversions")
+
+
+@once
+def test_every_routing_exports(tmp_path):
+    poses = keras.Input((9, 5), name="poses")
+    logits = keras.Input((9,), name="logits")
+    activations = keras.layers.Activation("sigmoid")(logits)
+    outputs = {}
+    for name in sorted(routing.ROUTINGS):
+        layer = CapsuleLayer(3, 4, routing=name, name=f"layer_{name}")
+        explicit = layer.routing.explicit_activations
+        parents, coupling = layer((poses, activations) if explicit else poses, return_coupling=True)
+        outputs[name] = parents[0] if explicit else parents
+        outputs[f"{name}_coupling"] = coupling
+        if explicit:
+            outputs[f"{name}_activations"] = parents[1]
+    model = keras.Model({"poses": poses, "logits": logits}, outputs)
+    report = export.export_onnx(model, tmp_path / "model.onnx")
+    assert report.passed
+    assert not set(report.file.operations) & {"Loop", "If", "Einsum", "Where", "Reciprocal"}
+    names = {node.name for node in onnx.load(tmp_path / "model.onnx").graph.node}
+    for name in routing.ROUTINGS:
+        assert any(node.startswith(f"layer_{name}/") for node in names), name

@@ -1,0 +1,105 @@
+"""What the command line refuses, and how it ends: exit code, message, and nothing left behind."""
+
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from conftest import ROOT, command_line, conversion_of, once
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model": "missing.keras"}, ["no file", "missing.keras"]),
+        ({"model": "."}, ["folder"]),
+        ({"-o": "missing/model.onnx"}, ["missing", "does not exist"]),
+        ({"-o": "."}, ["folder"]),
+        ({"-o": "old.onnx"}, ["old.onnx exists", "--force"]),
+        ({"--opset": "12"}, ["from 13 to 18", "12"]),
+        ({"--opset": "19"}, ["from 13 to 18", "19"]),
+        ({"--opset": "many"}, ["many", "usage:"]),
+        ({"-o": "MODEL"}, ["MODEL", "another file of this export"]),
+        ({"--labels": "old.onnx", "-o": "old.onnx --force"}, ["--labels old.onnx is another file"]),
+        ({"--data": "old.onnx", "-o": "old.onnx --force"}, ["--data old.onnx is another file"]),
+        ({"--data": "new.ort", "-o": "new.onnx --force"}, ["--data new.ort is another file"]),
+        ({"--labels": "a.json", "--report": "a.json"}, ["--report a.json is another file"]),
+        ({"--report": "model.onnx"}, ["model.onnx is another file"]),
+        ({"--report": "model.onnx.golden.npz"}, ["golden.npz is another file"]),
+        ({"--report": "report.txt"}, ["JSON or HTML", "report.txt"]),
+        ({"--input-range": "0 inf"}, ["finite"]),
+        ({"--labels": "three.txt"}, ["4 columns", "3 labels"]),
+        ({"--labels": "missing.txt"}, ["missing.txt"]),
+        ({"--report": "missing/report.json"}, ["missing", "does not exist"]),
+        ({"--data": "old.onnx"}, ["numpy.savez"]),
+        ({"--data": "wrong.npz"}, ["image", "(12, 12, 1)", "(2, 8, 8, 1)"]),
+        ({"--input-range": "1 0"}, ["rise"]),
+        ({"--colour": "red"}, ["--colour", "usage:"]),
+    ],
+)
+def test_usage_errors(saved_capsnet, tmp_path, monkeypatch, capsys, change, words):
+    """In this process, for speed: the command line is one function."""
+    from export.to_onnx import main
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "old.onnx").write_bytes(b"old")
+    (tmp_path / "three.txt").write_text("a\nb\nc\n")
+    np.savez(tmp_path / "wrong.npz", image=np.zeros((2, 8, 8, 1)))
+    before = sorted(path.name for path in tmp_path.iterdir())
+    options = {"model": str(saved_capsnet), "-o": "model.onnx", **change}
+    if options["-o"] == "MODEL":
+        options |= {"-o": options["model"] + " --force"}
+    arguments = [options.pop("model")]
+    for name, value in options.items():
+        arguments += [name, *value.split()]
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        assert main(arguments) == 5
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    error = capsys.readouterr().err
+    assert error.startswith("export: ")
+    for word in words:
+        assert word in error
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    assert (tmp_path / "old.onnx").read_bytes() == b"old"
+
+
+@once
+def test_the_command_line_in_a_thread(tmp_path, capsys):
+    """Where Python allows no handler of signals."""
+    from export.to_onnx import main
+
+    arguments = [str(tmp_path / "missing.keras"), "-o", str(tmp_path / "model.onnx")]
+    with ThreadPoolExecutor() as threads:
+        assert threads.submit(main, arguments).result() == 5
+    assert "no file" in capsys.readouterr().err
+
+
+@once
+def test_command_line_without_arguments():
+    result = command_line()
+    assert result.returncode == 5 and "usage:" in result.stderr
+    assert "exit codes" in command_line("--help").stdout
+
+
+@once
+@pytest.mark.parametrize("kill", [signal.SIGTERM, signal.SIGINT])
+def test_a_killed_export_leaves_the_old_file(saved_capsnet, tmp_path, kill):
+    target = tmp_path / "model.onnx"
+    target.write_bytes(b"old")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "export.to_onnx", saved_capsnet, "-o", target, "--force"],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        # Where the tests run in the background, a shell may have it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    conversion_of(process)
+    process.send_signal(kill)
+    assert process.wait(60) == {signal.SIGTERM: 143, signal.SIGINT: 130}[kill]
+    assert b"Traceback" not in process.stderr.read()
+    assert target.read_bytes() == b"old" and list(tmp_path.iterdir()) == [target]

@@ -1,0 +1,105 @@
+"""The weights that come with the library: whole, right, and refused when they are not."""
+
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from conftest import ROOT, once
+
+from keras_capsules import create_model, datasets, list_models
+from keras_capsules.models import card, examples, pretrained
+
+SHIPPED = [(name, weights) for name in list_models() for weights in pretrained.names(name)]
+MEGABYTE = 1e6
+
+
+@once
+def test_some_models_have_weights():
+    assert ("efficient_capsnet", "mnist") in SHIPPED
+    assert list_models(weights="mnist") == [name for name, data in SHIPPED if data == "mnist"]
+    assert list_models("*caps*", weights="*") == sorted({n for n, _ in SHIPPED if "caps" in n})
+
+
+@once
+@pytest.mark.parametrize("name, weights", SHIPPED)
+def test_a_card_says_what_the_weights_are(name, weights):
+    found = card(name, weights)
+    for field in ("task", "split", "metric", "command", "versions", "hardware", "data_licence"):
+        assert found[field], field
+    assert all(0.5 < value <= 1 for value in found["accuracy_by_seed"].values())
+    for file in found["files"]:
+        assert (pretrained.FOLDER / file).stat().st_size < 3 * MEGABYTE
+
+
+@once
+@pytest.mark.parametrize("name, weights", SHIPPED)
+def test_the_readme_says_what_the_card_says(name, weights):
+    accuracy = card(name, weights)["accuracy_by_seed"]["0"]
+    row = f"| `{name}` | `{weights}` | {accuracy:.2%}".replace("%", " %")
+    assert row in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name, weights", SHIPPED)
+def test_a_model_gives_the_scores_that_were_stored_with_its_weights(name, weights):
+    vectors = examples(name, weights)
+    scores = create_model(name, weights=weights).predict(vectors["image"], verbose=0)
+    np.testing.assert_allclose(scores, vectors["scores"], rtol=0, atol=1e-5)
+
+
+@once
+@pytest.mark.parametrize("name", list_models(weights="mnist"))
+def test_the_accuracy_on_the_card_is_that_on_the_test_digits(name, data):
+    images, labels = datasets.mnist()[1]
+    model = create_model(name, weights="mnist")
+    scores = model.predict(images[:2000] / np.float32(255), batch_size=250, verbose=0)
+    wrong = np.sum(scores.argmax(axis=1) != labels[:2000])
+    # So many of 2,000 are wrong, at most, by a share of three times what the card says of 10,000.
+    assert wrong <= 3 * 2000 * (1 - card(name, "mnist")["accuracy_by_seed"]["0"])
+
+
+def test_the_decoder_draws_the_digit_again():
+    model = create_model("efficient_capsnet", weights="mnist", with_decoder=True)
+    vectors = examples("efficient_capsnet", "mnist")
+    labels = keras.utils.to_categorical(vectors["scores"].argmax(axis=1), 10)
+    drawn = model.predict({"image": vectors["image"], "label": labels}, verbose=0)
+    error = np.mean((drawn["reconstruction"] - vectors["image"]) ** 2)
+    assert error < 0.35 * np.var(vectors["image"])
+
+
+def test_features_of_trained_weights():
+    vectors = examples("efficient_capsnet", "mnist")
+    features = create_model("efficient_capsnet", weights="mnist", include_top=False)
+    whole = create_model("efficient_capsnet", weights="mnist")
+    expected = keras.Model(whole.inputs, whole.get_layer("primary_capsules").output)
+    assert features.output_shape == (None, 1, 1, 16, 8)
+    found = [model.predict(vectors["image"], verbose=0) for model in (features, expected)]
+    np.testing.assert_array_equal(*found)
+
+
+@once
+@pytest.mark.parametrize("ending", ["weights.h5", "decoder.npz", "examples.npz"])
+def test_a_damaged_file_is_refused(tmp_path, monkeypatch, ending):
+    shutil.copytree(pretrained.FOLDER, tmp_path / "weights")
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "weights")
+    path = tmp_path / "weights" / f"efficient_capsnet-mnist.{ending}"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"{ending} is damaged: its sha256 is"):
+        if ending == "examples.npz":
+            examples("efficient_capsnet", "mnist")
+        else:
+            create_model("efficient_capsnet", weights="mnist", with_decoder=True)
+
+
+@once
+def test_weights_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="fit .*include_top=False.*'num_classes': 7"):
+        create_model("efficient_capsnet", weights="mnist", num_classes=7)
+    with pytest.raises(ValueError, match="efficient_capsnet': mnist.*Received: weights='mnits'"):
+        create_model("efficient_capsnet", weights="mnits")
+    with pytest.raises(ValueError, match="There are: none"):
+        card("capsnet", "mnist")
+    with pytest.raises(ValueError, match="`size` must be 'tiny' or None"):
+        create_model("capsnet", size="huge")
