@@ -138,8 +138,8 @@ def _chosen(model, names):
 def _has_channel_gates(layer):
     if not isinstance(layer, AttentionLayer):
         return False
-    shapes = layer.gates_shape((None, 3, 5, 7))
-    return (shapes[0] if isinstance(shapes, list) else shapes) == (None, 7)
+    shapes = layer.attention_shapes((None, 3, 5, 7))
+    return shapes[0] == (None, 7)
 
 
 def _gates(model, layers, dataset, batch_size):
