@@ -87,5 +87,14 @@ def ends(model: keras.Model) -> tuple[Any, Any]:
     return model.input, model.output
 
 
+def layers_within(model: keras.Model) -> Iterator[Any]:
+    """Yields the layers of a model and of the models nested in it, without these models."""
+    for layer in model.layers:
+        if is_graph(layer):
+            yield from layers_within(layer)
+        else:
+            yield layer
+
+
 def _call(operation, node):
     return Call(operation, node.input_tensors, node.output_tensors)
