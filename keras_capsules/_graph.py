@@ -31,6 +31,11 @@ def calls(operation: Any) -> list[Call]:
     return [_call(operation, node) for node in operation._inbound_nodes]
 
 
+def share_call(operation: Any, other: Any) -> None:
+    """Makes the newest call of an operation count as the next call of another one too."""
+    other._inbound_nodes.append(operation._inbound_nodes[-1])
+
+
 def name_of(tensor: keras.KerasTensor) -> str:
     """Returns the name of the layer or operation that a tensor comes from.
 

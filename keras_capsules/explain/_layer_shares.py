@@ -11,8 +11,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_capsules._graph import producer
+from keras_capsules._graph import calls, producer
 from keras_capsules._receptive_fields import ReceptiveFields
+from keras_capsules.layers import CapsuleLayer, PrimaryCapsule2D
+from keras_capsules.layers._stored_maps import reads_stored_maps
+from keras_capsules.layers.voting import split_pair
 from keras_capsules.ops import at_least_float32, safe_norm
 from keras_capsules.routing.votes import combine
 
@@ -129,3 +132,14 @@ class CellShares(LayerShares):
             shares = ops.take(ops.pad(shares, [(0, 0), (0, 1)]), views.reshape(-1), axis=1)
             shares = ops.sum(ops.reshape(shares, (-1, *views.shape)), axis=-1)
         return ops.cast(ops.reshape(shares, (-1, *fields.grid)), layer.compute_dtype)
+
+
+@reads_stored_maps(CapsuleLayer)
+def _child_directions(layer: CapsuleLayer, inputs: Any, toward: tuple) -> tuple[LayerShares, tuple]:
+    return ChildDirections(), (split_pair(inputs)[0], *toward)
+
+
+@reads_stored_maps(PrimaryCapsule2D)
+def _cell_shares(layer: PrimaryCapsule2D, inputs: Any, toward: Any) -> tuple[LayerShares, tuple]:
+    poses = next(call.outputs[0] for call in calls(layer) if call.inputs[0] is inputs)
+    return CellShares(), (inputs, poses, toward)

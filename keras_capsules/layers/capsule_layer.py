@@ -6,13 +6,14 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_capsules.layers._stored_maps import StoredMaps
 from keras_capsules.layers.voting import VotingLayer, poses_shape, split_pair
 from keras_capsules.ops import at_least_float32
 from keras_capsules.routing.lean_votes import LeanVotes
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
-class CapsuleLayer(VotingLayer):
+class CapsuleLayer(StoredMaps, VotingLayer):
     """Lets each capsule vote for each capsule of the next level, and routes the votes.
 
     `votes_ij = u_i @ kernel_ij (+ bias_j)`, `poses, activations, coupling = routing(votes)`

@@ -7,12 +7,13 @@ from keras import layers, ops
 
 from keras_capsules._arguments import positive_integer
 from keras_capsules._receptive_fields import grid_argument
+from keras_capsules.layers._stored_maps import StoredMaps
 from keras_capsules.ops import exponential_squash, squash
 
 _ACTIVATIONS = {"squash": squash, "exponential_squash": exponential_squash}
 
 
-class PrimaryCapsule(layers.Layer):
+class PrimaryCapsule(StoredMaps, layers.Layer):
     """Base of `PrimaryCapsule1D` and `PrimaryCapsule2D`, which set the number of grid axes."""
 
     rank: int
