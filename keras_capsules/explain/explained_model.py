@@ -141,7 +141,7 @@ class _Recorder:
 
 def _has_one_cell(fields):
     """Whether the one window of a convolution is the whole grid."""
-    return fields.unchanged and len(fields.positions) == fields.taps
+    return fields.unchanged and len(fields.positions) == fields.window_size
 
 
 def _capsules(layer, inputs, outputs, coupling):

@@ -7,8 +7,7 @@ from keras import ops
 
 from keras_capsules.layers.voting import VotingLayer, poses_shape, split_pair
 from keras_capsules.ops import at_least_float32, safe_norm
-from keras_capsules.routing.lean_votes import LeanVotes
-from keras_capsules.routing.votes import combine
+from keras_capsules.routing.votes import LeanVotes, StoredVotes, TrainingVotes, Votes
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
@@ -95,15 +94,15 @@ class CapsuleLayer(VotingLayer):
         **kwargs,
     ):
         super().__init__(
-            num_capsules,
-            capsule_dim,
-            routing,
-            transform,
-            share_weights,
-            use_bias,
-            kernel_initializer,
-            kernel_regularizer,
-            kernel_constraint,
+            num_capsules=num_capsules,
+            capsule_dim=capsule_dim,
+            routing=routing,
+            transform=transform,
+            share_weights=share_weights,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            kernel_regularizer=kernel_regularizer,
+            kernel_constraint=kernel_constraint,
             **kwargs,
         )
         if implementation not in ("auto", "stored", "lean"):
@@ -140,11 +139,10 @@ class CapsuleLayer(VotingLayer):
         if self._is_lean(in_dim):
             votes = self._lean_votes(poses, training)
         else:
-            votes = self._votes(poses, self.kernel)
-            votes = votes if self.bias is None else votes + self.bias[:, None, :]
+            votes = self._stored_votes(poses, training)
         if toward is not None:
             return self._factors(votes, *toward)
-        result = self.routing.call_parents_first(votes, activations, poses, mask, training)
+        result = self.routing.call_parents_first(votes, activations, poses, mask)
         output = result.poses
         if self.routing.explicit_activations:
             output = (result.poses, result.activations)
@@ -204,7 +202,7 @@ class CapsuleLayer(VotingLayer):
         what the bias adds to it.
         """
         coupling = ops.transpose(at_least_float32(coupling), (0, 2, 1))
-        lengths = safe_norm(combine(coupling, votes), keepdims=True)
+        lengths = safe_norm(votes.combine(coupling), keepdims=True)
         directions = at_least_float32(directions) * safe_norm(poses, keepdims=True) / lengths
         num_in, columns = votes.shape[2], self.capsule_dim // self.rows
         split = ops.reshape(directions, (-1, self.num_capsules, 1, self.rows, columns))
@@ -225,7 +223,14 @@ class CapsuleLayer(VotingLayer):
         small = in_dim <= 8 * self.capsule_dim
         return self.share_weights and self.routing.sums_votes and small
 
-    def _lean_votes(self, poses, training):
+    def _stored_votes(self, poses, training) -> Votes:
+        votes, expected_sums = self._votes(poses, self.kernel), self.routing.expected_sums
+        votes = votes if self.bias is None else votes + self.bias[:, None, :]
+        if training and expected_sums > 1:
+            return TrainingVotes(votes, expected_sums)
+        return StoredVotes(votes)
+
+    def _lean_votes(self, poses, training) -> Votes:
         num_in, in_dim = poses.shape[1:]
         rows = (-1, num_in or ops.shape(poses)[1], self.rows, in_dim // self.rows)
         # A tensor, for TensorFlow takes no variables where the gradient is our own.
@@ -233,7 +238,7 @@ class CapsuleLayer(VotingLayer):
         return LeanVotes(
             ops.transpose(ops.reshape(at_least_float32(poses), rows), (0, 2, 1, 3)),
             at_least_float32(kernel),
-            self.routing.num_sums,
+            self.routing.expected_sums,
             bias=None if self.bias is None else at_least_float32(self.bias),
             dtype=self.compute_dtype,
             unroll=not training,

@@ -113,18 +113,20 @@ class PrimaryCapsule(layers.Layer):
         directions = at_least_float32(directions) * factors
         if self.depthwise:
             directions = ops.reshape(directions, (-1, cells, 1, channels, kernel.shape[-1]))
-            kernel = ops.reshape(kernel, (fields.taps, channels, -1))
+            kernel = ops.reshape(kernel, (fields.window_size, channels, -1))
             back = ops.sum(directions * kernel, axis=-1)
         else:
             directions = ops.reshape(directions, (-1, cells, kernel.shape[-1]))
-            kernel = ops.transpose(ops.reshape(kernel, (fields.taps * channels, -1)))
+            kernel = ops.transpose(ops.reshape(kernel, (fields.window_size * channels, -1)))
             back = ops.matmul(directions, kernel)
         seen = fields.gather(ops.reshape(inputs, (-1, fields.grid_size, channels)))
-        shares = ops.sum(ops.reshape(back, (-1, cells * fields.taps, channels)) * seen, axis=-1)
+        shares = ops.sum(
+            ops.reshape(back, (-1, cells * fields.window_size, channels)) * seen, axis=-1
+        )
         if not fields.unchanged:  # Add up what the windows say of each place.
-            views = fields.views()[0]
-            shares = ops.take(ops.pad(shares, [(0, 0), (0, 1)]), views.reshape(-1), axis=1)
-            shares = ops.sum(ops.reshape(shares, (-1, *views.shape)), axis=-1)
+            entries = fields.entries_by_position()[0]
+            shares = ops.take(ops.pad(shares, [(0, 0), (0, 1)]), entries.reshape(-1), axis=1)
+            shares = ops.sum(ops.reshape(shares, (-1, *entries.shape)), axis=-1)
         return ops.cast(ops.reshape(shares, (-1, *fields.grid)), self.compute_dtype)
 
     def _convolution(self, name, filters, **options):
