@@ -22,7 +22,7 @@ import onnx
 
 import export
 import keras_capsules
-from benchmarks.routings import markdown_table
+from benchmarks.results import markdown_table
 from export import parity, precision, suites
 from export.options import PRECISIONS
 from keras_capsules import routing

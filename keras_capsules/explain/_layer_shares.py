@@ -17,7 +17,6 @@ from keras_capsules.layers import CapsuleLayer, PrimaryCapsule2D
 from keras_capsules.layers._stored_maps import reads_stored_maps
 from keras_capsules.layers.voting import split_pair
 from keras_capsules.ops import at_least_float32, safe_norm
-from keras_capsules.routing.votes import combine
 
 
 class LayerShares(keras.Operation):
@@ -74,7 +73,7 @@ class ChildDirections(LayerShares):
         rows, columns = layer.rows, layer.capsule_dim // layer.rows
         votes = layer.votes_of(inputs)
         coupling = ops.transpose(at_least_float32(coupling), (0, 2, 1))
-        lengths = safe_norm(combine(coupling, votes), keepdims=True)
+        lengths = safe_norm(votes.combine(coupling), keepdims=True)
         directions = at_least_float32(directions) * safe_norm(poses, keepdims=True) / lengths
         num_in = votes.shape[2]
         split = ops.reshape(directions, (-1, layer.num_capsules, 1, rows, columns))
@@ -119,18 +118,20 @@ class CellShares(LayerShares):
         directions = at_least_float32(directions) * factors
         if layer.depthwise:
             directions = ops.reshape(directions, (-1, cells, 1, channels, kernel.shape[-1]))
-            kernel = ops.reshape(kernel, (fields.taps, channels, -1))
+            kernel = ops.reshape(kernel, (fields.window_size, channels, -1))
             back = ops.sum(directions * kernel, axis=-1)
         else:
             directions = ops.reshape(directions, (-1, cells, kernel.shape[-1]))
-            kernel = ops.transpose(ops.reshape(kernel, (fields.taps * channels, -1)))
+            kernel = ops.transpose(ops.reshape(kernel, (fields.window_size * channels, -1)))
             back = ops.matmul(directions, kernel)
         seen = fields.gather(ops.reshape(inputs, (-1, fields.grid_size, channels)))
-        shares = ops.sum(ops.reshape(back, (-1, cells * fields.taps, channels)) * seen, axis=-1)
+        shares = ops.sum(
+            ops.reshape(back, (-1, cells * fields.window_size, channels)) * seen, axis=-1
+        )
         if not fields.unchanged:  # Add up what the windows say of each cell.
-            views = fields.views()[0]
-            shares = ops.take(ops.pad(shares, [(0, 0), (0, 1)]), views.reshape(-1), axis=1)
-            shares = ops.sum(ops.reshape(shares, (-1, *views.shape)), axis=-1)
+            entries = fields.entries_by_position()[0]
+            shares = ops.take(ops.pad(shares, [(0, 0), (0, 1)]), entries.reshape(-1), axis=1)
+            shares = ops.sum(ops.reshape(shares, (-1, *entries.shape)), axis=-1)
         return ops.cast(ops.reshape(shares, (-1, *fields.grid)), layer.compute_dtype)
 
 

@@ -9,7 +9,7 @@ from keras import ops
 from keras_capsules.layers._stored_maps import StoredMaps
 from keras_capsules.layers.voting import VotingLayer, poses_shape, split_pair
 from keras_capsules.ops import at_least_float32
-from keras_capsules.routing.lean_votes import LeanVotes
+from keras_capsules.routing.votes import LeanVotes, StoredVotes, TrainingVotes, Votes
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
@@ -90,15 +90,15 @@ class CapsuleLayer(StoredMaps, VotingLayer):
         **kwargs,
     ):
         super().__init__(
-            num_capsules,
-            capsule_dim,
-            routing,
-            transform,
-            share_weights,
-            use_bias,
-            kernel_initializer,
-            kernel_regularizer,
-            kernel_constraint,
+            num_capsules=num_capsules,
+            capsule_dim=capsule_dim,
+            routing=routing,
+            transform=transform,
+            share_weights=share_weights,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            kernel_regularizer=kernel_regularizer,
+            kernel_constraint=kernel_constraint,
             **kwargs,
         )
         if implementation not in ("auto", "stored", "lean"):
@@ -133,13 +133,13 @@ class CapsuleLayer(StoredMaps, VotingLayer):
         if activations is not None and len(activations.shape) > 2:
             activations = ops.reshape(activations, (-1, poses.shape[1]))
         votes = self.votes_of(poses, training)
-        result = self.routing.call_parents_first(votes, activations, poses, mask, training)
+        result = self.routing.call_parents_first(votes, activations, poses, mask)
         output = result.poses
         if self.routing.explicit_activations:
             output = (result.poses, result.activations)
         return (output, result.coupling) if return_coupling else output
 
-    def votes_of(self, poses: Any, training: Any = False) -> Any:
+    def votes_of(self, poses: Any, training: Any = False) -> Votes:
         """Returns the votes of children, in the form in which the routing takes them.
 
         Args:
@@ -149,8 +149,7 @@ class CapsuleLayer(StoredMaps, VotingLayer):
         poses = self._flat(poses)
         if self._is_lean(poses.shape[2]):
             return self._lean_votes(poses, training)
-        votes = self._votes(poses, self.kernel)
-        return votes if self.bias is None else votes + self.bias[:, None, :]
+        return self._stored_votes(poses, training)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         return None  # Every parent is present, whichever children were not.
@@ -203,7 +202,14 @@ class CapsuleLayer(StoredMaps, VotingLayer):
         small = in_dim <= 8 * self.capsule_dim
         return self.share_weights and self.routing.sums_votes and small
 
-    def _lean_votes(self, poses, training):
+    def _stored_votes(self, poses, training) -> Votes:
+        votes, expected_sums = self._votes(poses, self.kernel), self.routing.expected_sums
+        votes = votes if self.bias is None else votes + self.bias[:, None, :]
+        if training and expected_sums > 1:
+            return TrainingVotes(votes, expected_sums)
+        return StoredVotes(votes)
+
+    def _lean_votes(self, poses, training) -> Votes:
         num_in, in_dim = poses.shape[1:]
         rows = (-1, num_in or ops.shape(poses)[1], self.rows, in_dim // self.rows)
         # A tensor, for TensorFlow takes no variables where the gradient is our own.
@@ -211,7 +217,7 @@ class CapsuleLayer(StoredMaps, VotingLayer):
         return LeanVotes(
             ops.transpose(ops.reshape(at_least_float32(poses), rows), (0, 2, 1, 3)),
             at_least_float32(kernel),
-            self.routing.num_sums,
+            self.routing.expected_sums,
             bias=None if self.bias is None else at_least_float32(self.bias),
             dtype=self.compute_dtype,
             unroll=not training,

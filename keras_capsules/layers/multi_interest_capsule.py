@@ -1,4 +1,4 @@
-"""Interests of a user, as capsules routed from what the user did."""
+"""Groups what a user did into interests, which are capsules."""
 
 import keras
 from keras import ops

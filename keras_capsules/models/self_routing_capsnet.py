@@ -16,7 +16,7 @@ class UntransformedCapsuleLayer(CapsuleLayer):
     A kernel that only these poses depend on would never be trained.
     """
 
-    def _add_weights(self, shared, num_in, in_dim, children):
+    def _add_weights(self, positions, types, in_dim, num_children):
         self.kernel = self.bias = None
 
     def _votes(self, poses, kernel):
