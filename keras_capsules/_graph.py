@@ -1,4 +1,4 @@
-"""The graph of a functional model: the only file that uses Keras' private attributes for it."""
+"""Reads the graph of a functional model. Only this file uses Keras' private attributes for it."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple

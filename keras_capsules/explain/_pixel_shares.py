@@ -39,14 +39,15 @@ def pixel_shares(tensor: keras.KerasTensor, axis: int) -> np.ndarray:
             shares[id(x)] = _look(x, axis, look)
         return shares[id(x)]
 
-    if look(tensor) is None:
+    wanted = look(tensor)
+    if wanted is None:
         raise ValueError(
             f"The map that {name_of(tensor)!r} makes does not come from a feature map, so its "
             "cells cannot be located in the image. Name a `layer` whose capsules come from feature "
             "maps (batch, height, width, channels). "
             f"Received: a map of shape {tensor.shape}"
         )
-    return look(tensor)
+    return wanted
 
 
 def _look(tensor, axis, look):

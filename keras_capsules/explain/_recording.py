@@ -46,7 +46,7 @@ class Recording:
 
     def capsules_of(self, layer: str | None) -> Capsules | None:
         """Returns the `Capsules` of a layer by its name, or without a name of the last layer."""
-        return self.capsules.get(layer or next(reversed(self.capsules), None))
+        return self.capsules.get(layer or next(reversed(self.capsules), ""))
 
     def call(self, layer: Any, *args: Any, **kwargs: Any) -> Any:
         """Calls a layer as its model does, but a `CapsuleMask` without labels."""

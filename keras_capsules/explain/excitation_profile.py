@@ -76,16 +76,16 @@ def excitation_profile(
     """
     gates, y = _gates(_gates_model(model, layers), dataset, batch_size)
     known = np.unique(y)
-    classes = known if classes is None else np.asarray(classes)
-    if not np.isin(classes, known).all():
+    chosen = known if classes is None else np.asarray(classes)
+    if not np.isin(chosen, known).all():
         raise ValueError(
             f"The dataset must hold each of the classes. It holds {known.tolist()}. "
-            f"Received: classes={classes.tolist()}"
+            f"Received: classes={chosen.tolist()}"
         )
-    mean = {name: np.stack([g[y == c].mean(0) for c in classes]) for name, g in gates.items()}
-    deviation = {name: np.stack([g[y == c].std(0) for c in classes]) for name, g in gates.items()}
+    mean = {name: np.stack([g[y == c].mean(0) for c in chosen]) for name, g in gates.items()}
+    deviation = {name: np.stack([g[y == c].std(0) for c in chosen]) for name, g in gates.items()}
     overall = {name: by_class.mean(0) for name, by_class in mean.items()}
-    return ExcitationProfile(classes, mean, deviation, overall)
+    return ExcitationProfile(chosen, mean, deviation, overall)
 
 
 def plot_excitation_profile(profile: ExcitationProfile, deviation: bool = False) -> "Figure":
@@ -111,6 +111,8 @@ def plot_excitation_profile(profile: ExcitationProfile, deviation: bool = False)
     >>> len(figure.axes)
     2
     """
+    from matplotlib.ticker import MaxNLocator
+
     count = len(profile.mean)
     columns = min(count, 3)
     rows = -(-count // columns)
@@ -118,7 +120,7 @@ def plot_excitation_profile(profile: ExcitationProfile, deviation: bool = False)
     for number, (name, means) in enumerate(profile.mean.items(), start=1):
         axes = figure.add_subplot(rows, columns, number, title=name, xlabel="channel")
         axes.set(ylabel="mean gate")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         channels = np.arange(means.shape[1])
         for label, line, spread in zip(
             profile.classes, means, profile.deviation[name], strict=True

@@ -66,7 +66,7 @@ def explained_model(
             "CapsuleMask, gates a layer of the attention family. "
             f"Received: outputs={list(outputs)}, layer={layer!r}"
         )
-    if "map" in outputs:
+    if capsules is not None and "map" in outputs:
         found["map"] = evidence_map(capsules, recording.capsules)
     return submodel(copy, {name: found[name] for name in outputs})
 

@@ -52,7 +52,7 @@ def grad_cam(
     scores = available(copy, recording, None).get("scores")
     maps = {} if scores is None else _feature_maps(submodel(copy, scores))
     name = layer or next(reversed(maps), None)
-    if name not in maps:
+    if scores is None or name not in maps:
         raise ValueError(
             "Grad-CAM needs one output, or one called `scores`, and a layer that makes a feature "
             f"map (batch, height, width, channels). {model.name!r} has {list(maps)}. "
@@ -65,7 +65,7 @@ def grad_cam(
     features = below.predict(images, batch_size=batch_size, verbose=0)
     if class_index is None:
         class_index = above.predict(features, batch_size=batch_size, verbose=0).argmax(axis=1)
-    chosen = np.eye(scores.shape[1], dtype="float32")[np.broadcast_to(class_index, len(images))]
+    chosen = np.eye(scores.shape[1], dtype="float32")[np.broadcast_to(np.asarray(class_index), len(images))]
     weighted = []
     for start in range(0, len(images), batch_size):
         part = slice(start, start + batch_size)
@@ -96,7 +96,7 @@ def _gradient(model: keras.Model, x: np.ndarray, chosen: np.ndarray) -> np.ndarr
         with tf.GradientTape() as tape:
             tape.watch(variable)
             total = keras.ops.sum(model(variable, training=False) * chosen)
-        return tape.gradient(total, variable).numpy()
+        return np.asarray(tape.gradient(total, [variable])[0])
     if backend == "jax":
         import jax
 

@@ -8,6 +8,8 @@ call.
 from collections.abc import Callable
 from typing import Any
 
+import keras
+
 from keras_capsules._graph import share_call
 
 _READERS: dict[type, Callable] = {}
@@ -18,7 +20,7 @@ def reads_stored_maps(layer_class: type) -> Callable:
     return lambda reader: _READERS.setdefault(layer_class, reader)
 
 
-class StoredMaps:
+class StoredMaps(keras.layers.Layer):
     """Lets a layer be called as such a file stores it."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -28,7 +28,7 @@ class PrimaryCapsule(StoredMaps, layers.Layer):
         strides=1,
         padding: str = "valid",
         depthwise: bool = False,
-        activation="squash",
+        activation: Any = "squash",
         explicit_activations: bool = False,
         **kwargs,
     ):
@@ -43,10 +43,10 @@ class PrimaryCapsule(StoredMaps, layers.Layer):
             activation = _ACTIVATIONS.get(activation, activation)
         self.activation = keras.activations.get(activation)
         self.explicit_activations = explicit_activations
-        self.convolution = None  # The depthwise one cannot be made before the channels are known.
+        self.convolution: Any = None  # The depthwise one cannot be made before the channels are known.
         if not depthwise:
             self.convolution = self._convolution("convolution", num_capsules * capsule_dim)
-        self.activation_convolution = None
+        self.activation_convolution: Any = None
         if explicit_activations:
             self.activation_convolution = self._convolution(
                 "activation_convolution", num_capsules, activation="sigmoid"

@@ -127,7 +127,7 @@ class VotingLayer(keras.layers.Layer):
     def _build_routing(self, batch, num_in, in_dim):
         if self.routing.built:  # It is, where the layer is loaded from a file.
             return
-        shapes = [(batch, num_in, self.num_capsules, self.capsule_dim)]
+        shapes: list[tuple] = [(batch, num_in, self.num_capsules, self.capsule_dim)]
         if self.routing.needs_poses:
             shapes.append((batch, num_in, in_dim))
         self.routing.build(*shapes)

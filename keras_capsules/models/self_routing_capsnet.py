@@ -11,7 +11,7 @@ from keras_capsules.models.se_resnet import basic_stages
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
 class UntransformedCapsuleLayer(CapsuleLayer):
-    """Class capsules whose poses nobody needs: children vote by their poses as they are.
+    """Class capsules whose poses are not used: children vote by their poses as they are.
 
     A kernel that only these poses depend on would never be trained.
     """

@@ -1,4 +1,4 @@
-"""What capsule networks end with: lengths as scores, and the decoder they train with."""
+"""Ends capsule networks: lengths as scores, and the decoder of their training."""
 
 import keras
 

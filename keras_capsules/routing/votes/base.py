@@ -27,7 +27,8 @@ class Votes:
             only routings that leave `sums_votes` at `False` may ask for it.
     """
 
-    competition = WITHIN_THE_CELL
+    competition: Any = WITHIN_THE_CELL
+    tensor: Any
 
     def __init__(self, shape: tuple, dtype: str, children: Any):
         self.shape = shape
