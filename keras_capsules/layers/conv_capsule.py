@@ -1,4 +1,4 @@
-"""Convolutional capsules: each cell of a grid routes the votes of the children it sees."""
+"""Implements convolutional capsules: each cell of a grid routes the votes of its window."""
 
 import math
 
@@ -12,7 +12,7 @@ from keras_capsules.routing._competition import AcrossCells
 
 
 class ConvCapsule(VotingLayer):
-    """What `ConvCapsule1D` and `ConvCapsule2D` share; they set the number of grid axes."""
+    """Base of `ConvCapsule1D` and `ConvCapsule2D`, which set the number of grid axes."""
 
     rank: int
 
@@ -147,7 +147,7 @@ class ConvCapsule(VotingLayer):
             votes = votes + ops.cast(self._coordinates(num_in), votes.dtype)
         if fields.complete or not (self.use_bias or self.coordinate_addition):
             return votes
-        # Nobody beyond the edge votes, neither by a bias nor by a coordinate.
+        # Padding positions do not vote, neither by a bias nor by a coordinate.
         seen = np.repeat(fields.present.reshape(len(fields.present) // fields.taps, -1), num_in, 1)
         cells = (-1, len(seen), *votes.shape[1:])
         votes = ops.where(seen[:, None, :, None], ops.reshape(votes, cells), 0.0)
