@@ -24,8 +24,8 @@ def coupling_map(
     """Computes how much of a class's score each part of an image accounts for.
 
     A parent's pose is a sum of its children's votes, weighted by their coupling and shortened by
-    the squash, and a primary capsule's pose is a sum over the places of the feature map below it,
-    also shortened. So the length of the parent divides exactly among these places p, with the
+    the squash, and a primary capsule's pose is a sum over the cells of the feature map below it,
+    also shortened. So the length of the parent divides exactly among these cells p, with the
     coupling and both shortenings as they were for this image:
 
     `length(v_j) = sum_p e_p + (what biases add)`,
@@ -45,7 +45,7 @@ def coupling_map(
       grid: their cells are divided evenly among what they see;
     * the explained layer has explicit activations or is a `ConvCapsule2D`: its poses are not a sum
       whose length is a score. Then child i counts `coupling_ij * activation_i`, or times its
-      length, divided among the places below a primary capsule by how far they agree with its pose.
+      length, divided among the cells below a primary capsule by how far they agree with its pose.
 
     For `inverted_dot_product`, whose parents are normalized and not shortened, the sum is not the
     length. The map decomposes one forward pass. What would happen without a part, where the routing
@@ -96,7 +96,7 @@ def coupling_map(
     images = np.asarray(images, dtype="float32")
     if label is None:
         return submodel(copy, evidence).predict(images, batch_size=batch_size, verbose=0)
-    labels = np.broadcast_to(class_index, len(images))
+    labels = np.broadcast_to(np.asarray(class_index), len(images))
     if labels.min() < 0 or labels.max() >= count:
         raise ValueError(
             f"`class_index` must be from 0 to {count - 1}. Received: class_index={class_index}"

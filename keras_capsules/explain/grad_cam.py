@@ -65,7 +65,9 @@ def grad_cam(
     features = below.predict(images, batch_size=batch_size, verbose=0)
     if class_index is None:
         class_index = above.predict(features, batch_size=batch_size, verbose=0).argmax(axis=1)
-    chosen = np.eye(scores.shape[1], dtype="float32")[np.broadcast_to(np.asarray(class_index), len(images))]
+    chosen = np.eye(scores.shape[1], dtype="float32")[
+        np.broadcast_to(np.asarray(class_index), len(images))
+    ]
     weighted = []
     for start in range(0, len(images), batch_size):
         part = slice(start, start + batch_size)
@@ -95,8 +97,8 @@ def _gradient(model: keras.Model, x: np.ndarray, chosen: np.ndarray) -> np.ndarr
         variable = tf.constant(x)
         with tf.GradientTape() as tape:
             tape.watch(variable)
-            total = keras.ops.sum(model(variable, training=False) * chosen)
-        return np.asarray(tape.gradient(total, [variable])[0])
+            score = keras.ops.sum(model(variable, training=False) * chosen)
+        return np.asarray(tape.gradient(score, [variable])[0])
     if backend == "jax":
         import jax
 
@@ -106,7 +108,7 @@ def _gradient(model: keras.Model, x: np.ndarray, chosen: np.ndarray) -> np.ndarr
         return np.asarray(jax.grad(total)(x))
     if backend == "torch":
         variable = keras.ops.convert_to_tensor(x).requires_grad_()
-        total = keras.ops.sum(model(variable, training=False) * keras.ops.convert_to_tensor(chosen))
-        total.backward()
+        score = keras.ops.sum(model(variable, training=False) * keras.ops.convert_to_tensor(chosen))
+        score.backward()
         return variable.grad.cpu().numpy()
     raise ValueError(f"Gradients are taken on TensorFlow, JAX and PyTorch. Received: {backend}")

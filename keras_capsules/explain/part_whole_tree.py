@@ -116,7 +116,9 @@ def plot_part_whole_tree(tree: Part) -> "Figure":
     >>> len(figure.axes[0].texts)  # Of 4 capsules and 3 couplings.
     7
     """
-    levels: list[list] = [[(tree, None, 0.5)]]  # Each part with its parent's x and its own x, from 0 to 1.
+    levels: list[list] = [
+        [(tree, None, 0.5)]
+    ]  # Each part with its parent's x and its own x, from 0 to 1.
     while any(part.parts for part, _, _ in levels[-1]):
         parts = [(child, x) for part, _, x in levels[-1] for child in part.parts]
         levels.append([(c, up, (n + 0.5) / len(parts)) for n, (c, up) in enumerate(parts)])

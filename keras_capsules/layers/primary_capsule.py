@@ -43,7 +43,9 @@ class PrimaryCapsule(StoredMaps, layers.Layer):
             activation = _ACTIVATIONS.get(activation, activation)
         self.activation = keras.activations.get(activation)
         self.explicit_activations = explicit_activations
-        self.convolution: Any = None  # The depthwise one cannot be made before the channels are known.
+        self.convolution: Any = (
+            None  # The depthwise one cannot be made before the channels are known.
+        )
         if not depthwise:
             self.convolution = self._convolution("convolution", num_capsules * capsule_dim)
         self.activation_convolution: Any = None
