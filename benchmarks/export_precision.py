@@ -21,7 +21,7 @@ import onnx
 
 import export
 import keras_capsules
-from benchmarks.routings import markdown_table
+from benchmarks.results import markdown_table
 from export.compare.outputs import Candidate, compare
 from export.compare.suites import suites
 from export.graph.canonical import serialize

@@ -14,7 +14,7 @@ import numpy as np
 
 import keras_capsules
 from benchmarks.export_precision import PAGE, TRAINED, exported
-from benchmarks.routings import markdown_table
+from benchmarks.results import markdown_table
 from export.reduce.samples import CALIBRATION_SAMPLES, Samples
 from keras_capsules import datasets
 

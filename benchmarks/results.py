@@ -1,4 +1,4 @@
-"""What the benchmarks share: figures measured by turns, and tables that are kept and compared."""
+"""Measures figures in turn, and makes the tables that benchmarks keep and compare."""
 
 import argparse
 import json
@@ -10,7 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.routings import markdown_table
 from export.report import environment
 
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "onnxruntime", "tf2onnx")
@@ -74,8 +73,15 @@ def publish(rows: list[dict], keys: list[str], options) -> None:
 
 
 def table(rows: list[dict]) -> list[str]:
-    """Returns the lines of a Markdown table."""
+    """Returns the lines of a Markdown table of figures by column."""
     return markdown_table(list(rows[0]), [[_cell(value) for value in row.values()] for row in rows])
+
+
+def markdown_table(header: list[str], rows: list[list[str]]) -> list[str]:
+    """Returns the lines of a Markdown table whose cells are strings."""
+    lines = (" | ".join(cells) for cells in (header, *rows))
+    first, *others = (f"| {line} |" for line in lines)
+    return [first, "|" + "---|" * len(header), *others]
 
 
 def compared(rows: list[dict], earlier: dict, keys: list[str]) -> list[dict]:

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.results import markdown_table
+
 BACKENDS = ("tensorflow", "jax", "torch")
 PAGE = Path(__file__).parent.parent / "docs" / "routings.md"
 CONTROL_FLOW = {"Loop", "If", "Scan", "Einsum", "Where"}
@@ -146,13 +148,6 @@ def to_markdown(results: dict) -> str:
         ]
         table.append([rows[0]["layer"], rows[0]["routing"], *cells])
     return "\n".join([*lines, *markdown_table(["layer", "routing", *results], table)]) + "\n"
-
-
-def markdown_table(header: list[str], rows: list[list[str]]) -> list[str]:
-    """Returns the lines of a table."""
-    lines = (" | ".join(cells) for cells in (header, *rows))
-    first, *others = (f"| {line} |" for line in lines)
-    return [first, "|" + "---|" * len(header), *others]
 
 
 def _check_in_a_process(backend):

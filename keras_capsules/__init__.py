@@ -1,17 +1,5 @@
-"""Capsule and squeeze-and-excitation layers for Keras 3."""
+"""Provides capsule and squeeze-and-excitation layers for Keras 3."""
 
-from keras_capsules import (
-    attention,
-    callbacks,
-    datasets,
-    explain,
-    layers,
-    losses,
-    metrics,
-    models,
-    ops,
-    routing,
-)
 from keras_capsules.attention import (
     CapsuleSqueezeExcitation,
     ConcurrentSqueezeExcitation,
@@ -67,8 +55,22 @@ from keras_capsules.routing import (
 )
 from keras_capsules.surgery import insert_attention
 
+from . import (  # noqa: F401  Public as `keras_capsules.layers`, but not part of `__all__`.
+    attention,
+    callbacks,
+    datasets,
+    explain,
+    layers,
+    losses,
+    metrics,
+    models,
+    ops,
+    routing,
+)
+
 __version__ = "0.1.0"
 
+# Without the submodules, so that `import *` does not replace `layers` or `ops` from Keras.
 __all__ = [
     "CapsuleLayer",
     "CapsuleLength",
@@ -114,20 +116,10 @@ __all__ = [
     "UniformRouting",
     "VariationalBayesRouting",
     "VoteScaling",
-    "attention",
-    "callbacks",
     "capsule_length",
     "create_model",
-    "datasets",
-    "explain",
     "exponential_squash",
     "insert_attention",
-    "layers",
     "list_models",
-    "losses",
-    "metrics",
-    "models",
-    "ops",
-    "routing",
     "squash",
 ]

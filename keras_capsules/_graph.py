@@ -1,4 +1,4 @@
-"""The graph of a functional model: the only file that uses Keras' private attributes for it."""
+"""Reads the graph of a functional model. Only this file uses Keras' private attributes for it."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -29,6 +29,11 @@ def producer(tensor: keras.KerasTensor) -> Call:
 def calls(operation: Any) -> list[Call]:
     """Returns all calls of a layer or operation, in their order."""
     return [_call(operation, node) for node in operation._inbound_nodes]
+
+
+def share_call(operation: Any, other: Any) -> None:
+    """Makes the newest call of an operation count as the next call of another one too."""
+    other._inbound_nodes.append(operation._inbound_nodes[-1])
 
 
 def name_of(tensor: keras.KerasTensor) -> str:
@@ -85,6 +90,15 @@ def ends(model: keras.Model) -> tuple[Any, Any]:
     if isinstance(model, keras.Sequential):
         return model.inputs[0], model.outputs[0]
     return model.input, model.output
+
+
+def layers_within(model: keras.Model) -> Iterator[Any]:
+    """Yields the layers of a model and of the models nested in it, without these models."""
+    for layer in model.layers:
+        if is_graph(layer):
+            yield from layers_within(layer)
+        else:
+            yield layer
 
 
 def _call(operation, node):

@@ -1,4 +1,4 @@
-"""What a name, a config or an instance stands for."""
+"""Resolves a name, config or instance."""
 
 import keras
 
@@ -15,7 +15,7 @@ def resolve(what: str, identifier, table: dict, base: type, **kwargs):
         **kwargs: Constructor arguments, with a name only.
 
     Raises:
-        ValueError: If the name is unknown, if it is no instance, or if arguments come with a
+        ValueError: If the name is unknown, if it is not an instance, or if arguments come with a
             config or an instance.
     """
     if isinstance(identifier, str):

@@ -1,6 +1,7 @@
-"""Which children the cells of a convolution see: tables that depend on sizes alone."""
+"""Tables which children the cells of a convolution see; they depend on sizes alone."""
 
 import math
+from typing import Any
 
 import numpy as np
 from keras import ops
@@ -9,7 +10,10 @@ from keras_capsules._arguments import positive_integer
 
 
 class ReceptiveFields:
-    """The windows that a kernel takes of a grid with one axis or more.
+    """Lists the windows that a kernel takes of a grid with one axis or more.
+
+    Each cell of the convolution has one window. The entries of all windows are numbered one after
+    the other, from 0 to `num_cells * window_size`, and each shows one position of the grid.
 
     Args:
         grid: Tuple of integers. Size of the children's grid.
@@ -18,18 +22,21 @@ class ReceptiveFields:
         padding: `"valid"`, or `"same"`, which lets windows reach over the edge.
 
     Attributes:
+        grid: Tuple of integers. As above.
+        grid_size: Integer. Number of positions on the grid.
         cells: Tuple of integers. Size of the grid of windows.
-        taps: Integer. Positions in one window.
-        positions: Integer array `(num_cells * taps,)`. The position on the flattened grid that
-            each tap sees; beyond the edge the size of the grid, one past the last.
-        present: Boolean array `(num_cells * taps,)`. Where a tap sees a position.
-        complete: Boolean. Whether all of them do.
+        window_size: Integer. Number of entries of one window.
+        positions: Integer array `(num_cells * window_size,)`. The position on the flattened grid
+            that each entry shows; beyond the edge `grid_size`, one past the last.
+        present: Boolean array `(num_cells * window_size,)`. `True` where an entry shows a position.
+        complete: Boolean. Whether all entries do.
+        unchanged: Boolean. Whether the entries are the positions of the grid, in the same order.
 
     Raises:
         ValueError: If the kernel is larger than the grid.
     """
 
-    def __init__(self, grid, kernel_size, strides, padding):
+    def __init__(self, grid: tuple, kernel_size: tuple, strides: tuple, padding: str):
         self.grid = tuple(grid)
         self.grid_size = math.prod(grid)
         positions = np.arange(self.grid_size, dtype="int32").reshape(grid)
@@ -48,20 +55,20 @@ class ReceptiveFields:
         windows = np.lib.stride_tricks.sliding_window_view(positions, kernel_size)
         windows = windows[tuple(slice(None, None, stride) for stride in strides)]
         self.cells = windows.shape[: len(grid)]
-        self.taps = math.prod(kernel_size)
+        self.window_size = math.prod(kernel_size)
         self.positions = windows.reshape(-1)
         self.present = self.positions < self.grid_size
         self.complete = bool(self.present.all())
         self.unchanged = np.array_equal(self.positions, np.arange(self.grid_size))
 
-    def gather(self, values):
+    def gather(self, values: Any) -> Any:
         """Takes the windows of values on a flattened grid, with zeros beyond its edge.
 
         Args:
             values: Tensor `(batch, grid_size, ...)`.
 
         Returns:
-            Tensor `(batch, num_cells * taps, ...)`.
+            Tensor `(batch, num_cells * window_size, ...)`.
         """
         if self.unchanged:
             return values
@@ -69,26 +76,26 @@ class ReceptiveFields:
             values = ops.pad(values, [(0, 0), (0, 1)] + [(0, 0)] * (len(values.shape) - 2))
         return ops.take(values, self.positions, axis=1)
 
-    def views(self):
-        """Returns which taps see each position, and where each tap stands among them.
+    def entries_by_position(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns which entries show each position, and the way back.
 
         Returns:
-            Integer array `(grid_size, most)` of taps, numbered over all cells; where fewer than
-            `most` see a position, the number of all taps fills the row. And the integer array
-            `(num_cells * taps,)` of the places of the taps in the flattened first one.
+            Integer array `(grid_size, most)` of entries; where fewer than `most` show a position,
+            the number of all entries fills the row. And the integer array
+            `(num_cells * window_size,)` that says where in the flattened first one each entry is.
         """
-        taps = np.argsort(self.positions, kind="stable")[: np.count_nonzero(self.present)]
-        owners = self.positions[taps]
-        counts = np.bincount(owners, minlength=self.grid_size)
-        ranks = np.arange(len(taps)) - np.repeat(np.cumsum(counts) - counts, counts)
-        views = np.full((self.grid_size, counts.max()), len(self.positions), "int32")
-        views[owners, ranks] = taps
-        places = np.zeros(len(self.positions), "int32")
-        places[taps] = owners * views.shape[1] + ranks
-        return views, places
+        entries = np.argsort(self.positions, kind="stable")[: np.count_nonzero(self.present)]
+        shown = self.positions[entries]
+        counts = np.bincount(shown, minlength=self.grid_size)
+        columns = np.arange(len(entries)) - np.repeat(np.cumsum(counts) - counts, counts)
+        by_position = np.full((self.grid_size, counts.max()), len(self.positions), "int32")
+        by_position[shown, columns] = entries
+        way_back = np.zeros(len(self.positions), "int32")
+        way_back[entries] = shown * by_position.shape[1] + columns
+        return by_position, way_back
 
 
-def grid_argument(name: str, value, rank: int) -> tuple:
+def grid_argument(name: str, value: Any, rank: int) -> tuple:
     """Returns an integer or a tuple of them as one positive integer for each of `rank` axes."""
     sizes = tuple(value) if isinstance(value, (tuple, list)) else (value,) * rank
     if len(sizes) != rank:

@@ -1,4 +1,4 @@
-"""What changes between the epochs of `model.fit`."""
+"""Callbacks that change training between the epochs of `model.fit`."""
 
 import math
 

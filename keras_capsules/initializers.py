@@ -1,4 +1,4 @@
-"""The initial scale of vote kernels."""
+"""Initializes the kernels that make votes."""
 
 import math
 

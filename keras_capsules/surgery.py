@@ -1,12 +1,13 @@
-"""Attention for models that exist already."""
+"""Inserts attention into models that exist already."""
 
 import fnmatch
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
 from keras_capsules._graph import ends, is_graph, tensors
-from keras_capsules._tensor_graph import TensorGraph
+from keras_capsules._residual_branches import RecordedCalls
 from keras_capsules.attention import clone
 
 
@@ -17,10 +18,10 @@ def insert_attention(
 ) -> keras.Model:
     """Copies a model, with a block of attention at each of the chosen places.
 
-    Nothing is shared with the model, which stays as it is. The copy has its weights, bit for bit,
-    its layers' names, dtypes and `trainable` flags, and its inputs and outputs; models nested in it
-    are treated alike. It is a functional model, is not compiled, and the blocks are trainable also
-    where all else is frozen.
+    The copy shares nothing with the model, which stays as it is. The copy has the model's weights,
+    bit for bit, the names, dtypes and `trainable` flags of its layers, and its inputs and outputs;
+    models nested in the model are treated alike. The copy is a functional model and is not
+    compiled. The blocks are trainable also where all other layers are frozen.
 
     Without `after` the places are those of the paper: the end of each residual branch, right before
     the addition. The two branches of an addition are the layers that lead to the one input and not
@@ -42,9 +43,9 @@ def insert_attention(
         A functional `keras.Model`.
 
     Raises:
-        ValueError: If there is no place; if the attention does not fit one, or a layer to follow
-            has several outputs; or if the model is subclassed, has no input shape yet, or calls a
-            layer more than once.
+        ValueError: If there is no place; if the attention does not fit a place, or a layer to
+            follow has several outputs; or if the model is subclassed, has no input shape yet, or
+            calls a layer more than once.
 
     Example:
 
@@ -76,18 +77,19 @@ def insert_attention(
 
 
 class _Surgery:
-    """One call of `insert_attention`: what was copied, and the graph as far as it is rebuilt."""
+    """Copies one model: knows the copied layers, and the graph as far as it is rebuilt."""
 
-    def __init__(self, attention, after):
+    def __init__(self, attention: Any, after: Any):
         self.attention = attention
         self.after = after
-        self.graph = TensorGraph()
+        self.calls = RecordedCalls()
         self.originals = {}  # by the identity of the copy: the original and the copy
         self.called = set()
         self.names = set()
         self.inserted = 0
 
-    def copy(self, model):
+    def copy(self, model: keras.Model) -> keras.Model:
+        """Copies a model and the models nested in it, without their weights."""
         if not is_graph(model):
             raise ValueError(
                 "A subclassed model has no graph to insert layers into. Pass a functional or a "
@@ -113,28 +115,30 @@ class _Surgery:
             call_function=self.call,
         )
 
-    def copy_layer(self, layer):
+    def copy_layer(self, layer: Any) -> Any:
+        """Copies a layer, and remembers which layer it is a copy of."""
         copy = self.copy(layer) if is_graph(layer) else type(layer).from_config(layer.get_config())
         self.originals[id(copy)] = layer, copy
         return copy
 
-    def call(self, layer, *args, **kwargs):
+    def call(self, layer: Any, *args: Any, **kwargs: Any) -> Any:
+        """Calls a copied layer, with a block before or after it where one belongs."""
         if id(layer) in self.called:
             raise ValueError(
                 f"The model calls its layer {layer.name!r} more than once, so there is no one "
-                "place before or after it. Give each call a layer of its own."
+                "place before or after it. Give each call a separate layer."
             )
         self.called.add(id(layer))
         inputs, residual = tensors((args, kwargs)), None
         if self.after is None and type(layer).__name__ == "Add" and len(inputs) == 2:
-            residual = self.graph.residual_branch(*inputs)
+            residual = self.calls.residual_branch(*inputs)
         if residual is not None:
             weighed = self.weigh(residual)
             args, kwargs = keras.tree.map_structure(
                 lambda x: weighed if x is residual else x, (args, kwargs)
             )
         outputs = layer(*args, **kwargs)
-        self.graph.record(layer, inputs, outputs)
+        self.calls.record(layer, inputs, outputs)
         if not self.matches(self.originals[id(layer)][0]):
             return outputs
         if not isinstance(outputs, keras.KerasTensor):
@@ -144,15 +148,17 @@ class _Surgery:
             )
         return self.weigh(outputs)
 
-    def matches(self, layer):
+    def matches(self, layer: Any) -> bool:
+        """Returns whether `after` chooses a layer."""
         if self.after is None or not isinstance(layer, keras.layers.Layer):
             return False
         if isinstance(self.after, str):
             return self.after == type(layer).__name__ or fnmatch.fnmatchcase(layer.name, self.after)
         return isinstance(layer, self.after) if isinstance(self.after, type) else self.after(layer)
 
-    def weigh(self, x):
-        layer, data_format = self.graph.producer(x), self.graph.data_format(x)
+    def weigh(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        """Calls a new block of attention."""
+        layer, data_format = self.calls.layer_of(x), self.calls.data_format(x)
         options = {"data_format": data_format} if data_format else {}
         if isinstance(layer, keras.layers.Layer):
             options["dtype"] = layer.dtype_policy
@@ -169,10 +175,11 @@ class _Surgery:
             ) from error
         self.names.add(block.name)
         self.inserted += 1
-        self.graph.record_alias(x, outputs)
+        self.calls.record_alias(x, outputs)
         return outputs
 
-    def copy_weights(self):
+    def copy_weights(self) -> None:
+        """Gives the copied layers the weights of the originals."""
         for old, new in self.originals.values():
             if isinstance(old, keras.layers.Layer) and not is_graph(old):
                 new.set_weights(old.get_weights())

@@ -76,6 +76,21 @@ def test_every_public_class_and_function_has_an_example():
     assert set(public) - shown <= exempt
 
 
+def test_the_routing_of_contributing(generator, tmp_path):
+    """It works in a layer, and saves."""
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)
+    scope = {}
+    exec(code, scope)
+    layer = keras_capsules.CapsuleLayer(3, 4, routing=scope["MeanRouting"]())
+    model = keras.Sequential([keras.Input((6, 5)), layer])
+    poses = generator.normal(size=(2, 6, 5)).astype("float32")
+    votes = np.einsum("bid,ijde->bije", poses, keras.ops.convert_to_numpy(layer.kernel))
+    np.testing.assert_allclose(model.predict(poses, verbose=0), votes.mean(axis=1), atol=1e-5)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.predict(poses), model.predict(poses))
+
+
 @once
 @pytest.mark.usefixtures("warm_conversions")
 def test_readme(tmp_path, monkeypatch):

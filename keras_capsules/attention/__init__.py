@@ -1,4 +1,6 @@
-"""Squeeze-and-excitation and its family, one file each, and the table of their short names."""
+"""Collects squeeze-and-excitation and its family, one file each, under their short names."""
+
+from typing import Any
 
 import keras
 
@@ -35,7 +37,7 @@ ATTENTIONS = {
 }
 
 
-def get(identifier: "str | dict | keras.layers.Layer", **kwargs) -> keras.layers.Layer:
+def get(identifier: "str | dict | keras.layers.Layer", **kwargs: Any) -> keras.layers.Layer:
     """Returns the layer that `identifier` names.
 
     Args:
@@ -48,8 +50,8 @@ def get(identifier: "str | dict | keras.layers.Layer", **kwargs) -> keras.layers
         A `keras.layers.Layer`.
 
     Raises:
-        ValueError: If the name is unknown, if the object is no layer, or if arguments come with a
-            config or an instance.
+        ValueError: If the name is unknown, if the object is not a layer, or if arguments come
+            with a config or an instance.
 
     Example:
 
@@ -60,15 +62,19 @@ def get(identifier: "str | dict | keras.layers.Layer", **kwargs) -> keras.layers
 
 
 def clone(
-    identifier: "str | dict | keras.layers.Layer", prefix: str, **overrides
+    identifier: "str | dict | keras.layers.Layer", prefix: str, **overrides: Any
 ) -> keras.layers.Layer:
-    """Returns a fresh layer with the arguments of `identifier`, for one more place in a model.
+    """Returns a new layer with the arguments of `identifier`, for one more place in a model.
+
+    `overrides` are for arguments that only some attentions have, such as `data_format`. An override
+    that the config of `identifier` does not have is dropped without an error, and so is a misspelt
+    one.
 
     Args:
         identifier: As in `get`. An instance stands for its config; its weights are not taken.
-        prefix: String. The name is this, an underscore and the short name of the class, or the
-            name of the layer where the class has no short name.
-        **overrides: Arguments that replace those of `identifier` if it has them.
+        prefix: String. The new layer is called `prefix`, an underscore and the short name of its
+            class, or the name of `identifier` where the class has no short name.
+        **overrides: Arguments that replace those of `identifier`, as far as its config has them.
 
     Returns:
         A `keras.layers.Layer`, not built.

@@ -1,45 +1,49 @@
-"""Squeeze-and-excitation for capsules: one gate for each, from how present all of them are."""
+"""Implements squeeze-and-excitation for capsules: a gate for each, from the lengths of all."""
 
 import math
+from typing import Any
 
 import keras
 from keras import layers, ops
 
+from keras_capsules.attention._shared_docs import documented
+from keras_capsules.attention.gated_layer import GatedLayer
 from keras_capsules.ops import capsule_length
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
-class CapsuleSqueezeExcitation(layers.Layer):
+@documented
+class CapsuleSqueezeExcitation(GatedLayer):
     """Weighs each capsule by a gate computed from the lengths of all capsules.
 
     `z_i = length(pose_i)`, `gates = sigmoid(W2 @ relu(W1 @ z + b1) + b2)`,
     `pose_i' = pose_i * gates_i`
 
     The length says how present a capsule is, whatever the signs of its pose, and a gate in [0, 1]
-    keeps the direction. On a grid every position has capsules of its own, with weights of their
-    own: choose the ratio by `height * width * types`.
+    keeps the direction. On a grid each position has separate capsules with separate weights:
+    choose the ratio by `height * width * types`.
 
     Args:
-        reduction_ratio: Integer or float. The number of capsules divided by it is the width of the
-            hidden layer. Defaults to `4`.
-        activation: String or callable, of the hidden layer. Defaults to `"relu"`.
-        gate_activation: String or callable, of the gates. Defaults to `"sigmoid"`.
-        use_bias: Boolean. Defaults to `True`.
+        reduction_ratio: Integer or float. The width of the hidden layer is the number of capsules
+            divided by `reduction_ratio`. Defaults to `4`.
+        {activation}
+        {gate_activation}
+        {use_bias}
 
     Call arguments:
         poses: Tensor `(batch, num_capsules, capsule_dim)`, or a grid
-            `(batch, height, width, types, capsule_dim)`, whose `num_capsules` is
-            `height * width * types`.
+            `(batch, height, width, types, capsule_dim)` or `(batch, length, types, capsule_dim)`,
+            whose `num_capsules` is the product of the axes between.
         mask: Boolean tensor `(batch, num_capsules)`, or of the grid's shape. Absent capsules have
             no say in the gates; their own gates and poses are zero.
-        return_gates: Boolean. Whether to return the gates as well. Defaults to `False`.
+        {return_gates}
 
     Output shape:
-        That of `poses`; with `return_gates=True` the pair of that and of gates
+        The shape of `poses`; with `return_gates=True` the pair of the outputs and of gates
         `(batch, num_capsules)`.
 
     Raises:
-        ValueError: If the rank is not 3 or 5, the number of capsules is unknown, or the ratio is
+        ValueError: If the rank is not 3 to 5, the number of capsules is unknown, or the ratio is
             not positive.
 
     Example:
@@ -72,7 +76,7 @@ class CapsuleSqueezeExcitation(layers.Layer):
         self.use_bias = use_bias
         self.supports_masking = True
 
-    def build(self, poses_shape):
+    def build(self, poses_shape: tuple) -> None:
         if len(poses_shape) not in (3, 4, 5):
             raise ValueError(
                 f"{self.name} expects poses (batch, num_capsules, capsule_dim) or a grid "
@@ -95,7 +99,7 @@ class CapsuleSqueezeExcitation(layers.Layer):
         self.excite.build((poses_shape[0], width))
         self.built = True
 
-    def call(self, poses, mask=None, return_gates=False):
+    def call(self, poses: Any, mask: Any = None, return_gates: bool = False) -> Any:
         shape = tuple(poses.shape[1:])
         capsules = math.prod(shape[:-1])
         flat = ops.reshape(poses, (-1, capsules, shape[-1]))
@@ -108,17 +112,16 @@ class CapsuleSqueezeExcitation(layers.Layer):
         outputs = ops.reshape(flat * ops.expand_dims(gates, 2), (-1, *shape))
         return (outputs, gates) if return_gates else outputs
 
-    def compute_output_shape(self, poses_shape):
-        return tuple(poses_shape)
+    def gates_shapes(self, input_shape: tuple) -> tuple[tuple, ...]:
+        return ((input_shape[0], math.prod(input_shape[1:-1])),)
 
-    def compute_output_spec(self, poses, mask=None, return_gates=False):
-        outputs = keras.KerasTensor(poses.shape, self.compute_dtype)
-        if not return_gates:
-            return outputs
-        gates = (poses.shape[0], math.prod(poses.shape[1:-1]))
-        return outputs, keras.KerasTensor(gates, self.compute_dtype)
+    def compute_output_shape(self, poses_shape: tuple) -> tuple:
+        return super().compute_output_shape(poses_shape)
 
-    def get_config(self):
+    def compute_output_spec(self, poses: Any, mask: Any = None, return_gates: bool = False) -> Any:
+        return super().compute_output_spec(poses, mask, return_gates)
+
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "reduction_ratio": self.reduction_ratio,

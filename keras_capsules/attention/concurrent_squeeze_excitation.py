@@ -1,8 +1,11 @@
-"""Concurrent squeeze-and-excitation (scSE): gates for channels and for positions, side by side."""
+"""Implements concurrent squeeze-and-excitation (scSE): gates for channels and for positions."""
+
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_capsules.attention._shared_docs import documented
 from keras_capsules.attention.base import ReducingAttention
 from keras_capsules.attention.spatial_squeeze_excitation import SpatialSqueezeExcitation
 from keras_capsules.attention.squeeze_excitation import SqueezeExcitation
@@ -11,6 +14,7 @@ MODES = {"max": ops.maximum, "add": ops.add, "multiply": ops.multiply}
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
+@documented
 class ConcurrentSqueezeExcitation(ReducingAttention):
     """Weighs by a gate for each channel and by one for each position, and joins the two results.
 
@@ -21,26 +25,20 @@ class ConcurrentSqueezeExcitation(ReducingAttention):
     the paper says `mode="add"`.
 
     Args:
-        reduction_ratio: Integer or float. Channels divided by it are the width of the hidden
-            layer. Defaults to `2`.
-        reduced_channels: Integer or `None`. That width itself, in place of the ratio.
-        divisor: Integer. That quotient is rounded to a multiple of it, and is at least that.
-            Defaults to `1`.
+        {reducing_arguments}
         mode: `"max"`, `"add"` or `"multiply"`. Joins the two weighed inputs. Defaults to `"max"`.
-        activation: String or callable, of the hidden layer. Defaults to `"relu"`.
-        gate_activation: String or callable, of the gates. Defaults to `"sigmoid"`.
-        use_bias: Boolean. Defaults to `True`.
-        data_format: `"channels_last"`, `"channels_first"` or `None`, which stands for
-            `keras.config.image_data_format()`.
+        {activation}
+        {gate_activation}
+        {use_bias}
+        {data_format}
 
     Call arguments:
-        inputs: Tensor of rank 3 to 5: `(batch, positions..., channels)`, or
-            `(batch, channels, positions...)` with `"channels_first"`.
-        mask: Boolean tensor `(batch, steps)`, for sequences. Masked steps stay out of the mean.
-        return_gates: Boolean. Whether to return the gates as well. Defaults to `False`.
+        {inputs}
+        {mask}
+        {return_gates}
 
     Output shape:
-        That of the input; with `return_gates=True` the pair of that and of the pair of gates
+        The input's shape; with `return_gates=True` the pair of the outputs and of the pair of gates
         `(batch, channels)` and `(batch, positions...)`.
 
     Raises:
@@ -72,13 +70,13 @@ class ConcurrentSqueezeExcitation(ReducingAttention):
         if mode not in MODES:
             raise ValueError(f"`mode` must be one of {', '.join(MODES)}. Received: mode={mode!r}")
         super().__init__(
-            reduction_ratio,
-            reduced_channels,
-            divisor,
-            activation,
-            gate_activation,
-            use_bias,
-            data_format,
+            reduction_ratio=reduction_ratio,
+            reduced_channels=reduced_channels,
+            divisor=divisor,
+            activation=activation,
+            gate_activation=gate_activation,
+            use_bias=use_bias,
+            data_format=data_format,
             **kwargs,
         )
         self.mode = mode
@@ -89,10 +87,10 @@ class ConcurrentSqueezeExcitation(ReducingAttention):
             "dtype": self.dtype_policy,
         }
         self.channel = SqueezeExcitation(
-            reduction_ratio,
-            reduced_channels,
-            divisor,
-            self.activation,
+            reduction_ratio=reduction_ratio,
+            reduced_channels=reduced_channels,
+            divisor=divisor,
+            activation=self.activation,
             name="channel",
             **common,
         )
@@ -103,13 +101,13 @@ class ConcurrentSqueezeExcitation(ReducingAttention):
         self.spatial.build(input_shape)
         self.built = True
 
-    def attend(self, inputs, mask, training):
+    def attend(self, inputs: Any, mask: Any, training: bool | None) -> tuple[Any, Any]:
         by_channel, channel_gates = self.channel(inputs, mask=mask, return_gates=True)
         by_position, position_gates = self.spatial(inputs, return_gates=True)
         return MODES[self.mode](by_channel, by_position), (channel_gates, position_gates)
 
-    def gates_shape(self, shape):
-        return [(shape[0], shape[-1]), shape[:-1]]
+    def attention_shapes(self, shape: tuple) -> tuple[tuple, ...]:
+        return (shape[0], shape[-1]), shape[:-1]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "mode": self.mode}

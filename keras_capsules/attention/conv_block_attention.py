@@ -1,13 +1,17 @@
-"""Convolutional block attention (CBAM): gates for channels, then gates for positions."""
+"""Implements convolutional block attention (CBAM): gates for channels, then for positions."""
+
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_capsules.attention._shared_docs import documented
 from keras_capsules.attention.base import ReducingAttention
 from keras_capsules.ops import at_least_float32
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
+@documented
 class ConvBlockAttention(ReducingAttention):
     """Weighs channels by their means and maxima, then positions by theirs.
 
@@ -23,28 +27,23 @@ class ConvBlockAttention(ReducingAttention):
     spatial kernel.
 
     Args:
-        reduction_ratio: Integer or float. Channels divided by it are the width of the hidden
-            layer. Defaults to `16`.
-        reduced_channels: Integer or `None`. That width itself, in place of the ratio.
-        divisor: Integer. That quotient is rounded to a multiple of it, and is at least that.
-            Defaults to `1`.
+        {reducing_arguments}
         kernel_size: Integer. Side of the convolution over the positions. Defaults to `7`.
-        activation: String or callable, of the hidden layer. Defaults to `"relu"`.
-        gate_activation: String or callable, of both kinds of gates. Defaults to `"sigmoid"`.
+        {activation}
+        gate_activation: String or callable. Activation of both kinds of gates. Defaults to
+            `"sigmoid"`.
         use_bias: Boolean. Whether the layers of `mlp` have biases. Defaults to `True`.
-        data_format: `"channels_last"`, `"channels_first"` or `None`, which stands for
-            `keras.config.image_data_format()`.
+        {data_format}
 
     Call arguments:
-        inputs: Tensor of rank 3 to 5: `(batch, positions..., channels)`, or
-            `(batch, channels, positions...)` with `"channels_first"`.
+        {inputs}
         mask: Boolean tensor `(batch, steps)`, for sequences. Masked steps stay out of means,
             maxima and the convolution.
-        return_gates: Boolean. Whether to return the gates as well. Defaults to `False`.
-        training: Boolean. Whether batch normalization uses the batch's statistics.
+        {return_gates}
+        {training}
 
     Output shape:
-        That of the input; with `return_gates=True` the pair of that and of the pair of gates
+        The input's shape; with `return_gates=True` the pair of the outputs and of the pair of gates
         `(batch, channels)` and `(batch, positions...)`.
 
     Raises:
@@ -73,25 +72,25 @@ class ConvBlockAttention(ReducingAttention):
         **kwargs,
     ):
         super().__init__(
-            reduction_ratio,
-            reduced_channels,
-            divisor,
-            activation,
-            gate_activation,
-            use_bias,
-            data_format,
+            reduction_ratio=reduction_ratio,
+            reduced_channels=reduced_channels,
+            divisor=divisor,
+            activation=activation,
+            gate_activation=gate_activation,
+            use_bias=use_bias,
+            data_format=data_format,
             **kwargs,
         )
         self.kernel_size = kernel_size
 
-    def build_attention(self, shape):
+    def build_attention(self, shape: tuple) -> None:
         self.build_excitation(shape)
         self.spatial = self.convolution(
             (*shape[:-1], 2), 1, "spatial", kernel_size=self.kernel_size, use_bias=False
         )
         self.normalize = self.normalization((*shape[:-1], 1), "normalize", momentum=0.99)
 
-    def attend(self, inputs, mask, training):
+    def attend(self, inputs: Any, mask: Any, training: bool | None) -> tuple[Any, Any]:
         present = self.present(inputs, mask)
         squeezed = self.excite(self.reduce(self.squeeze(inputs, mask)))
         highest = self.excite(self.reduce(self._maximum(inputs, present)))
@@ -107,10 +106,10 @@ class ConvBlockAttention(ReducingAttention):
         gates = self.gate_activation(self.normalize(self.spatial(pooled), training=training))
         return weighed * self.from_channels_last(gates), (channel_gates, gates[..., 0])
 
-    def gates_shape(self, shape):
-        return [(shape[0], shape[-1]), shape[:-1]]
+    def attention_shapes(self, shape: tuple) -> tuple[tuple, ...]:
+        return (shape[0], shape[-1]), shape[:-1]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "kernel_size": self.kernel_size}
 
     def _maximum(self, inputs, present):

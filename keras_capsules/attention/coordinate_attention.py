@@ -1,13 +1,17 @@
-"""Coordinate attention: gates for rows and for columns, which keep where something is."""
+"""Implements coordinate attention: gates for rows and for columns, which keep positions."""
+
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_capsules.attention._shared_docs import documented
 from keras_capsules.attention.base import ReducingAttention, channels_first, channels_last
 from keras_capsules.ops import at_least_float32
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
+@documented
 class CoordinateAttention(ReducingAttention):
     """Weighs each channel by one gate for the row and one for the column.
 
@@ -20,26 +24,20 @@ class CoordinateAttention(ReducingAttention):
     `reduction_ratio=24, divisor=8, use_bias=False`.
 
     Args:
-        reduction_ratio: Integer or float. Channels divided by it are the width of the hidden
-            layer. Defaults to `32`.
-        reduced_channels: Integer or `None`. That width itself, in place of the ratio.
-        divisor: Integer. That quotient is rounded to a multiple of it, and is at least that.
-            Defaults to `1`.
-        min_channels: Integer. The quotient is at least that. Defaults to `8`.
-        activation: String or callable, of the hidden layer. Defaults to `"hard_swish"`.
-        gate_activation: String or callable, of the gates. Defaults to `"sigmoid"`.
-        use_bias: Boolean. Defaults to `True`.
-        data_format: `"channels_last"`, `"channels_first"` or `None`, which stands for
-            `keras.config.image_data_format()`.
+        {reducing_arguments}
+        {min_channels}
+        {activation}
+        {gate_activation}
+        {use_bias}
+        {data_format}
 
     Call arguments:
-        inputs: Tensor `(batch, height, width, channels)`, or `(batch, channels, height, width)`
-            with `"channels_first"`.
-        return_gates: Boolean. Whether to return the gates as well. Defaults to `False`.
-        training: Boolean. Whether batch normalization uses the batch's statistics.
+        {image_inputs}
+        {return_gates}
+        {training}
 
     Output shape:
-        That of the input; with `return_gates=True` the pair of that and of the pair of gates
+        The input's shape; with `return_gates=True` the pair of the outputs and of the pair of gates
         `(batch, height, channels)` and `(batch, width, channels)`.
 
     Raises:
@@ -72,18 +70,18 @@ class CoordinateAttention(ReducingAttention):
         **kwargs,
     ):
         super().__init__(
-            reduction_ratio,
-            reduced_channels,
-            divisor,
-            activation,
-            gate_activation,
-            use_bias,
-            data_format,
+            reduction_ratio=reduction_ratio,
+            reduced_channels=reduced_channels,
+            divisor=divisor,
+            activation=activation,
+            gate_activation=gate_activation,
+            use_bias=use_bias,
+            data_format=data_format,
             **kwargs,
         )
         self.min_channels = min_channels
 
-    def build_attention(self, shape):
+    def build_attention(self, shape: tuple) -> None:
         channels, width = shape[-1], self.reduced_width(shape[-1])
         bias = {"use_bias": self.use_bias}
         line = (shape[0], None, 1)
@@ -92,7 +90,7 @@ class CoordinateAttention(ReducingAttention):
         self.excite_rows = self.convolution((*line, width), channels, "excite_rows", **bias)
         self.excite_columns = self.convolution((*line, width), channels, "excite_columns", **bias)
 
-    def attend(self, inputs, mask, training):
+    def attend(self, inputs: Any, mask: Any, training: bool | None) -> tuple[Any, Any]:
         height_axis, width_axis = self.position_axes(4)
         values = at_least_float32(inputs)
         rows = self.to_channels_last(ops.mean(values, axis=width_axis, keepdims=True))
@@ -107,10 +105,10 @@ class CoordinateAttention(ReducingAttention):
         outputs = outputs * self.from_channels_last(_turn(columns, 3))
         return outputs, (ops.squeeze(rows, 2), ops.squeeze(columns, 2))
 
-    def gates_shape(self, shape):
-        return [(shape[0], shape[1], shape[3]), (shape[0], shape[2], shape[3])]
+    def attention_shapes(self, shape: tuple) -> tuple[tuple, ...]:
+        return (shape[0], shape[1], shape[3]), (shape[0], shape[2], shape[3])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "min_channels": self.min_channels}
 
 

@@ -1,11 +1,15 @@
-"""Effective squeeze-and-excitation (eSE): one layer over all channels, none narrower."""
+"""Implements effective squeeze-and-excitation (eSE): one layer over all channels, none narrower."""
+
+from typing import Any
 
 import keras
 
+from keras_capsules.attention._shared_docs import documented
 from keras_capsules.attention.base import AttentionLayer
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
+@documented
 class EffectiveSqueezeExcitation(AttentionLayer):
     """Weighs each channel by a gate computed from the mean of all channels, without a hidden layer.
 
@@ -17,19 +21,17 @@ class EffectiveSqueezeExcitation(AttentionLayer):
     Settings that others use: the defaults are those of the authors' released code and of timm.
 
     Args:
-        gate_activation: String or callable, of the gates. Defaults to `"hard_sigmoid"`.
-        use_bias: Boolean. Defaults to `True`.
-        data_format: `"channels_last"`, `"channels_first"` or `None`, which stands for
-            `keras.config.image_data_format()`.
+        {gate_activation}
+        {use_bias}
+        {data_format}
 
     Call arguments:
-        inputs: Tensor of rank 3 to 5: `(batch, positions..., channels)`, or
-            `(batch, channels, positions...)` with `"channels_first"`.
-        mask: Boolean tensor `(batch, steps)`, for sequences. Masked steps stay out of the mean.
-        return_gates: Boolean. Whether to return the gates as well. Defaults to `False`.
+        {inputs}
+        {mask}
+        {return_gates}
 
     Output shape:
-        That of the input; with `return_gates=True` the pair of that and of gates
+        The input's shape; with `return_gates=True` the pair of the outputs and of gates
         `(batch, channels)`.
 
     Raises:
@@ -52,18 +54,18 @@ class EffectiveSqueezeExcitation(AttentionLayer):
         data_format: str | None = None,
         **kwargs,
     ):
-        super().__init__(data_format, **kwargs)
+        super().__init__(data_format=data_format, **kwargs)
         self.gate_activation = keras.activations.get(gate_activation)
         self.use_bias = use_bias
 
-    def build_attention(self, shape):
+    def build_attention(self, shape: tuple) -> None:
         one = (shape[0], *[1] * (len(shape) - 2), shape[-1])
         self.excite = self.convolution(one, shape[-1], "excite", use_bias=self.use_bias)
 
-    def attend(self, inputs, mask, training):
+    def attend(self, inputs: Any, mask: Any, training: bool | None) -> tuple[Any, Any]:
         return self.gate_channels(inputs, self.excite(self.squeeze(inputs, mask)))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "gate_activation": keras.activations.serialize(self.gate_activation),

@@ -1,14 +1,17 @@
-"""Efficient channel attention (ECA): a convolution over the channels, with a handful of weights."""
+"""Implements efficient channel attention (ECA): a convolution over the channels."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_capsules.attention._shared_docs import documented
 from keras_capsules.attention.base import AttentionLayer, channels_first, channels_last
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
+@documented
 class EfficientChannelAttention(AttentionLayer):
     """Weighs each channel by a gate computed from the means of the channels next to it.
 
@@ -24,18 +27,16 @@ class EfficientChannelAttention(AttentionLayer):
     Args:
         kernel_size: Odd integer or `None`. Number of channels that a gate depends on. Defaults to
             `None`, the formula.
-        gate_activation: String or callable, of the gates. Defaults to `"sigmoid"`.
-        data_format: `"channels_last"`, `"channels_first"` or `None`, which stands for
-            `keras.config.image_data_format()`.
+        {gate_activation}
+        {data_format}
 
     Call arguments:
-        inputs: Tensor of rank 3 to 5: `(batch, positions..., channels)`, or
-            `(batch, channels, positions...)` with `"channels_first"`.
-        mask: Boolean tensor `(batch, steps)`, for sequences. Masked steps stay out of the mean.
-        return_gates: Boolean. Whether to return the gates as well. Defaults to `False`.
+        {inputs}
+        {mask}
+        {return_gates}
 
     Output shape:
-        That of the input; with `return_gates=True` the pair of that and of gates
+        The input's shape; with `return_gates=True` the pair of the outputs and of gates
         `(batch, channels)`.
 
     Raises:
@@ -66,11 +67,11 @@ class EfficientChannelAttention(AttentionLayer):
                 "`kernel_size` must be odd, with as many channels before a channel as after it, "
                 f"or None. Received: kernel_size={kernel_size!r}"
             )
-        super().__init__(data_format, **kwargs)
+        super().__init__(data_format=data_format, **kwargs)
         self.kernel_size = kernel_size
         self.gate_activation = keras.activations.get(gate_activation)
 
-    def build_attention(self, shape):
+    def build_attention(self, shape: tuple) -> None:
         size = self.kernel_size
         if size is None:
             size = int((math.log2(shape[-1]) + 1) / 2)
@@ -79,14 +80,14 @@ class EfficientChannelAttention(AttentionLayer):
             (shape[0], shape[-1], 1), 1, "excite", kernel_size=size, use_bias=False
         )
 
-    def attend(self, inputs, mask, training):
+    def attend(self, inputs: Any, mask: Any, training: bool | None) -> tuple[Any, Any]:
         squeezed = channels_first(self.squeeze(inputs, mask))
         channels = squeezed.shape[1]
         logits = self.excite(ops.reshape(squeezed, (-1, channels, 1)))
         logits = ops.reshape(logits, (-1, channels, *[1] * (len(inputs.shape) - 2)))
         return self.gate_channels(inputs, channels_last(logits))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "kernel_size": self.kernel_size,

@@ -1,8 +1,11 @@
-"""Gather-excite: gates from the surroundings of each position, or from the whole map."""
+"""Implements gather-excite: gates from the surroundings of each position, or from all."""
+
+from typing import Any
 
 import keras
 from keras import layers, ops
 
+from keras_capsules.attention._shared_docs import documented
 from keras_capsules.attention.base import ReducingAttention
 from keras_capsules.ops import at_least_float32
 
@@ -12,6 +15,7 @@ DEPTHWISE = {3: layers.DepthwiseConv1D, 4: layers.DepthwiseConv2D}
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
+@documented
 class GatherExcite(ReducingAttention):
     """Weighs each channel by a gate gathered over an extent, and spread over it again.
 
@@ -32,28 +36,22 @@ class GatherExcite(ReducingAttention):
         variant: `"theta_minus"`, `"theta"` or `"theta_plus"`. Defaults to `"theta_minus"`.
         extent: Integer. Positions from one gathered value to the next along each axis; a power of
             two, or `0` for the whole map. Defaults to `0`.
-        reduction_ratio: Integer or float. Channels divided by it are the width of the hidden
-            layer of `"theta_plus"`. Defaults to `16`.
-        reduced_channels: Integer or `None`. That width itself, in place of the ratio.
-        divisor: Integer. That quotient is rounded to a multiple of it, and is at least that.
-            Defaults to `1`.
-        activation: String or callable, of the hidden layers. Defaults to `"relu"`.
-        gate_activation: String or callable, of the gates. Defaults to `"sigmoid"`.
+        {reducing_arguments}
+        activation: String or callable. Activation of the hidden layers. Defaults to `"relu"`.
+        {gate_activation}
         use_bias: Boolean. Whether `W1` and `W2` have biases. Defaults to `True`.
-        data_format: `"channels_last"`, `"channels_first"` or `None`, which stands for
-            `keras.config.image_data_format()`.
+        {data_format}
 
     Call arguments:
-        inputs: Tensor of rank 3 to 5: `(batch, positions..., channels)`, or
-            `(batch, channels, positions...)` with `"channels_first"`.
+        {inputs}
         mask: Boolean tensor `(batch, steps)`, for sequences and the global mean. Masked steps stay
-            out of it.
-        return_gates: Boolean. Whether to return the gates as well. Defaults to `False`.
-        training: Boolean. Whether batch normalization uses the batch's statistics.
+            out of the mean.
+        {return_gates}
+        {training}
 
     Output shape:
-        That of the input; with `return_gates=True` the pair of that and of gates: one for each
-        value gathered, `(batch, channels)` for the global extent and
+        The input's shape; with `return_gates=True` the pair of the outputs and of gates: one for
+        each value gathered, `(batch, channels)` for the global extent and
         `(batch, ceil(positions / extent)..., channels)` for others.
 
     Raises:
@@ -95,19 +93,19 @@ class GatherExcite(ReducingAttention):
                 f"Received: extent={extent!r}"
             )
         super().__init__(
-            reduction_ratio,
-            reduced_channels,
-            divisor,
-            activation,
-            gate_activation,
-            use_bias,
-            data_format,
+            reduction_ratio=reduction_ratio,
+            reduced_channels=reduced_channels,
+            divisor=divisor,
+            activation=activation,
+            gate_activation=gate_activation,
+            use_bias=use_bias,
+            data_format=data_format,
             **kwargs,
         )
         self.variant = variant
         self.extent = extent
 
-    def build_attention(self, shape):
+    def build_attention(self, shape: tuple) -> None:
         if (self.extent or self.variant != "theta_minus") and None in shape[1:-1]:
             raise ValueError(
                 f"{self.name} needs the number of positions for extent={self.extent} and "
@@ -124,7 +122,7 @@ class GatherExcite(ReducingAttention):
         if self.variant == "theta_plus":
             self.build_excitation(shape)
 
-    def attend(self, inputs, mask, training):
+    def attend(self, inputs: Any, mask: Any, training: bool | None) -> tuple[Any, Any]:
         if mask is not None and (self.extent or self.variant != "theta_minus"):
             raise ValueError(
                 f"{self.name} takes a mask with the global mean only, extent=0 and "
@@ -147,12 +145,13 @@ class GatherExcite(ReducingAttention):
             spread = ops.take(spread, nearest, axis=axis)
         return inputs * self.from_channels_last(spread), gates
 
-    def gates_shape(self, shape):
+    def attention_shapes(self, shape: tuple) -> tuple[tuple, ...]:
         if not self.extent:
-            return shape[0], shape[-1]
-        return (shape[0], *(-(-size // self.extent) for size in shape[1:-1]), shape[-1])
+            return super().attention_shapes(shape)
+        gathered = [-(-size // self.extent) for size in shape[1:-1]]
+        return ((shape[0], *gathered, shape[-1]),)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "variant": self.variant, "extent": self.extent}
 
     def _build_gathers(self, shape):

@@ -1,8 +1,11 @@
-"""Global context: an average in which positions count by how much they matter."""
+"""Implements global context: an average in which positions count by how much they matter."""
+
+from typing import Any
 
 import keras
 from keras import layers, ops
 
+from keras_capsules.attention._shared_docs import documented
 from keras_capsules.attention.base import ReducingAttention, channels_first, channels_last
 from keras_capsules.ops import at_least_float32
 
@@ -10,13 +13,14 @@ FUSIONS = ("add", "multiply", "both")
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
+@documented
 class GlobalContext(ReducingAttention):
     """Adds to each channel, or weighs it by, what an attentive average of all positions says.
 
     `context = sum_j softmax_j(w @ x_j + b) * x_j` over the positions j
     `t = W2 @ relu(normalize(W1 @ context + b1)) + b2`
     `y = x + t` (`"add"`), `y = x * sigmoid(t)` (`"multiply"`), or `y = x * sigmoid(t) + t'`
-    (`"both"`, where t' has weights of its own)
+    (`"both"`, where t' has separate weights)
 
     The normalization is over the hidden channels, with epsilon 1e-5. What is added has W2 and b2 of
     zero at first, so a new layer with `"add"` gives its input.
@@ -25,26 +29,20 @@ class GlobalContext(ReducingAttention):
     with `reduction_ratio` 16 and 4. timm's are `fusion="multiply", reduction_ratio=8`.
 
     Args:
-        reduction_ratio: Integer or float. Channels divided by it are the width of the hidden
-            layer. Defaults to `16`.
-        reduced_channels: Integer or `None`. That width itself, in place of the ratio.
-        divisor: Integer. That quotient is rounded to a multiple of it, and is at least that.
-            Defaults to `1`.
+        {reducing_arguments}
         fusion: `"add"`, `"multiply"` or `"both"`. Defaults to `"add"`.
-        activation: String or callable, of the hidden layer. Defaults to `"relu"`.
-        gate_activation: String or callable, of what multiplies. Defaults to `"sigmoid"`.
-        use_bias: Boolean. Defaults to `True`.
-        data_format: `"channels_last"`, `"channels_first"` or `None`, which stands for
-            `keras.config.image_data_format()`.
+        {activation}
+        gate_activation: String or callable. Activation of the factors. Defaults to `"sigmoid"`.
+        {use_bias}
+        {data_format}
 
     Call arguments:
-        inputs: Tensor of rank 3 to 5: `(batch, positions..., channels)`, or
-            `(batch, channels, positions...)` with `"channels_first"`.
+        {inputs}
         mask: Boolean tensor `(batch, steps)`, for sequences. Masked steps stay out of the context.
         return_gates: Boolean. Whether to return the softmax as well. Defaults to `False`.
 
     Output shape:
-        That of the input; with `return_gates=True` the pair of that and of the softmax
+        The input's shape; with `return_gates=True` the pair of the outputs and of the softmax
         `(batch, positions...)`, whose sum is one.
 
     Raises:
@@ -79,25 +77,25 @@ class GlobalContext(ReducingAttention):
                 f"`fusion` must be one of {', '.join(FUSIONS)}. Received: fusion={fusion!r}"
             )
         super().__init__(
-            reduction_ratio,
-            reduced_channels,
-            divisor,
-            activation,
-            gate_activation,
-            use_bias,
-            data_format,
+            reduction_ratio=reduction_ratio,
+            reduced_channels=reduced_channels,
+            divisor=divisor,
+            activation=activation,
+            gate_activation=gate_activation,
+            use_bias=use_bias,
+            data_format=data_format,
             **kwargs,
         )
         self.fusion = fusion
 
-    def build_attention(self, shape):
+    def build_attention(self, shape: tuple) -> None:
         self.attention = self.convolution(shape, 1, "attention", use_bias=self.use_bias)
         if self.fusion != "add":
             self.multiply = self._transform(shape, "multiply", "glorot_uniform")
         if self.fusion != "multiply":
             self.add = self._transform(shape, "add", "zeros")
 
-    def attend(self, inputs, mask, training):
+    def attend(self, inputs: Any, mask: Any, training: bool | None) -> tuple[Any, Any]:
         present = self.present(inputs, mask)
         values = inputs if present is None else ops.where(present, inputs, 0.0)
         logits = self.attention(self.to_channels_last(values))
@@ -114,10 +112,10 @@ class GlobalContext(ReducingAttention):
             outputs = outputs + self.from_channels_last(self._apply(self.add, context))
         return outputs, ops.cast(ops.squeeze(weights, 1), inputs.dtype)
 
-    def gates_shape(self, shape):
-        return shape[:-1]
+    def attention_shapes(self, shape: tuple) -> tuple[tuple, ...]:
+        return (shape[:-1],)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "fusion": self.fusion}
 
     def _softmax(self, logits, mask):

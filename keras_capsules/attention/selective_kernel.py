@@ -1,13 +1,17 @@
-"""Selective kernel: convolutions of several reaches, and a choice between them per channel."""
+"""Implements selective kernels: convolutions of several reaches, one chosen per channel."""
+
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_capsules.attention._shared_docs import documented
 from keras_capsules.attention.base import ReducingAttention, channels_first, channels_last
 from keras_capsules.ops import at_least_float32
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
+@documented
 class SelectiveKernel(ReducingAttention):
     """Convolves with several reaches, and weighs for each channel which one counts.
 
@@ -25,24 +29,19 @@ class SelectiveKernel(ReducingAttention):
     Args:
         branches: Integer. Number of convolutions. Defaults to `2`.
         groups: Integer. Groups of channels that the convolutions keep apart. Defaults to `1`.
-        reduction_ratio: Integer or float. Channels divided by it are the width of the hidden
-            layer. Defaults to `16`.
-        reduced_channels: Integer or `None`. That width itself, in place of the ratio.
-        divisor: Integer. That quotient is rounded to a multiple of it, and is at least that.
-            Defaults to `1`.
-        min_channels: Integer. The quotient is at least that. Defaults to `32`.
-        activation: String or callable, of the branches and the hidden layer. Defaults to `"relu"`.
-        data_format: `"channels_last"`, `"channels_first"` or `None`, which stands for
-            `keras.config.image_data_format()`.
+        {reducing_arguments}
+        {min_channels}
+        activation: String or callable. Activation of the branches and of the hidden layer. Defaults
+            to `"relu"`.
+        {data_format}
 
     Call arguments:
-        inputs: Tensor `(batch, height, width, channels)`, or `(batch, channels, height, width)`
-            with `"channels_first"`.
+        {image_inputs}
         return_gates: Boolean. Whether to return the softmax as well. Defaults to `False`.
-        training: Boolean. Whether batch normalization uses the batch's statistics.
+        {training}
 
     Output shape:
-        That of the input; with `return_gates=True` the pair of that and of the softmax
+        The input's shape; with `return_gates=True` the pair of the outputs and of the softmax
         `(batch, branches, channels)`, whose sum over the branches is one.
 
     Raises:
@@ -78,10 +77,10 @@ class SelectiveKernel(ReducingAttention):
             if value <= 0:
                 raise ValueError(f"`{name}` must be positive. Received: {name}={value!r}")
         super().__init__(
-            reduction_ratio,
-            reduced_channels,
-            divisor,
-            activation,
+            reduction_ratio=reduction_ratio,
+            reduced_channels=reduced_channels,
+            divisor=divisor,
+            activation=activation,
             data_format=data_format,
             **kwargs,
         )
@@ -89,7 +88,7 @@ class SelectiveKernel(ReducingAttention):
         self.groups = groups
         self.min_channels = min_channels
 
-    def build_attention(self, shape):
+    def build_attention(self, shape: tuple) -> None:
         channels, width = shape[-1], self.reduced_width(shape[-1])
         one = (shape[0], 1, 1)
         self.convolutions, self.normalizations = [], []
@@ -112,7 +111,7 @@ class SelectiveKernel(ReducingAttention):
             (*one, width), channels * self.branches, "select", use_bias=False
         )
 
-    def attend(self, inputs, mask, training):
+    def attend(self, inputs: Any, mask: Any, training: bool | None) -> tuple[Any, Any]:
         x = self.to_channels_last(inputs)
         maps = [
             self.activation(normalize(convolve(x), training=training))
@@ -127,10 +126,10 @@ class SelectiveKernel(ReducingAttention):
         outputs = sum(branch * channels_last(gates[:, m]) for m, branch in enumerate(maps))
         return self.from_channels_last(outputs), ops.squeeze(gates, (3, 4))
 
-    def gates_shape(self, shape):
-        return shape[0], self.branches, shape[-1]
+    def attention_shapes(self, shape: tuple) -> tuple[tuple, ...]:
+        return ((shape[0], self.branches, shape[-1]),)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         del config["gate_activation"], config["use_bias"]
         return {

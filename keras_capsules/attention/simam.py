@@ -1,12 +1,16 @@
-"""SimAM: a gate for every value, from how far it stands out; no parameters."""
+"""Implements SimAM: a gate for every value, from how far the value stands out; no parameters."""
+
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_capsules.attention._shared_docs import documented
 from keras_capsules.attention.base import AttentionLayer
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
+@documented
 class SimAM(AttentionLayer):
     """Weighs each value by how far it is from the mean of its channel.
 
@@ -19,19 +23,18 @@ class SimAM(AttentionLayer):
 
     Args:
         regularization: Float. The paper's lambda. Defaults to `1e-4`.
-        gate_activation: String or callable, of the gates. Defaults to `"sigmoid"`.
-        data_format: `"channels_last"`, `"channels_first"` or `None`, which stands for
-            `keras.config.image_data_format()`.
+        {gate_activation}
+        {data_format}
 
     Call arguments:
-        inputs: Tensor of rank 3 to 5: `(batch, positions..., channels)`, or
-            `(batch, channels, positions...)` with `"channels_first"`.
+        {inputs}
         mask: Boolean tensor `(batch, steps)`, for sequences. Masked steps stay out of the mean and
             the variance.
-        return_gates: Boolean. Whether to return the gates as well. Defaults to `False`.
+        {return_gates}
 
     Output shape:
-        That of the input; with `return_gates=True` the pair of that and of gates of the same shape.
+        The input's shape; with `return_gates=True` the pair of the outputs and of
+        gates of the same shape.
 
     Raises:
         ValueError: If the rank is not 3 to 5, the number of channels is unknown, or the
@@ -55,27 +58,27 @@ class SimAM(AttentionLayer):
     ):
         if regularization <= 0:
             raise ValueError(
-                "`regularization` must be positive, it keeps constant channels from a division by "
+                "`regularization` must be positive: it keeps constant channels from a division by "
                 f"zero. Received: regularization={regularization!r}"
             )
-        super().__init__(data_format, **kwargs)
+        super().__init__(data_format=data_format, **kwargs)
         self.regularization = regularization
         self.gate_activation = keras.activations.get(gate_activation)
 
-    def build_attention(self, shape):
+    def build_attention(self, shape: tuple) -> None:
         pass
 
-    def attend(self, inputs, mask, training):
+    def attend(self, inputs: Any, mask: Any, training: bool | None) -> tuple[Any, Any]:
         _, squares, variance = self.variance(inputs, mask)
         # A reciprocal and not a division: tf2onnx moves no transposes past divisions.
         scale = self.from_channels_last(ops.reciprocal(4.0 * (variance + self.regularization)))
         gates = ops.cast(self.gate_activation(squares * scale + 0.5), inputs.dtype)
         return inputs * gates, self.to_channels_last(gates)
 
-    def gates_shape(self, shape):
-        return shape
+    def attention_shapes(self, shape: tuple) -> tuple[tuple, ...]:
+        return (shape,)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "regularization": self.regularization,

@@ -1,11 +1,15 @@
-"""Spatial squeeze-and-excitation: one gate for each position."""
+"""Implements spatial squeeze-and-excitation: one gate for each position."""
+
+from typing import Any
 
 import keras
 
+from keras_capsules.attention._shared_docs import documented
 from keras_capsules.attention.base import AttentionLayer
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
+@documented
 class SpatialSqueezeExcitation(AttentionLayer):
     """Weighs each position by a gate computed from its channels.
 
@@ -14,20 +18,18 @@ class SpatialSqueezeExcitation(AttentionLayer):
     Settings that others use: the defaults are those of the authors' released code.
 
     Args:
-        gate_activation: String or callable, of the gates. Defaults to `"sigmoid"`.
-        use_bias: Boolean. Defaults to `True`.
-        data_format: `"channels_last"`, `"channels_first"` or `None`, which stands for
-            `keras.config.image_data_format()`.
+        {gate_activation}
+        {use_bias}
+        {data_format}
 
     Call arguments:
-        inputs: Tensor of rank 3 to 5: `(batch, positions..., channels)`, or
-            `(batch, channels, positions...)` with `"channels_first"`.
-        mask: Boolean tensor `(batch, steps)`, for sequences. Each step has its own gate, so it
-            changes nothing.
-        return_gates: Boolean. Whether to return the gates as well. Defaults to `False`.
+        {inputs}
+        mask: Boolean tensor `(batch, steps)`, for sequences. Each step has its own gate, so the
+            mask changes nothing.
+        {return_gates}
 
     Output shape:
-        That of the input; with `return_gates=True` the pair of that and of gates
+        The input's shape; with `return_gates=True` the pair of the outputs and of gates
         `(batch, positions...)`.
 
     Raises:
@@ -50,21 +52,21 @@ class SpatialSqueezeExcitation(AttentionLayer):
         data_format: str | None = None,
         **kwargs,
     ):
-        super().__init__(data_format, **kwargs)
+        super().__init__(data_format=data_format, **kwargs)
         self.gate_activation = keras.activations.get(gate_activation)
         self.use_bias = use_bias
 
-    def build_attention(self, shape):
+    def build_attention(self, shape: tuple) -> None:
         self.excite = self.convolution(shape, 1, "excite", use_bias=self.use_bias)
 
-    def attend(self, inputs, mask, training):
+    def attend(self, inputs: Any, mask: Any, training: bool | None) -> tuple[Any, Any]:
         gates = self.gate_activation(self.excite(self.to_channels_last(inputs)))
         return inputs * self.from_channels_last(gates), gates[..., 0]
 
-    def gates_shape(self, shape):
-        return shape[:-1]
+    def attention_shapes(self, shape: tuple) -> tuple[tuple, ...]:
+        return (shape[:-1],)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "gate_activation": keras.activations.serialize(self.gate_activation),

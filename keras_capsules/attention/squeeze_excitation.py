@@ -1,11 +1,15 @@
-"""Squeeze-and-excitation: one gate for each channel."""
+"""Implements squeeze-and-excitation: one gate for each channel."""
+
+from typing import Any
 
 import keras
 
+from keras_capsules.attention._shared_docs import documented
 from keras_capsules.attention.base import ReducingAttention
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
+@documented
 class SqueezeExcitation(ReducingAttention):
     """Weighs each channel by a gate computed from the mean of all channels.
 
@@ -13,29 +17,23 @@ class SqueezeExcitation(ReducingAttention):
 
     Settings that others use: the paper and its released models are the defaults (`use_bias=True`
     as released; `False` in the paper's ablations); timm rounds the reduced width,
-    `divisor=8`; torchvision and EfficientNet give it, `reduced_channels=...`; MobileNetV3 gates by
-    `gate_activation="hard_sigmoid"`.
+    `divisor=8`; torchvision and EfficientNet pass the width, `reduced_channels=...`; MobileNetV3
+    gates by `gate_activation="hard_sigmoid"`.
 
     Args:
-        reduction_ratio: Integer or float. Channels divided by it are the width of the hidden
-            layer. Defaults to `16`.
-        reduced_channels: Integer or `None`. That width itself, in place of the ratio.
-        divisor: Integer. That quotient is rounded to a multiple of it, and is at least that.
-            Defaults to `1`.
-        activation: String or callable, of the hidden layer. Defaults to `"relu"`.
-        gate_activation: String or callable, of the gates. Defaults to `"sigmoid"`.
-        use_bias: Boolean. Defaults to `True`.
-        data_format: `"channels_last"`, `"channels_first"` or `None`, which stands for
-            `keras.config.image_data_format()`.
+        {reducing_arguments}
+        {activation}
+        {gate_activation}
+        {use_bias}
+        {data_format}
 
     Call arguments:
-        inputs: Tensor of rank 3 to 5: `(batch, positions..., channels)`, or
-            `(batch, channels, positions...)` with `"channels_first"`.
-        mask: Boolean tensor `(batch, steps)`, for sequences. Masked steps stay out of the mean.
-        return_gates: Boolean. Whether to return the gates as well. Defaults to `False`.
+        {inputs}
+        {mask}
+        {return_gates}
 
     Output shape:
-        That of the input; with `return_gates=True` the pair of that and of gates
+        The input's shape; with `return_gates=True` the pair of the outputs and of gates
         `(batch, channels)`, in [0, 1] for sigmoids.
 
     Raises:
@@ -51,9 +49,9 @@ class SqueezeExcitation(ReducingAttention):
         Hu, Shen, Albanie, Sun, Wu, 2018, arXiv 1709.01507.
     """
 
-    def build_attention(self, shape):
+    def build_attention(self, shape: tuple) -> None:
         self.build_excitation(shape)
 
-    def attend(self, inputs, mask, training):
+    def attend(self, inputs: Any, mask: Any, training: bool | None) -> tuple[Any, Any]:
         squeezed = self.squeeze(inputs, mask)
         return self.gate_channels(inputs, self.excite(self.reduce(squeezed)))

@@ -1,13 +1,17 @@
-"""Style-based recalibration (SRM): each channel gated by its own mean and standard deviation."""
+"""Implements style-based recalibration (SRM): gates from each channel's mean and deviation."""
+
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_capsules.attention._shared_docs import documented
 from keras_capsules.attention.base import AttentionLayer
 from keras_capsules.ops import at_least_float32
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
+@documented
 class StyleRecalibration(AttentionLayer):
     """Weighs each channel by a gate computed from its own mean and standard deviation.
 
@@ -21,20 +25,18 @@ class StyleRecalibration(AttentionLayer):
     Settings that others use: the defaults are those of the authors' released code.
 
     Args:
-        gate_activation: String or callable, of the gates. Defaults to `"sigmoid"`.
-        data_format: `"channels_last"`, `"channels_first"` or `None`, which stands for
-            `keras.config.image_data_format()`.
+        {gate_activation}
+        {data_format}
 
     Call arguments:
-        inputs: Tensor of rank 3 to 5: `(batch, positions..., channels)`, or
-            `(batch, channels, positions...)` with `"channels_first"`.
+        {inputs}
         mask: Boolean tensor `(batch, steps)`, for sequences. Masked steps stay out of the mean and
             the variance.
-        return_gates: Boolean. Whether to return the gates as well. Defaults to `False`.
-        training: Boolean. Whether batch normalization uses the batch's statistics.
+        {return_gates}
+        {training}
 
     Output shape:
-        That of the input; with `return_gates=True` the pair of that and of gates
+        The input's shape; with `return_gates=True` the pair of the outputs and of gates
         `(batch, channels)`.
 
     Raises:
@@ -50,24 +52,24 @@ class StyleRecalibration(AttentionLayer):
     """
 
     def __init__(self, gate_activation="sigmoid", data_format: str | None = None, **kwargs):
-        super().__init__(data_format, **kwargs)
+        super().__init__(data_format=data_format, **kwargs)
         self.gate_activation = keras.activations.get(gate_activation)
 
-    def build_attention(self, shape):
+    def build_attention(self, shape: tuple) -> None:
         options = {"shape": (shape[-1],), "initializer": "zeros"}
         self.mean_weight = self.add_weight(name="mean_weight", **options)
         self.deviation_weight = self.add_weight(name="deviation_weight", **options)
         one = (shape[0], *[1] * (len(shape) - 2), shape[-1])
         self.normalize = self.normalization(one, "normalize")
 
-    def attend(self, inputs, mask, training):
+    def attend(self, inputs: Any, mask: Any, training: bool | None) -> tuple[Any, Any]:
         mean, _, variance = self.variance(inputs, mask)
         style = at_least_float32(self.mean_weight) * mean
         style = style + at_least_float32(self.deviation_weight) * ops.sqrt(variance + 1e-5)
         logits = self.normalize(ops.cast(style, inputs.dtype), training=training)
         return self.gate_channels(inputs, logits)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "gate_activation": keras.activations.serialize(self.gate_activation),

@@ -1,8 +1,11 @@
-"""Triplet attention: gates over each pair of the axes height, width and channels."""
+"""Implements triplet attention: gates over each pair of the axes height, width and channels."""
+
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_capsules.attention._shared_docs import documented
 from keras_capsules.attention.base import AttentionLayer, channels_first, channels_last
 from keras_capsules.ops import at_least_float32
 
@@ -10,6 +13,7 @@ POOLED = (2, 3, 1)  # Height, width and channels, with the channels first.
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
+@documented
 class TripletAttention(AttentionLayer):
     """Weighs by three maps, each computed with one axis pooled away, and averages the results.
 
@@ -26,18 +30,16 @@ class TripletAttention(AttentionLayer):
     Args:
         kernel_size: Integer. Side of the convolutions. Defaults to `7`.
         spatial: Boolean. Whether the map over height and width is one of them. Defaults to `True`.
-        gate_activation: String or callable, of the gates. Defaults to `"sigmoid"`.
-        data_format: `"channels_last"`, `"channels_first"` or `None`, which stands for
-            `keras.config.image_data_format()`.
+        {gate_activation}
+        {data_format}
 
     Call arguments:
-        inputs: Tensor `(batch, height, width, channels)`, or `(batch, channels, height, width)`
-            with `"channels_first"`.
-        return_gates: Boolean. Whether to return the gates as well. Defaults to `False`.
-        training: Boolean. Whether batch normalization uses the batch's statistics.
+        {image_inputs}
+        {return_gates}
+        {training}
 
     Output shape:
-        That of the input; with `return_gates=True` the pair of that and of gates
+        The input's shape; with `return_gates=True` the pair of the outputs and of gates
         `(batch, channels, width)`, `(batch, channels, height)` and, with `spatial=True`,
         `(batch, height, width)`.
 
@@ -63,16 +65,15 @@ class TripletAttention(AttentionLayer):
         data_format: str | None = None,
         **kwargs,
     ):
-        super().__init__(data_format, **kwargs)
+        super().__init__(data_format=data_format, **kwargs)
         self.kernel_size = kernel_size
         self.spatial = spatial
         self.gate_activation = keras.activations.get(gate_activation)
 
-    def build_attention(self, shape):
+    def build_attention(self, shape: tuple) -> None:
         self.convolutions, self.normalizations = [], []
-        for name, map_shape in zip(
-            ("height", "width", "channels"), self.gates_shape(shape), strict=False
-        ):
+        pooled_axes = ("height", "width", "channels")
+        for name, map_shape in zip(pooled_axes, self.attention_shapes(shape), strict=False):
             self.convolutions.append(
                 self.convolution(
                     (*map_shape, 2), 1, name, kernel_size=self.kernel_size, use_bias=False
@@ -82,7 +83,7 @@ class TripletAttention(AttentionLayer):
                 self.normalization((*map_shape, 1), f"{name}_normalize", momentum=0.99)
             )
 
-    def attend(self, inputs, mask, training):
+    def attend(self, inputs: Any, mask: Any, training: bool | None) -> tuple[Any, Any]:
         all_gates = [self._gates(inputs, m, training) for m in range(len(self.convolutions))]
         outputs = sum(
             inputs * self.from_channels_last(channels_last(ops.expand_dims(gates, axis)))
@@ -90,12 +91,12 @@ class TripletAttention(AttentionLayer):
         )
         return outputs * (1.0 / len(all_gates)), tuple(all_gates)
 
-    def gates_shape(self, shape):
+    def attention_shapes(self, shape: tuple) -> tuple[tuple, ...]:
         batch, height, width, channels = shape
-        shapes = [(batch, channels, width), (batch, channels, height), (batch, height, width)]
+        shapes = (batch, channels, width), (batch, channels, height), (batch, height, width)
         return shapes if self.spatial else shapes[:2]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "kernel_size": self.kernel_size,

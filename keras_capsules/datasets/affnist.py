@@ -54,10 +54,10 @@ def pad(images: np.ndarray) -> np.ndarray:
 
 
 def shifted(images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Returns 28 x 28 images at random whole places of 40 x 40 ones."""
+    """Returns 28 x 28 images at random positions of 40 x 40 ones."""
     height, width = images.shape[1:3]
-    places = generator.integers(2 * _PADDING + 1, size=(len(images), 2))
+    positions = generator.integers(2 * _PADDING + 1, size=(len(images), 2))
     result = np.zeros((len(images), _SIZE, _SIZE, images.shape[-1]), images.dtype)
-    for canvas, image, (top, left) in zip(result, images, places, strict=True):
+    for canvas, image, (top, left) in zip(result, images, positions, strict=True):
         canvas[top : top + height, left : left + width] = image
     return result

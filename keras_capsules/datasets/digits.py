@@ -1,4 +1,4 @@
-"""The small digits that scikit-learn ships: no download, for examples and tests."""
+"""Loads the small digits that scikit-learn ships, without a download."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Where the files of datasets lie, and whether they are whole."""
+"""Finds the files of datasets, and checks that they are whole."""
 
 import hashlib
 import os

@@ -62,8 +62,8 @@ def overlap(
     height, width = images.shape[1:3]
     shape = (height + 2 * _PADDING, width + 2 * _PADDING, images.shape[-1])
     alone = np.zeros((len(images), 2, *shape), "uint8")
-    places = _PADDING + generator.integers(-_SHIFT, _SHIFT + 1, size=(len(images), 2, 2))
-    for canvases, pair, corners in zip(alone, both, places, strict=True):
+    positions = _PADDING + generator.integers(-_SHIFT, _SHIFT + 1, size=(len(images), 2, 2))
+    for canvases, pair, corners in zip(alone, both, positions, strict=True):
         for canvas, image, (top, left) in zip(canvases, pair, corners, strict=True):
             canvas[top : top + height, left : left + width] = image
     merged = np.minimum(alone.sum(axis=1, dtype="uint16"), 255).astype("uint8")

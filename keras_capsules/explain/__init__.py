@@ -1,4 +1,4 @@
-"""What a trained model looks at: arrays first, plots second."""
+"""Shows what a trained model looks at: arrays first, plots second."""
 
 from keras_capsules.explain.coupling_map import coupling_map, plot_coupling_map
 from keras_capsules.explain.coupling_statistics import CouplingStatistics, coupling_statistics
@@ -19,6 +19,7 @@ from keras_capsules.explain.grad_cam import grad_cam
 from keras_capsules.explain.part_whole_tree import Part, part_whole_tree, plot_part_whole_tree
 from keras_capsules.explain.pose_traversal import plot_pose_traversal, pose_traversal
 from keras_capsules.explain.reconstructions import plot_reconstructions
+from keras_capsules.explain.trace_back import trace_back
 
 __all__ = [
     "CouplingStatistics",
@@ -41,4 +42,5 @@ __all__ = [
     "plot_reconstructions",
     "pose_traversal",
     "random_maps",
+    "trace_back",
 ]

@@ -1,21 +1,31 @@
-"""Which parts of an image spoke for a class, read off the routing."""
+"""Maps which parts of an image spoke for a class, read off the routing."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
-from keras_capsules.explain.evidence import evidence_map
-from keras_capsules.explain.explained_model import recorded_copy, submodel
-from keras_capsules.explain.figures import grid_of_axes, show
+from keras_capsules.explain._evidence import evidence_map
+from keras_capsules.explain._figures import grid_of_axes, show
+from keras_capsules.explain._recording import recorded_copy, submodel
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def coupling_map(
-    model, images, class_index=None, layer: str | None = None, batch_size: int = 32
+    model: keras.Model,
+    images: Any,
+    class_index: int | Sequence[int] | None = None,
+    layer: str | None = None,
+    batch_size: int = 32,
 ) -> np.ndarray:
     """Computes how much of a class's score each part of an image accounts for.
 
     A parent's pose is a sum of its children's votes, weighted by their coupling and shortened by
-    the squash, and a primary capsule's pose is a sum over the places of the feature map below it,
-    also shortened. So the length of the parent divides exactly among these places p, with the
+    the squash, and a primary capsule's pose is a sum over the cells of the feature map below it,
+    also shortened. So the length of the parent divides exactly among these cells p, with the
     coupling and both shortenings as they were for this image:
 
     `length(v_j) = sum_p e_p + (what biases add)`,
@@ -33,13 +43,15 @@ def coupling_map(
 
     * the children do not come from a `PrimaryCapsule2D` but from a `ConvCapsule2D` or another
       grid: their cells are divided evenly among what they see;
-    * the explained layer has explicit activations or is a `ConvCapsule2D`: its poses are no sum
+    * the explained layer has explicit activations or is a `ConvCapsule2D`: its poses are not a sum
       whose length is a score. Then child i counts `coupling_ij * activation_i`, or times its
-      length, divided among the places below a primary capsule by how far they agree with its pose.
+      length, divided among the cells below a primary capsule by how far they agree with its pose.
 
     For `inverted_dot_product`, whose parents are normalized and not shortened, the sum is not the
-    length. It is a decomposition of one forward pass: what would happen without a part, where the
-    routing would share anew, is another question, which `deletion_insertion` asks.
+    length. The map decomposes one forward pass. What would happen without a part, where the routing
+    would divide the votes differently, is another question, which `deletion_insertion` asks.
+
+    `trace_back` follows the capsules to a feature map; register other types of layers there.
 
     Args:
         model: Functional or sequential `keras.Model`, of the zoo or of your own, with capsules
@@ -71,32 +83,31 @@ def coupling_map(
         Conservative Propagation", arXiv 2202.07304 (shares held, as there those of attention), and
         Lapuschkin et al., 2017, arXiv 1708.07689 (even division below).
     """
-    copy, recorder = recorded_copy(model)
-    name = layer or next(reversed(recorder.capsules), None)
-    if name not in recorder.capsules:
+    copy, recording = recorded_copy(model)
+    capsules = recording.capsules_of(layer)
+    if capsules is None:
         raise ValueError(
-            f"`layer` must be one of {list(recorder.capsules)}, the capsule layers of "
+            f"`layer` must be one of {list(recording.capsules)}, the capsule layers of "
             f"{model.name!r}. Received: layer={layer!r}"
         )
-    capsules = recorder.capsules[name]
     count = capsules.activations.shape[1]
     label = keras.Input((count,), name="chosen_class") if class_index is not None else None
-    found = evidence_map(capsules, recorder.capsules, label)
+    evidence = evidence_map(capsules, recording.capsules, label)
     images = np.asarray(images, dtype="float32")
     if label is None:
-        return submodel(copy, found).predict(images, batch_size=batch_size, verbose=0)
-    labels = np.broadcast_to(class_index, len(images))
+        return submodel(copy, evidence).predict(images, batch_size=batch_size, verbose=0)
+    labels = np.broadcast_to(np.asarray(class_index), len(images))
     if labels.min() < 0 or labels.max() >= count:
         raise ValueError(
             f"`class_index` must be from 0 to {count - 1}. Received: class_index={class_index}"
         )
-    explained = submodel(copy, found, [label])
+    explained = submodel(copy, evidence, [label])
     inputs = dict.fromkeys(explained.input, images) | {"chosen_class": np.eye(count)[labels]}
     return explained.predict(inputs, batch_size=batch_size, verbose=0)
 
 
-def plot_coupling_map(images, maps, titles=None):
-    """Draws each image, and its map over it: red speaks for the class, blue against it.
+def plot_coupling_map(images: Any, maps: Any, titles: Sequence | None = None) -> "Figure":
+    """Draws each image, and below it the same with its map: red for the class, blue against it.
 
     Args:
         images: Array `(batch, height, width, channels)`, in [0, 1].

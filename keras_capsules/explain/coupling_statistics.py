@@ -1,16 +1,18 @@
-"""Whether the routing of a trained model does anything, over a dataset."""
+"""Measures over a dataset whether the routing of a trained model does anything."""
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
-from keras_capsules.explain.explained_model import recorded_copy, submodel
+from keras_capsules.explain._recording import Capsules, recorded_copy, submodel
+from keras_capsules.layers.voting import split_pair
 from keras_capsules.metrics import CouplingEntropy, CouplingVariance, DeadCapsuleRate
 
 
 class CouplingStatistics(NamedTuple):
-    """What a capsule layer's routing did over a dataset.
+    """Measures of a capsule layer's routing over a dataset.
 
     Attributes:
         entropy: Float, of `CouplingEntropy`: 1 where every child divides its vote evenly, 0 where
@@ -28,7 +30,7 @@ class CouplingStatistics(NamedTuple):
 
 
 def coupling_statistics(
-    model, dataset, batch_size: int = 32, threshold: float = 0.01
+    model: keras.Model, dataset: Any, batch_size: int = 32, threshold: float = 0.01
 ) -> dict[str, CouplingStatistics]:
     """Measures the coupling and the dead capsules of each capsule layer.
 
@@ -56,10 +58,10 @@ def coupling_statistics(
     Reference:
         Mitterreiter, Koch, Giesen, Laue, 2023, arXiv 2301.01583.
     """
-    copy, recorder = recorded_copy(model)
-    if not recorder.capsules:
+    copy, recording = recorded_copy(model)
+    if not recording.capsules:
         raise ValueError(f"The model must have a CapsuleLayer. Received: {model.name!r}")
-    seen = {name: _seen(capsules) for name, capsules in recorder.capsules.items()}
+    seen = {name: _seen(capsules) for name, capsules in recording.capsules.items()}
     explained = submodel(copy, seen)
     metrics = {
         name: (
@@ -83,16 +85,15 @@ def coupling_statistics(
     }
 
 
-def _seen(capsules):
-    """Coupling, and children and parents as `DeadCapsuleRate` takes them."""
-    inputs = capsules.inputs
-    if not isinstance(inputs, (tuple, list)):
-        return capsules.coupling, inputs, capsules.activations
-    present = keras.ops.reshape(inputs[1], (-1, capsules.coupling.shape[1]))
-    return capsules.coupling, present, capsules.activations
+def _seen(capsules: Capsules) -> tuple[Any, Any, Any]:
+    """Returns the coupling, and children and parents as `DeadCapsuleRate` takes them."""
+    children, activations = split_pair(capsules.inputs)
+    if activations is not None:
+        children = keras.ops.reshape(activations, (-1, capsules.coupling.shape[1]))
+    return capsules.coupling, children, capsules.activations
 
 
-def _batches(dataset, batch_size):
+def _batches(dataset: Any, batch_size: int) -> Iterator[Any]:
     if hasattr(dataset, "shape"):
         for start in range(0, len(dataset), batch_size):
             yield np.asarray(dataset[start : start + batch_size])

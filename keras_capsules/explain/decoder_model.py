@@ -1,26 +1,26 @@
-"""The decoder of a trained model as a model of its own."""
+"""Makes a separate model of the decoder of a trained model."""
 
 import keras
 
 from keras_capsules.layers import ReconstructionDecoder
 
 
-def decoder_model(model) -> keras.Model:
+def decoder_model(model: keras.Model) -> keras.Model:
     """Copies the decoder of a trained model, to draw what any poses stand for.
 
     Set the poses of all capsules to zero but one, as `CapsuleMask` does; change that one a little,
     and see what changes in the image.
 
     Args:
-        model: `keras.Model` with one `ReconstructionDecoder`, as models of the zoo are that were
-            made with `with_decoder=True`. It stays as it is.
+        model: `keras.Model` with one `ReconstructionDecoder`, such as a model of the zoo made
+            with `with_decoder=True`. It stays as it is.
 
     Returns:
         A functional `keras.Model` from `poses`, `(batch, num_capsules, capsule_dim)`, to
         `reconstruction`, `(batch, height, width, channels)`. It holds copies of the weights.
 
     Raises:
-        ValueError: If the model has not one decoder, or was never built.
+        ValueError: If the model does not have exactly one decoder, or was never built.
 
     Example:
 

@@ -1,13 +1,17 @@
-"""How the gates of squeeze-and-excitation differ between classes."""
+"""Shows how the gates of squeeze-and-excitation differ between classes."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import numpy as np
 
-from keras_capsules._graph import ends, is_graph
-from keras_capsules.attention.base import AttentionLayer
-from keras_capsules.explain.figures import new_figure
+from keras_capsules.attention.gated_layer import GatedLayer
+from keras_capsules.explain._figures import new_figure
+from keras_capsules.explain._recording import recorded_copy
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class ExcitationProfile(NamedTuple):
@@ -27,7 +31,11 @@ class ExcitationProfile(NamedTuple):
 
 
 def excitation_profile(
-    model, dataset, classes=None, layers=None, batch_size: int = 32
+    model: keras.Model,
+    dataset: Any,
+    classes: Sequence | None = None,
+    layers: Sequence[str] | None = None,
+    batch_size: int = 32,
 ) -> ExcitationProfile:
     """Computes the mean gate of each channel for each class, and its spread within the class.
 
@@ -50,8 +58,8 @@ def excitation_profile(
         An `ExcitationProfile`.
 
     Raises:
-        ValueError: If the model has no such layers, if one of `layers` is none, if the labels are
-            not one for each input, or if one of `classes` does not occur.
+        ValueError: If the model has no such layers, if one of `layers` is not such a layer, if
+            there is not one label for each input, or if one of `classes` does not occur.
 
     Example:
 
@@ -66,21 +74,21 @@ def excitation_profile(
     Reference:
         Hu, Shen, Albanie, Sun, Wu, 2018, arXiv 1709.01507, figures 6 and 7 of its version 4.
     """
-    gates, y = _gates(model, _chosen(model, layers), dataset, batch_size)
-    found = np.unique(y)
-    classes = found if classes is None else np.asarray(classes)
-    if not np.isin(classes, found).all():
+    gates, y = _gates(_gates_model(model, layers), dataset, batch_size)
+    known = np.unique(y)
+    chosen = known if classes is None else np.asarray(classes)
+    if not np.isin(chosen, known).all():
         raise ValueError(
-            f"The dataset must hold each of the classes. It holds {found.tolist()}. "
-            f"Received: classes={classes.tolist()}"
+            f"The dataset must hold each of the classes. It holds {known.tolist()}. "
+            f"Received: classes={chosen.tolist()}"
         )
-    mean = {name: np.stack([g[y == c].mean(0) for c in classes]) for name, g in gates.items()}
-    deviation = {name: np.stack([g[y == c].std(0) for c in classes]) for name, g in gates.items()}
+    mean = {name: np.stack([g[y == c].mean(0) for c in chosen]) for name, g in gates.items()}
+    deviation = {name: np.stack([g[y == c].std(0) for c in chosen]) for name, g in gates.items()}
     overall = {name: by_class.mean(0) for name, by_class in mean.items()}
-    return ExcitationProfile(classes, mean, deviation, overall)
+    return ExcitationProfile(chosen, mean, deviation, overall)
 
 
-def plot_excitation_profile(profile: ExcitationProfile, deviation: bool = False):
+def plot_excitation_profile(profile: ExcitationProfile, deviation: bool = False) -> "Figure":
     """Draws the mean gates over the channels, one axes for each layer and one line for each class.
 
     Args:
@@ -103,6 +111,8 @@ def plot_excitation_profile(profile: ExcitationProfile, deviation: bool = False)
     >>> len(figure.axes)
     2
     """
+    from matplotlib.ticker import MaxNLocator
+
     count = len(profile.mean)
     columns = min(count, 3)
     rows = -(-count // columns)
@@ -110,7 +120,7 @@ def plot_excitation_profile(profile: ExcitationProfile, deviation: bool = False)
     for number, (name, means) in enumerate(profile.mean.items(), start=1):
         axes = figure.add_subplot(rows, columns, number, title=name, xlabel="channel")
         axes.set(ylabel="mean gate")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         channels = np.arange(means.shape[1])
         for label, line, spread in zip(
             profile.classes, means, profile.deviation[name], strict=True
@@ -123,39 +133,34 @@ def plot_excitation_profile(profile: ExcitationProfile, deviation: bool = False)
     return figure
 
 
-def _chosen(model, names):
-    known = [layer for layer in model.layers if is_graph(model) and _has_channel_gates(layer)]
-    unknown = set(names or ()) - {layer.name for layer in known}
+def _gates_model(model: keras.Model, names: Sequence[str] | None) -> keras.Model:
+    """Returns a model of the gates of channels, `(batch, channels)` by the layer's name."""
+    copy, recording = recorded_copy(model)
+    known = [
+        layer.name
+        for layer in copy.layers
+        if isinstance(layer, GatedLayer) and layer.has_channel_gates()
+    ]
+    unknown = set(names or ()) - set(known)
     if unknown or not known:
         raise ValueError(
             "`layers` must name layers with one gate for each channel, of a functional model "
             "itself and not of models nested in it. "
-            f"It has {[layer.name for layer in known]}. Received: layers={names}"
+            f"It has {known}. Received: layers={names}"
         )
-    return [layer for layer in known if names is None or layer.name in names]
+    gates = {
+        name: keras.tree.flatten(recording.gates[name])[0]
+        for name in known
+        if names is None or name in names
+    }
+    # All inputs, because the dataset has what the model takes.
+    return keras.Model(copy.input, gates)
 
 
-def _has_channel_gates(layer):
-    if not isinstance(layer, AttentionLayer):
-        return False
-    shapes = layer.gates_shape((None, 3, 5, 7))
-    return (shapes[0] if isinstance(shapes, list) else shapes) == (None, 7)
-
-
-def _gates(model, layers, dataset, batch_size):
-    """The gates of all inputs by the layer's name, `(inputs, channels)`, and the labels.
-
-    Twins of the layers give them, which leave the layers and their outputs in the model alone.
-    """
-    outputs = {}
-    for layer in layers:
-        config = layer.get_config() | {"name": f"{layer.name}_gates"}
-        twin = type(layer).from_config(config)
-        features = keras.tree.flatten(layer.input)[0]  # A mask is the second, and comes with it.
-        gates = twin(features, return_gates=True)[1]
-        twin.set_weights(layer.get_weights())
-        outputs[layer.name] = gates[0] if isinstance(gates, tuple) else gates
-    with_gates = keras.Model(ends(model)[0], outputs)
+def _gates(
+    with_gates: keras.Model, dataset: Any, batch_size: int
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Computes the gates `(inputs, channels)` by the layer's name, and the labels."""
     if isinstance(dataset, (tuple, list)) and len(dataset) == 2:
         x, y = dataset
         gates, y = with_gates.predict(x, batch_size=batch_size, verbose=0), _labels(y)
@@ -174,8 +179,8 @@ def _gates(model, layers, dataset, batch_size):
     return {name: array.astype("float64") for name, array in gates.items()}, y
 
 
-def _labels(y):
-    """Integer labels, of such or of one-hot ones."""
+def _labels(y: Any) -> np.ndarray:
+    """Returns integer labels, of integer or one-hot ones."""
     y = keras.ops.convert_to_numpy(y)
     if y.ndim == 2 and y.shape[1] > 1:
         return y.argmax(axis=1)

@@ -1,11 +1,15 @@
-"""Whether a map is true: the score without the parts that it names, and of these alone."""
+"""Measures whether a map is true: by the score without the parts it names, and of these alone."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import keras
 import numpy as np
 
+from keras_capsules.explain._figures import new_figure
 from keras_capsules.explain.explained_model import explained_model
-from keras_capsules.explain.figures import new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class DeletionInsertion(NamedTuple):
@@ -27,12 +31,17 @@ class DeletionInsertion(NamedTuple):
 
 
 def deletion_insertion(
-    model, images, maps, steps: int = 28, blank: float = 0.0, batch_size: int = 128
+    model: keras.Model,
+    images: Any,
+    maps: Any,
+    steps: int = 28,
+    blank: float = 0.0,
+    batch_size: int = 128,
 ) -> DeletionInsertion:
     """Deletes the pixels in the order of a map, highest first, and inserts them into a blank image.
 
-    The score is that of the class which the model gives the whole image. Images without the pixels
-    are none that the model was trained on; read areas beside those of `random_maps`.
+    The score is that of the class which the model gives the whole image. The model was
+    not trained on images without pixels; compare the areas with those of `random_maps`.
 
     Args:
         model: Functional or sequential `keras.Model` with `scores`, or with one output.
@@ -89,7 +98,7 @@ def _area(curves, fractions):
     return ((curves[:, 1:] + curves[:, :-1]) / 2 * np.diff(fractions)).sum(axis=1)
 
 
-def random_maps(images, seed: int = 0) -> np.ndarray:
+def random_maps(images: Any, seed: int = 0) -> np.ndarray:
     """Returns maps that know nothing, uniform in [0, 1), to compare with.
 
     Args:
@@ -107,7 +116,7 @@ def random_maps(images, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).random(np.shape(images)[:3], dtype="float32")
 
 
-def plot_deletion_insertion(curves: dict[str, DeletionInsertion]):
+def plot_deletion_insertion(curves: dict[str, DeletionInsertion]) -> "Figure":
     """Draws the mean curves of several kinds of maps.
 
     Args:

@@ -1,14 +1,23 @@
-"""Grad-CAM, the map that needs no capsules, to compare with."""
+"""Computes Grad-CAM, a map that needs no capsules, to compare with."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
-from keras_capsules.explain.explained_model import recorded_copy, submodel
-from keras_capsules.explain.places import places
+from keras_capsules._graph import calls
+from keras_capsules.explain._pixel_shares import pixel_shares
+from keras_capsules.explain._recording import recorded_copy, submodel
+from keras_capsules.explain.explained_model import available
 
 
 def grad_cam(
-    model, images, layer: str | None = None, class_index=None, batch_size: int = 32
+    model: keras.Model,
+    images: Any,
+    layer: str | None = None,
+    class_index: int | Sequence[int] | None = None,
+    batch_size: int = 32,
 ) -> np.ndarray:
     """Computes Grad-CAM: the channels of a feature map, weighted by the gradient of a score.
 
@@ -39,11 +48,11 @@ def grad_cam(
     Reference:
         Selvaraju et al., 2017, arXiv 1610.02391.
     """
-    copy, recorder = recorded_copy(model)
-    scores = recorder.available(copy, None).get("scores")
+    copy, recording = recorded_copy(model)
+    scores = available(copy, recording, None).get("scores")
     maps = {} if scores is None else _feature_maps(submodel(copy, scores))
     name = layer or next(reversed(maps), None)
-    if name not in maps:
+    if scores is None or name not in maps:
         raise ValueError(
             "Grad-CAM needs one output, or one called `scores`, and a layer that makes a feature "
             f"map (batch, height, width, channels). {model.name!r} has {list(maps)}. "
@@ -51,34 +60,36 @@ def grad_cam(
         )
     below = submodel(copy, maps[name])
     above = keras.Model(maps[name], scores)
-    rows, columns = (places(maps[name], axis) for axis in (1, 2))
+    rows, columns = (pixel_shares(maps[name], axis) for axis in (1, 2))
     images = np.asarray(images, dtype="float32")
     features = below.predict(images, batch_size=batch_size, verbose=0)
     if class_index is None:
         class_index = above.predict(features, batch_size=batch_size, verbose=0).argmax(axis=1)
-    chosen = np.eye(scores.shape[1], dtype="float32")[np.broadcast_to(class_index, len(images))]
-    found = []
+    chosen = np.eye(scores.shape[1], dtype="float32")[
+        np.broadcast_to(np.asarray(class_index), len(images))
+    ]
+    weighted = []
     for start in range(0, len(images), batch_size):
         part = slice(start, start + batch_size)
         weights = _gradient(above, features[part], chosen[part]).mean(axis=(1, 2), keepdims=True)
-        found.append(np.maximum((weights * features[part]).sum(axis=-1), 0))
-    return (rows @ np.concatenate(found) @ columns.T).astype("float32")
+        weighted.append(np.maximum((weights * features[part]).sum(axis=-1), 0))
+    return (rows @ np.concatenate(weighted) @ columns.T).astype("float32")
 
 
-def _feature_maps(model):
-    """The outputs of rank 4, by the layer's name, of the layers that are called once."""
+def _feature_maps(model: keras.Model) -> dict[str, keras.KerasTensor]:
+    """Returns the outputs of rank 4, by the layer's name, of the layers that are called once."""
     once = [
         layer
         for layer in model.layers
-        if len(layer._inbound_nodes) == 1 and not isinstance(layer, keras.layers.InputLayer)
+        if len(calls(layer)) == 1 and not isinstance(layer, keras.layers.InputLayer)
     ]
-    # Of attention layers that also return their gates, the first.
-    outputs = {layer.name: keras.tree.flatten(layer.output)[0] for layer in once}
+    # Attention layers also return their gates, after the feature map.
+    outputs = {layer.name: calls(layer)[0].outputs[0] for layer in once}
     return {name: output for name, output in outputs.items() if len(output.shape) == 4}
 
 
-def _gradient(model, x, chosen):
-    """The gradient of `sum(model(x) * chosen)` at the array `x`; Keras has no word for it."""
+def _gradient(model: keras.Model, x: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Computes the gradient of `sum(model(x) * chosen)` at `x`; Keras has no function for it."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
@@ -86,8 +97,8 @@ def _gradient(model, x, chosen):
         variable = tf.constant(x)
         with tf.GradientTape() as tape:
             tape.watch(variable)
-            total = keras.ops.sum(model(variable, training=False) * chosen)
-        return tape.gradient(total, variable).numpy()
+            score = keras.ops.sum(model(variable, training=False) * chosen)
+        return np.asarray(tape.gradient(score, [variable])[0])
     if backend == "jax":
         import jax
 
@@ -97,7 +108,7 @@ def _gradient(model, x, chosen):
         return np.asarray(jax.grad(total)(x))
     if backend == "torch":
         variable = keras.ops.convert_to_tensor(x).requires_grad_()
-        total = keras.ops.sum(model(variable, training=False) * keras.ops.convert_to_tensor(chosen))
-        total.backward()
+        score = keras.ops.sum(model(variable, training=False) * keras.ops.convert_to_tensor(chosen))
+        score.backward()
         return variable.grad.cpu().numpy()
     raise ValueError(f"Gradients are taken on TensorFlow, JAX and PyTorch. Received: {backend}")

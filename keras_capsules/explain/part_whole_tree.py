@@ -1,13 +1,19 @@
-"""Which capsules made up which: the tree that routing carves out of a network."""
+"""Follows which capsules made up which: the tree that routing carves out of a network."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
-from keras_capsules.explain.explained_model import recorded_copy, submodel
-from keras_capsules.explain.figures import new_figure
+from keras_capsules._graph import producer
+from keras_capsules.explain._figures import new_figure
+from keras_capsules.explain._recording import Capsules, recorded_copy, submodel
 from keras_capsules.layers import CapsuleLength
+from keras_capsules.layers.voting import split_pair
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,9 @@ class Part:
     parts: tuple["Part", ...]
 
 
-def part_whole_tree(model, image, strongest: int = 3, class_index: int | None = None) -> Part:
+def part_whole_tree(
+    model: keras.Model, image: Any, strongest: int = 3, class_index: int | None = None
+) -> Part:
     """Follows the couplings from the winning capsule down, each time to the strongest children.
 
     The strength of child i for parent j is `coupling_ij * activation_i`. How much of a parent its
@@ -63,8 +71,8 @@ def part_whole_tree(model, image, strongest: int = 3, class_index: int | None = 
         tree is carved out"; and Mitterreiter, Koch, Giesen, Laue, 2023, arXiv 2301.01583, who
         found none.
     """
-    copy, recorder = recorded_copy(model)
-    chain = _chain(recorder.capsules)
+    copy, recording = recorded_copy(model)
+    chain = _chain(recording.capsules)
     if not chain:
         raise ValueError(f"The model must have a CapsuleLayer. Received: {model.name!r}")
     tensors = [(c.activations, c.coupling) for c in chain]
@@ -75,7 +83,7 @@ def part_whole_tree(model, image, strongest: int = 3, class_index: int | None = 
     couplings = [level[1][0] for level in found["levels"]]
     names = [capsules.layer.name for capsules in chain] + [name]
 
-    def part(level, index, coupling):
+    def part(level: int, index: int, coupling: float) -> Part:
         parts = ()
         if level < len(couplings):
             shares = couplings[level][:, index]
@@ -87,8 +95,8 @@ def part_whole_tree(model, image, strongest: int = 3, class_index: int | None = 
     return part(0, root, 1.0)
 
 
-def plot_part_whole_tree(tree: Part):
-    """Draws the tree: width of a line for coupling, darkness of a capsule for activation.
+def plot_part_whole_tree(tree: Part) -> "Figure":
+    """Draws the tree: a line is as wide as the coupling, a capsule as dark as its activation.
 
     Args:
         tree: `Part`, of `part_whole_tree`.
@@ -108,9 +116,11 @@ def plot_part_whole_tree(tree: Part):
     >>> len(figure.axes[0].texts)  # Of 4 capsules and 3 couplings.
     7
     """
-    levels = [[(tree, None, 0.5)]]  # Each with its parent's place and its own, from 0 to 1.
+    levels: list[list] = [
+        [(tree, None, 0.5)]
+    ]  # Each part with its parent's x and its own x, from 0 to 1.
     while any(part.parts for part, _, _ in levels[-1]):
-        parts = [(child, place) for part, _, place in levels[-1] for child in part.parts]
+        parts = [(child, x) for part, _, x in levels[-1] for child in part.parts]
         levels.append([(c, up, (n + 0.5) / len(parts)) for n, (c, up) in enumerate(parts)])
     figure = new_figure(2.4 + 0.9 * max(map(len, levels)), 1.5 * len(levels))
     axes = figure.add_subplot()
@@ -119,20 +129,24 @@ def plot_part_whole_tree(tree: Part):
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     for depth, level in enumerate(levels):
-        for part, up, place in level:
+        for part, parent_x, x in level:
             shade = min(max(part.activation, 0.0), 1.0)
             axes.text(
-                *(place, -depth, f"{part.index}\n{part.activation:.2f}"),
+                x,
+                -depth,
+                f"{part.index}\n{part.activation:.2f}",
                 ha="center",
                 va="center",
                 color="white" if shade > 0.6 else "black",
                 bbox={"boxstyle": "round", "facecolor": str(1 - 0.8 * shade), "edgecolor": "grey"},
             )
-            if up is not None:
+            if parent_x is not None:
                 width = 0.5 + 6 * max(part.coupling, 0.0)
-                axes.plot([up, place], [1 - depth, -depth], "C0", linewidth=width, zorder=0)
+                axes.plot([parent_x, x], [1 - depth, -depth], "C0", linewidth=width, zorder=0)
                 axes.text(
-                    *((up + place) / 2, 0.5 - depth, f"{part.coupling:.2f}"),
+                    (parent_x + x) / 2,
+                    0.5 - depth,
+                    f"{part.coupling:.2f}",
                     fontsize="small",
                     ha="center",
                     bbox={"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none"},
@@ -140,34 +154,29 @@ def plot_part_whole_tree(tree: Part):
     return figure
 
 
-def _chain(found):
-    """The capsule layers from the last one down, as far as each is made of the next."""
-    chain = [next(reversed(found.values()))] if found else []
+def _chain(all_capsules: dict[str, Capsules]) -> list[Capsules]:
+    """Returns the capsule layers from the last one down, as far as each is made of the next."""
+    chain = [next(reversed(all_capsules.values()))] if all_capsules else []
     while chain:
-        name = _maker(_poses(chain[-1].inputs)).name
-        if name not in found:
+        children, _ = split_pair(chain[-1].inputs)
+        name = _maker(children).name
+        if name not in all_capsules:
             break
-        chain.append(found[name])
+        chain.append(all_capsules[name])
     return chain
 
 
-def _children(capsules):
-    """The name of what made the children of a layer, and their activations."""
-    inputs = capsules.inputs
-    poses = _poses(inputs)
-    paired = isinstance(inputs, (tuple, list))
-    return _maker(poses).name, inputs[1] if paired else CapsuleLength()(poses)
+def _children(capsules: Capsules) -> tuple[str, Any]:
+    """Returns the name of the layer that made the children of a layer, and their activations."""
+    children, activations = split_pair(capsules.inputs)
+    if activations is None:
+        activations = CapsuleLength()(children)
+    return _maker(children).name, activations
 
 
-def _poses(inputs):
-    return inputs[0] if isinstance(inputs, (tuple, list)) else inputs
-
-
-def _maker(poses):
-    """The layer that made some capsules, before any reshaping."""
-    operation, index, _ = poses._keras_history
-    sources = operation._inbound_nodes[index].input_tensors
-    while isinstance(operation, (keras.layers.Reshape, keras.layers.Dropout)):
-        operation, index, _ = sources[0]._keras_history
-        sources = operation._inbound_nodes[index].input_tensors
-    return operation
+def _maker(poses: keras.KerasTensor) -> Any:
+    """Returns the layer that made some capsules, before any reshaping."""
+    call = producer(poses)
+    while isinstance(call.operation, (keras.layers.Reshape, keras.layers.Dropout)):
+        call = producer(call.inputs[0])
+    return call.operation

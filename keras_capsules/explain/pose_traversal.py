@@ -1,15 +1,24 @@
-"""What each dimension of a pose stands for: moved a little, and drawn again."""
+"""Draws what each dimension of a pose stands for, by moving the dimension a little."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import keras
 import numpy as np
 
+from keras_capsules.explain._figures import grid_of_axes, show
 from keras_capsules.explain.decoder_model import decoder_model
 from keras_capsules.explain.explained_model import explained_model
-from keras_capsules.explain.figures import grid_of_axes, show
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DELTAS = tuple(np.linspace(-0.25, 0.25, 11).round(2).tolist())
 
 
-def pose_traversal(model, images, deltas=DELTAS, batch_size: int = 128) -> np.ndarray:
+def pose_traversal(
+    model: keras.Model, images: Any, deltas: Sequence[float] = DELTAS, batch_size: int = 128
+) -> np.ndarray:
     """Draws the longest capsule of each image with each dimension of its pose moved.
 
     `decoded[b, d, k] = decoder(mask(poses_b) + deltas_k * unit vector d of the longest capsule)`
@@ -26,7 +35,7 @@ def pose_traversal(model, images, deltas=DELTAS, batch_size: int = 128) -> np.nd
         Array `(batch, capsule_dim, steps, height, width, channels)`.
 
     Raises:
-        ValueError: If the model has no capsules, or not one decoder.
+        ValueError: If the model has no capsules, or does not have exactly one decoder.
 
     Example:
 
@@ -52,7 +61,7 @@ def pose_traversal(model, images, deltas=DELTAS, batch_size: int = 128) -> np.nd
     return decoded.reshape(batch, dim, len(deltas), *decoded.shape[1:])
 
 
-def plot_pose_traversal(decoded, deltas=DELTAS):
+def plot_pose_traversal(decoded: Any, deltas: Sequence[float] = DELTAS) -> "Figure":
     """Draws the traversal of one image: a row for each dimension, a column for each step.
 
     Args:

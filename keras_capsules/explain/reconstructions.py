@@ -1,10 +1,18 @@
-"""What a decoder makes of the capsules, beside what the network saw."""
+"""Draws what a decoder makes of the capsules, beside what the network saw."""
 
-from keras_capsules.explain.figures import grid_of_axes, show
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from keras_capsules.explain._figures import grid_of_axes, show
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
-def plot_reconstructions(images, reconstructions, titles=None):
-    """Draws each image, and its reconstruction under it.
+def plot_reconstructions(
+    images: Any, reconstructions: Any, titles: Sequence | None = None
+) -> "Figure":
+    """Draws each image, and under the image its reconstruction.
 
     Args:
         images: Array `(batch, height, width, channels)`, in [0, 1].

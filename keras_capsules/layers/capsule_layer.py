@@ -1,18 +1,19 @@
-"""The fully connected capsule layer: every child votes for every parent."""
+"""Implements the fully connected capsule layer: every child votes for every parent."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_capsules.layers._stored_maps import StoredMaps
 from keras_capsules.layers.voting import VotingLayer, poses_shape, split_pair
-from keras_capsules.ops import at_least_float32, safe_norm
-from keras_capsules.routing.lean_votes import LeanVotes
-from keras_capsules.routing.votes import combine
+from keras_capsules.ops import at_least_float32
+from keras_capsules.routing.votes import LeanVotes, StoredVotes, TrainingVotes, Votes
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
-class CapsuleLayer(VotingLayer):
+class CapsuleLayer(StoredMaps, VotingLayer):
     """Lets each capsule vote for each capsule of the next level, and routes the votes.
 
     `votes_ij = u_i @ kernel_ij (+ bias_j)`, `poses, activations, coupling = routing(votes)`
@@ -46,17 +47,11 @@ class CapsuleLayer(VotingLayer):
             flattened. For a routing with explicit activations the pair `(poses, activations)`.
         mask: Boolean tensor `(batch, num_in)`. `True` where a child is present.
         return_coupling: Boolean. Whether to return the coupling as well. Defaults to `False`.
-        toward: Triple `(poses, coupling, directions)` or `None`. The first two as the layer gave
-            them for these inputs, the third a vector for each parent, zero for those of no
-            interest. The layer then returns the share that each component of `inputs` has in
-            `sum_j poses_j . directions_j`, as a factor of it; see
-            `keras_capsules.explain.coupling_map`.
 
     Output shape:
         Poses `(batch, num_capsules, capsule_dim)`; for a routing with explicit activations the
         pair of these and of activations `(batch, num_capsules)`. With `return_coupling=True` the
-        pair of that and of the coupling `(batch, num_in, num_capsules)`. With `toward`
-        `(batch, num_in, in_dim)`.
+        pair of these outputs and of the coupling `(batch, num_in, num_capsules)`.
 
     Weights:
         `kernel`: `(num_in, num_capsules, in_dim, capsule_dim)`, or
@@ -95,15 +90,15 @@ class CapsuleLayer(VotingLayer):
         **kwargs,
     ):
         super().__init__(
-            num_capsules,
-            capsule_dim,
-            routing,
-            transform,
-            share_weights,
-            use_bias,
-            kernel_initializer,
-            kernel_regularizer,
-            kernel_constraint,
+            num_capsules=num_capsules,
+            capsule_dim=capsule_dim,
+            routing=routing,
+            transform=transform,
+            share_weights=share_weights,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            kernel_regularizer=kernel_regularizer,
+            kernel_constraint=kernel_constraint,
             **kwargs,
         )
         if implementation not in ("auto", "stored", "lean"):
@@ -120,7 +115,7 @@ class CapsuleLayer(VotingLayer):
         self.implementation = implementation
         self.supports_masking = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         batch, num_in, in_dim = self._children_shape(input_shape)
         # Where their number is unknown, `num_capsules**2` children make votes as long as poses.
         children = num_in or self.num_capsules**2
@@ -128,45 +123,43 @@ class CapsuleLayer(VotingLayer):
         self._build_routing(batch, num_in, in_dim)
         self.built = True
 
-    def call(self, inputs, mask=None, return_coupling=False, toward=None, training=False):
+    def call(
+        self, inputs: Any, mask: Any = None, return_coupling: bool = False, training: Any = False
+    ) -> Any:
         poses, activations = split_pair(inputs)
         if isinstance(mask, (tuple, list)):  # Keras hands over one mask for each input.
             mask = mask[0]
-        num_in, in_dim = self._children_shape(poses.shape)[1:]
-        if len(poses.shape) > 3:
-            poses = ops.reshape(poses, (-1, num_in, in_dim))
-            if activations is not None:
-                activations = ops.reshape(activations, (-1, num_in))
-        if self._is_lean(in_dim):
-            votes = self._lean_votes(poses, training)
-        else:
-            votes = self._votes(poses, self.kernel)
-            votes = votes if self.bias is None else votes + self.bias[:, None, :]
-        if toward is not None:
-            return self._factors(votes, *toward)
-        result = self.routing.call_parents_first(votes, activations, poses, mask, training)
+        poses = self._flat(poses)
+        if activations is not None and len(activations.shape) > 2:
+            activations = ops.reshape(activations, (-1, poses.shape[1]))
+        votes = self.votes_of(poses, training)
+        result = self.routing.call_parents_first(votes, activations, poses, mask)
         output = result.poses
         if self.routing.explicit_activations:
             output = (result.poses, result.activations)
         return (output, result.coupling) if return_coupling else output
 
-    def compute_mask(self, inputs, mask=None):
+    def votes_of(self, poses: Any, training: Any = False) -> Votes:
+        """Returns the votes of children, in the form in which the routing takes them.
+
+        Args:
+            poses: The children's poses, flat or a grid.
+            training: Whether a gradient will be taken.
+        """
+        poses = self._flat(poses)
+        if self._is_lean(poses.shape[2]):
+            return self._lean_votes(poses, training)
+        return self._stored_votes(poses, training)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         return None  # Every parent is present, whichever children were not.
 
-    def compute_output_spec(
-        self, inputs, mask=None, return_coupling=False, toward=None, training=False
-    ):
-        if toward is None:
-            return super().compute_output_spec(inputs, mask, return_coupling)
-        shape = self._children_shape(split_pair(inputs)[0].shape)
-        return keras.KerasTensor(shape, self.compute_dtype)
-
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         batch = self._children_shape(input_shape)[0]
         poses = (batch, self.num_capsules, self.capsule_dim)
         return (poses, poses[:2]) if self.routing.explicit_activations else poses
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "implementation": self.implementation}
 
     def _coupling_shape(self, input_shape):
@@ -197,26 +190,10 @@ class CapsuleLayer(VotingLayer):
             )
         return batch, num_in, in_dim
 
-    def _factors(self, votes, poses, coupling, directions):
-        """Computes `g_i = sum_j c_ij |v_j| / |s_j| kernel_ij @ d_j`, `s_j = sum_i c_ij votes_ij`.
-
-        Where `v_j` is `s_j` but for its length, `sum_i g_i . u_i` is `sum_j v_j . d_j` without
-        what the bias adds to it.
-        """
-        coupling = ops.transpose(at_least_float32(coupling), (0, 2, 1))
-        lengths = safe_norm(combine(coupling, votes), keepdims=True)
-        directions = at_least_float32(directions) * safe_norm(poses, keepdims=True) / lengths
-        num_in, columns = votes.shape[2], self.capsule_dim // self.rows
-        split = ops.reshape(directions, (-1, self.num_capsules, 1, self.rows, columns))
-        weighted = split * ops.expand_dims(coupling, (3, 4))
-        # One batched matmul over the children; the rows of a pose are members of the batch.
-        weighted = ops.transpose(weighted, (2, 0, 3, 1, 4))
-        weighted = ops.reshape(weighted, (num_in, -1, self.num_capsules * columns))
-        kernel = ops.transpose(at_least_float32(self.kernel), (0, 1, 3, 2))
-        kernel = ops.reshape(kernel, (-1, self.num_capsules * columns, kernel.shape[3]))
-        in_dim = self.rows * kernel.shape[2]
-        factors = ops.reshape(ops.matmul(weighted, kernel), (num_in, -1, in_dim))
-        return ops.cast(ops.transpose(factors, (1, 0, 2)), self.compute_dtype)
+    def _flat(self, poses):
+        """Returns poses `(batch, num_in, in_dim)`, of flat or gridded ones."""
+        num_in, in_dim = self._children_shape(poses.shape)[1:]
+        return poses if len(poses.shape) == 3 else ops.reshape(poses, (-1, num_in, in_dim))
 
     def _is_lean(self, in_dim):
         if self.implementation != "auto":
@@ -225,7 +202,14 @@ class CapsuleLayer(VotingLayer):
         small = in_dim <= 8 * self.capsule_dim
         return self.share_weights and self.routing.sums_votes and small
 
-    def _lean_votes(self, poses, training):
+    def _stored_votes(self, poses, training) -> Votes:
+        votes, expected_sums = self._votes(poses, self.kernel), self.routing.expected_sums
+        votes = votes if self.bias is None else votes + self.bias[:, None, :]
+        if training and expected_sums > 1:
+            return TrainingVotes(votes, expected_sums)
+        return StoredVotes(votes)
+
+    def _lean_votes(self, poses, training) -> Votes:
         num_in, in_dim = poses.shape[1:]
         rows = (-1, num_in or ops.shape(poses)[1], self.rows, in_dim // self.rows)
         # A tensor, for TensorFlow takes no variables where the gradient is our own.
@@ -233,7 +217,7 @@ class CapsuleLayer(VotingLayer):
         return LeanVotes(
             ops.transpose(ops.reshape(at_least_float32(poses), rows), (0, 2, 1, 3)),
             at_least_float32(kernel),
-            self.routing.num_sums,
+            self.routing.expected_sums,
             bias=None if self.bias is None else at_least_float32(self.bias),
             dtype=self.compute_dtype,
             unroll=not training,

@@ -1,6 +1,7 @@
-"""Convolutional capsules: each cell of a grid routes the votes of the children it sees."""
+"""Implements convolutional capsules: each cell of a grid routes the votes of what it sees."""
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -8,11 +9,12 @@ from keras import ops
 
 from keras_capsules._receptive_fields import ReceptiveFields, grid_argument
 from keras_capsules.layers.voting import VotingLayer, poses_shape, split_pair
-from keras_capsules.routing._competition import AcrossCells
+from keras_capsules.routing._competition import WITHIN_THE_CELL, AcrossCells
+from keras_capsules.routing.votes import StoredVotes
 
 
 class ConvCapsule(VotingLayer):
-    """What `ConvCapsule1D` and `ConvCapsule2D` share; they set the number of grid axes."""
+    """Base of `ConvCapsule1D` and `ConvCapsule2D`, which set the number of grid axes."""
 
     rank: int
 
@@ -34,15 +36,15 @@ class ConvCapsule(VotingLayer):
         **kwargs,
     ):
         super().__init__(
-            num_capsules,
-            capsule_dim,
-            routing,
-            transform,
-            share_weights,
-            use_bias,
-            kernel_initializer,
-            kernel_regularizer,
-            kernel_constraint,
+            num_capsules=num_capsules,
+            capsule_dim=capsule_dim,
+            routing=routing,
+            transform=transform,
+            share_weights=share_weights,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            kernel_regularizer=kernel_regularizer,
+            kernel_constraint=kernel_constraint,
             **kwargs,
         )
         if padding not in ("valid", "same"):
@@ -53,51 +55,50 @@ class ConvCapsule(VotingLayer):
         self.coordinate_addition = coordinate_addition
         self._coordinate_components()
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         batch, *_, num_in, in_dim = self._check_shape(input_shape)
         # Made here, because torch.compile cannot follow how they are made.
         self.fields = fields = self._fields(input_shape)
         self.competition = self._competition(fields)
-        children = fields.taps * num_in
+        children = fields.window_size * num_in
         self._add_weights(self.kernel_size, (num_in,), in_dim, children)
         self._build_routing(batch, children, in_dim)
         self.built = True
 
-    def call(self, inputs, return_coupling=False):
+    def call(self, inputs: Any, return_coupling: bool = False) -> Any:
         poses, activations = split_pair(inputs)
         *_, num_in, in_dim = self._check_shape(poses.shape)
         fields, competition = self.fields, self.competition
         if tuple(poses.shape[1 : 1 + self.rank]) != fields.grid:
             fields = self._fields(poses.shape)
             competition = self._competition(fields)
-        children = fields.taps * num_in
+        children = fields.window_size * num_in
         # Cells become members of the batch, and the children they see its axis of children.
         poses = ops.reshape(poses, (-1, fields.grid_size, num_in * in_dim))
         poses = ops.reshape(fields.gather(poses), (-1, children, in_dim))
         if activations is not None:
             activations = ops.reshape(activations, (-1, fields.grid_size, num_in))
             activations = ops.reshape(fields.gather(activations), (-1, children))
-        parents, presence, coupling = self.routing.call_parents_first(
-            self._window_votes(poses, fields), activations, poses, competition=competition
-        )
+        votes = StoredVotes(self._window_votes(poses, fields), competition=competition)
+        parents, presence, coupling = self.routing.call_parents_first(votes, activations, poses)
         grid = (-1, *fields.cells)
         output = ops.reshape(parents, (*grid, self.num_capsules, self.capsule_dim))
         if self.routing.explicit_activations:
             output = (output, ops.reshape(presence, (*grid, self.num_capsules)))
         if not return_coupling:
             return output
-        coupling = ops.reshape(coupling, (*grid, fields.taps, num_in * self.num_capsules))
+        coupling = ops.reshape(coupling, (*grid, fields.window_size, num_in * self.num_capsules))
         if not fields.complete:
-            seen = fields.present.reshape(*fields.cells, fields.taps, 1)
-            coupling = ops.where(seen, coupling, 0.0)
+            present = fields.present.reshape(*fields.cells, fields.window_size, 1)
+            coupling = ops.where(present, coupling, 0.0)
         return output, ops.reshape(coupling, (*grid, children, self.num_capsules))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         cells = self._fields(input_shape).cells
         poses = (poses_shape(input_shape)[0], *cells, self.num_capsules, self.capsule_dim)
         return (poses, poses[:-1]) if self.routing.explicit_activations else poses
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "kernel_size": self.kernel_size,
@@ -109,7 +110,7 @@ class ConvCapsule(VotingLayer):
     def _coupling_shape(self, input_shape):
         batch, *_, num_in, _ = poses_shape(input_shape)
         fields = self._fields(input_shape)
-        return (batch, *fields.cells, fields.taps * num_in, self.num_capsules)
+        return (batch, *fields.cells, fields.window_size * num_in, self.num_capsules)
 
     def _check_shape(self, input_shape):
         shape = poses_shape(input_shape)
@@ -127,17 +128,17 @@ class ConvCapsule(VotingLayer):
         return ReceptiveFields(grid, self.kernel_size, self.strides, self.padding)
 
     def _competition(self, fields):
-        return AcrossCells(fields) if self.routing.competes_across_cells else None
+        return AcrossCells(fields) if self.routing.competes_across_cells else WITHIN_THE_CELL
 
     def _window_votes(self, poses, fields):
-        """Computes the votes `(batch * num_cells, num_capsules, taps * num_in, capsule_dim)`."""
+        """Computes votes `(batch * num_cells, num_capsules, window_size * num_in, capsule_dim)`."""
         children, in_dim = poses.shape[1:]
-        num_in = children // fields.taps
+        num_in = children // fields.window_size
         kernel = ops.reshape(self.kernel, (-1, *self.kernel.shape[self.rank + 1 :]))
-        if self.share_weights:  # The taps of a window go through one kernel like its batch.
+        if self.share_weights:  # All positions of a window go through one kernel, like the batch.
             votes = self._votes(ops.reshape(poses, (-1, num_in, in_dim)), kernel)
-            taps = (-1, fields.taps, self.num_capsules, num_in, self.capsule_dim)
-            votes = ops.transpose(ops.reshape(votes, taps), (0, 2, 1, 3, 4))
+            windows = (-1, fields.window_size, self.num_capsules, num_in, self.capsule_dim)
+            votes = ops.transpose(ops.reshape(votes, windows), (0, 2, 1, 3, 4))
             votes = ops.reshape(votes, (-1, self.num_capsules, children, self.capsule_dim))
         else:
             votes = self._votes(poses, kernel)
@@ -147,10 +148,10 @@ class ConvCapsule(VotingLayer):
             votes = votes + ops.cast(self._coordinates(num_in), votes.dtype)
         if fields.complete or not (self.use_bias or self.coordinate_addition):
             return votes
-        # Nobody beyond the edge votes, neither by a bias nor by a coordinate.
-        seen = np.repeat(fields.present.reshape(len(fields.present) // fields.taps, -1), num_in, 1)
-        cells = (-1, len(seen), *votes.shape[1:])
-        votes = ops.where(seen[:, None, :, None], ops.reshape(votes, cells), 0.0)
+        # Padding positions do not vote, neither by a bias nor by a coordinate.
+        present = np.repeat(fields.present.reshape(-1, fields.window_size), num_in, axis=1)
+        cells = (-1, len(present), *votes.shape[1:])
+        votes = ops.where(present[:, None, :, None], ops.reshape(votes, cells), 0.0)
         return ops.reshape(votes, (-1, *cells[2:]))
 
     def _coordinate_components(self):
@@ -166,9 +167,9 @@ class ConvCapsule(VotingLayer):
         return components
 
     def _coordinates(self, num_in):
-        """Returns where in its window each child is, from 0 to 1, `(taps * num_in, capsule_dim)`.
+        """Returns where in its window each child is, `(window_size * num_in, capsule_dim)`.
 
-        In the components that take no coordinate it is 0.
+        Coordinates are from 0 to 1, and 0 in the components that take none.
         """
         centers = [(np.arange(size) + 0.5) / size for size in self.kernel_size]
         coordinates = np.zeros((*self.kernel_size, num_in, self.capsule_dim), "float32")

@@ -1,4 +1,4 @@
-"""Interests of a user, as capsules routed from what the user did."""
+"""Groups what a user did into interests, which are capsules."""
 
 import keras
 from keras import ops
@@ -39,7 +39,7 @@ class MultiInterestCapsule(keras.layers.Layer):
 
     Call arguments:
         behaviours: Tensor `(batch, length, in_dim)`, embeddings of items. Padding, if any, goes to
-            the end: a behaviour's logits depend on its place.
+            the end: a behaviour's logits depend on its position.
         mask: Boolean tensor `(batch, length)`, by keyword. `True` where a behaviour is present.
             `keras.layers.Embedding(mask_zero=True)` hands it over by itself.
 

@@ -1,19 +1,20 @@
-"""The first capsules of a network: a convolution whose channels are grouped into poses."""
+"""Implements the first capsules of a network: a convolution, its channels grouped into poses."""
 
-import math
+from typing import Any
 
 import keras
 from keras import layers, ops
 
 from keras_capsules._arguments import positive_integer
-from keras_capsules._receptive_fields import ReceptiveFields, grid_argument
-from keras_capsules.ops import at_least_float32, exponential_squash, safe_norm, squash
+from keras_capsules._receptive_fields import grid_argument
+from keras_capsules.layers._stored_maps import StoredMaps
+from keras_capsules.ops import exponential_squash, squash
 
 _ACTIVATIONS = {"squash": squash, "exponential_squash": exponential_squash}
 
 
-class PrimaryCapsule(layers.Layer):
-    """What `PrimaryCapsule1D` and `PrimaryCapsule2D` share; they set the number of grid axes."""
+class PrimaryCapsule(StoredMaps, layers.Layer):
+    """Base of `PrimaryCapsule1D` and `PrimaryCapsule2D`, which set the number of grid axes."""
 
     rank: int
     convolution_class: type
@@ -27,7 +28,7 @@ class PrimaryCapsule(layers.Layer):
         strides=1,
         padding: str = "valid",
         depthwise: bool = False,
-        activation="squash",
+        activation: Any = "squash",
         explicit_activations: bool = False,
         **kwargs,
     ):
@@ -42,16 +43,18 @@ class PrimaryCapsule(layers.Layer):
             activation = _ACTIVATIONS.get(activation, activation)
         self.activation = keras.activations.get(activation)
         self.explicit_activations = explicit_activations
-        self.convolution = None  # The depthwise one cannot be made before the channels are known.
+        self.convolution: Any = (
+            None  # The depthwise one cannot be made before the channels are known.
+        )
         if not depthwise:
             self.convolution = self._convolution("convolution", num_capsules * capsule_dim)
-        self.activation_convolution = None
+        self.activation_convolution: Any = None
         if explicit_activations:
             self.activation_convolution = self._convolution(
                 "activation_convolution", num_capsules, activation="sigmoid"
             )
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple) -> None:
         if len(input_shape) != self.rank + 2:
             axes = ("length",) if self.rank == 1 else ("height", "width")
             raise ValueError(
@@ -66,29 +69,22 @@ class PrimaryCapsule(layers.Layer):
             self.activation_convolution.build(input_shape)
         self.built = True
 
-    def call(self, inputs, toward=None):
+    def call(self, inputs: Any) -> Any:
         features = self.convolution(inputs)
         grid = (-1, *features.shape[1:-1], self.num_capsules)
         features = ops.reshape(features, (*grid, self.capsule_dim))
         poses = self.activation(features)
-        if toward is not None:
-            return self._shares(inputs, features, poses, toward)
         if not self.explicit_activations:
             return poses
         return poses, ops.reshape(self.activation_convolution(inputs), grid)
 
-    def compute_output_spec(self, inputs, toward=None):
-        if toward is not None:
-            return keras.KerasTensor(inputs.shape[:-1], self.compute_dtype)
-        return super().compute_output_spec(inputs)
-
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> Any:
         features = self._convolution("shape", 1).compute_output_shape(input_shape)
         grid = (*features[:-1], self.num_capsules)
         poses = (*grid, self.capsule_dim)
         return (poses, grid) if self.explicit_activations else poses
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_capsules": self.num_capsules,
@@ -100,32 +96,6 @@ class PrimaryCapsule(layers.Layer):
             "activation": keras.activations.serialize(self.activation),
             "explicit_activations": self.explicit_activations,
         }
-
-    def _shares(self, inputs, features, poses, directions):
-        """Computes how much of `sum_i poses_i . directions_i` comes from each place of the inputs.
-
-        The activation counts as the factor by which it changed the length of each pose.
-        """
-        fields = ReceptiveFields(inputs.shape[1:-1], self.kernel_size, self.strides, self.padding)
-        channels, cells = inputs.shape[-1], math.prod(fields.cells)
-        factors = safe_norm(poses, keepdims=True) / safe_norm(features, keepdims=True)
-        kernel = at_least_float32(self.convolution.kernel)
-        directions = at_least_float32(directions) * factors
-        if self.depthwise:
-            directions = ops.reshape(directions, (-1, cells, 1, channels, kernel.shape[-1]))
-            kernel = ops.reshape(kernel, (fields.taps, channels, -1))
-            back = ops.sum(directions * kernel, axis=-1)
-        else:
-            directions = ops.reshape(directions, (-1, cells, kernel.shape[-1]))
-            kernel = ops.transpose(ops.reshape(kernel, (fields.taps * channels, -1)))
-            back = ops.matmul(directions, kernel)
-        seen = fields.gather(ops.reshape(inputs, (-1, fields.grid_size, channels)))
-        shares = ops.sum(ops.reshape(back, (-1, cells * fields.taps, channels)) * seen, axis=-1)
-        if not fields.unchanged:  # Add up what the windows say of each place.
-            views = fields.views()[0]
-            shares = ops.take(ops.pad(shares, [(0, 0), (0, 1)]), views.reshape(-1), axis=1)
-            shares = ops.sum(ops.reshape(shares, (-1, *views.shape)), axis=-1)
-        return ops.cast(ops.reshape(shares, (-1, *fields.grid)), self.compute_dtype)
 
     def _convolution(self, name, filters, **options):
         return self.convolution_class(filters, name=name, **self._convolution_options(), **options)
@@ -174,15 +144,11 @@ class PrimaryCapsule2D(PrimaryCapsule):
 
     Call arguments:
         inputs: Feature maps `(batch, height, width, channels)`.
-        toward: Tensor of the shape of the poses, or `None`. A direction for each. The layer then
-            returns how much of `sum_i poses_i . directions_i` comes from each place of `inputs`;
-            see `keras_capsules.explain.coupling_map`.
 
     Output shape:
         Grid `(batch, new_height, new_width, num_capsules, capsule_dim)`. `CapsuleLayer` and
         `ConvCapsule2D` take it as it is. With `explicit_activations=True` the pair of it and of
-        activations `(batch, new_height, new_width, num_capsules)`, in [0, 1]. With `toward`
-        `(batch, height, width)`.
+        activations `(batch, new_height, new_width, num_capsules)`, in [0, 1].
 
     Raises:
         ValueError: If the input is not of rank 4, or smaller than the kernel, or if its channels
@@ -217,7 +183,6 @@ class PrimaryCapsule1D(PrimaryCapsule):
 
     Call arguments:
         inputs: Features `(batch, length, channels)`.
-        toward: As in `PrimaryCapsule2D`; the result is then `(batch, length)`.
 
     Output shape:
         `(batch, new_length, num_capsules, capsule_dim)`. `CapsuleLayer` and `ConvCapsule1D` take

@@ -1,6 +1,7 @@
-"""What the layers share in which children vote for parents."""
+"""Holds what layers share in which children vote for parents."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -11,7 +12,7 @@ from keras_capsules.routing import get as get_routing
 
 
 class VotingLayer(keras.layers.Layer):
-    """Kernel, bias and routing of `CapsuleLayer` and of the convolutional capsules."""
+    """Holds kernel, bias and routing of `CapsuleLayer` and of the convolutional capsules."""
 
     def __init__(
         self,
@@ -53,7 +54,9 @@ class VotingLayer(keras.layers.Layer):
         # A pose of p x p goes through its kernel as p rows of p, a vector as one row.
         self.rows = math.isqrt(capsule_dim) if transform == "matrix" else 1
 
-    def compute_output_spec(self, inputs, mask=None, return_coupling=False, training=False):
+    def compute_output_spec(
+        self, inputs: Any, mask: Any = None, return_coupling: bool = False, training: Any = False
+    ) -> Any:
         input_shape = keras.tree.map_structure(lambda tensor: tensor.shape, inputs)
         shape = self.compute_output_shape(input_shape)
         if return_coupling:
@@ -62,7 +65,7 @@ class VotingLayer(keras.layers.Layer):
             lambda size: keras.KerasTensor(size, self.compute_dtype), shape
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_capsules": self.num_capsules,
@@ -76,35 +79,29 @@ class VotingLayer(keras.layers.Layer):
             "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
         }
 
-    def _add_weights(self, shared, num_in, in_dim, children):
-        """Adds the kernel, whose first axes are `shared` and `num_in`, and the bias.
+    def _add_weights(self, positions, types, in_dim, num_children):
+        """Adds the kernel, whose first axes are `positions` and `types`, and the bias.
 
         Args:
-            shared: Tuple of integers. Axes over which `share_weights` shares one kernel.
-            num_in: Tuple of integers. Axes over which it does not.
+            positions: Tuple of integers. Axes of the children's positions, among which
+                `share_weights` shares one kernel: each is then 1.
+            types: Tuple of integers. Axes of the types of children, which have a kernel each.
             in_dim: Integer. Size of a child's pose.
-            children: Integer. Number of children that vote for a parent.
+            num_children: Integer. Number of children that vote for a parent.
         """
         if self.transform == "matrix" and in_dim != self.capsule_dim:
             raise ValueError(
                 "With transform=\"matrix\" a child's pose is a matrix of the size of its parent's: "
                 f"expected poses of {self.capsule_dim} components. Received: poses of {in_dim}"
             )
-        sizes = (self.num_capsules, in_dim // self.rows, self.capsule_dim // self.rows)
         initializer = self.kernel_initializer
         if self.share_weights:
-            votes = math.prod(num_in)
-            shared = (1,) * len(shared)
-
-            def initializer(shape, dtype=None):  # As one of the kernels that would stand there.
-                if isinstance(self.kernel_initializer, VoteScaling):  # Which needs not draw all.
-                    return self.kernel_initializer(shape, dtype, children)
-                drawn = self.kernel_initializer((children // votes, *num_in, *sizes), dtype=dtype)
-                return ops.reshape(drawn[:1], shape)
-
+            initializer = self._shared_initializer(types, num_children)
+            positions = (1,) * len(positions)
+        sizes = (self.num_capsules, in_dim // self.rows, self.capsule_dim // self.rows)
         self.kernel = self.add_weight(
             name="kernel",
-            shape=(*shared, *num_in, *sizes),
+            shape=(*positions, *types, *sizes),
             initializer=initializer,
             regularizer=self.kernel_regularizer,
             constraint=self.kernel_constraint,
@@ -115,11 +112,25 @@ class VotingLayer(keras.layers.Layer):
                 name="bias", shape=(self.num_capsules, self.capsule_dim), initializer="zeros"
             )
 
+    def _shared_initializer(self, types, num_children):
+        """Returns an initializer that draws a shared kernel as one of those for all positions."""
+        initializer, num_positions = self.kernel_initializer, num_children // math.prod(types)
+        if isinstance(initializer, VoteScaling):  # It knows without drawing the others.
+            return lambda shape, dtype=None: initializer(shape, dtype, num_children)
+
+        def draw(shape, dtype=None):
+            kernel = shape[-3 - len(types) :]
+            return ops.reshape(initializer((num_positions, *kernel), dtype=dtype)[:1], shape)
+
+        return draw
+
     def _build_routing(self, batch, num_in, in_dim):
-        if not self.routing.built:  # It is, where the layer is loaded from a file.
-            poses_shape = [(batch, num_in, in_dim)] * self.routing.needs_poses
-            votes_shape = (batch, num_in, self.num_capsules, self.capsule_dim)
-            self.routing.build(votes_shape, *poses_shape)
+        if self.routing.built:  # It is, where the layer is loaded from a file.
+            return
+        shapes: list[tuple] = [(batch, num_in, self.num_capsules, self.capsule_dim)]
+        if self.routing.needs_poses:
+            shapes.append((batch, num_in, in_dim))
+        self.routing.build(*shapes)
 
     def _votes(self, poses, kernel):
         """Computes the votes `(batch, num_capsules, num_in, capsule_dim)`, without the bias.
@@ -149,12 +160,12 @@ class VotingLayer(keras.layers.Layer):
         return ops.reshape(votes, (-1, self.num_capsules, num_in, self.capsule_dim))
 
 
-def split_pair(inputs):
+def split_pair(inputs: Any) -> tuple:
     """Returns poses and activations, or poses and `None`, of what a layer is called with."""
     return tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs, None)
 
 
-def poses_shape(input_shape):
+def poses_shape(input_shape: Any) -> tuple:
     """Returns the shape of the poses, of what a layer is built with."""
     paired = isinstance(input_shape[0], (tuple, list))
     return tuple(input_shape[0] if paired else input_shape)

@@ -1,4 +1,4 @@
-"""What the metrics share."""
+"""Helpers that the metrics share."""
 
 from keras import ops
 

@@ -1,4 +1,4 @@
-"""The share of capsules that nothing wakes."""
+"""Counts the capsules that no input activates."""
 
 import keras
 from keras import ops

@@ -26,8 +26,8 @@ class TopKSetAccuracy(keras.metrics.Mean):
         sample_weight: Tensor `(batch,)` or `None`.
 
     Raises:
-        ValueError: If `k` is no positive integer or exceeds the number of classes, or if `y_true`
-            and `y_pred` differ in shape, as class numbers do.
+        ValueError: If `k` is not a positive integer or exceeds the number of classes, or if
+            `y_true` and `y_pred` differ in shape, as class numbers do.
 
     Example:
 

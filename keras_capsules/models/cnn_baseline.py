@@ -1,4 +1,4 @@
-"""The plain convolutional network that capsules are compared with."""
+"""Builds the plain convolutional network that capsules are compared with."""
 
 import keras
 from keras import layers

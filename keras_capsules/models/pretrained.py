@@ -123,6 +123,6 @@ def _checked(name, digests):
     if found != digests[name]:
         raise ValueError(
             f"{path} is damaged: its sha256 is {found} and should be {digests[name]}. Install "
-            "keras-capsules anew."
+            "keras-capsules again."
         )
     return path

@@ -1,4 +1,4 @@
-"""The names of the zoo's models, and the functions that build them."""
+"""Registers the models of the zoo by name."""
 
 import fnmatch
 from collections.abc import Callable

@@ -11,12 +11,12 @@ from keras_capsules.models.se_resnet import basic_stages
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
 class UntransformedCapsuleLayer(CapsuleLayer):
-    """Class capsules whose poses nobody needs: children vote by their poses as they are.
+    """Class capsules whose poses are not used: children vote by their poses as they are.
 
     A kernel that only these poses depend on would never be trained.
     """
 
-    def _add_weights(self, shared, num_in, in_dim, children):
+    def _add_weights(self, positions, types, in_dim, num_children):
         self.kernel = self.bias = None
 
     def _votes(self, poses, kernel):

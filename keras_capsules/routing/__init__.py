@@ -1,4 +1,4 @@
-"""Routing algorithms, each a `Routing` in a file of its own, and the table of their names."""
+"""Lists the routing algorithms, each a `Routing` in a separate file, by their names."""
 
 from keras_capsules._lookup import resolve
 from keras_capsules.routing.base import Routing, RoutingResult
@@ -40,7 +40,7 @@ def get(identifier: "str | dict | Routing", **kwargs) -> Routing:
         A `Routing`.
 
     Raises:
-        ValueError: If the name is unknown, if the object is no `Routing`, or if arguments come
+        ValueError: If the name is unknown, if the object is not a `Routing`, or if arguments come
             with a config or an instance.
 
     Example:

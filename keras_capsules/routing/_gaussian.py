@@ -1,9 +1,9 @@
-"""Gaussians around parents, which the routings share that fit one to the votes of each."""
+"""Fits Gaussians around parents, for the routings that fit one to the votes of each."""
 
 from keras import ops
 
 from keras_capsules.routing.base import TINY
-from keras_capsules.routing.votes import agreement
+from keras_capsules.routing.votes.stored import agreements
 
 # Votes are fitted in this unit, so that squares of very long ones, and what gradients multiply
 # them by, stay inside float32.
@@ -35,7 +35,7 @@ def fit(votes, weights, epsilon):
 def precision(variance):
     """Computes `1 / variance_j`, `(batch, num_out, dim)`.
 
-    By way of the root, because the derivative of the reciprocal itself leaves float32.
+    It takes the root first, because the derivative of the reciprocal itself leaves float32.
     """
     return ops.square(1.0 / ops.sqrt(ops.squeeze(variance, axis=2)))
 
@@ -43,7 +43,7 @@ def precision(variance):
 def log_posterior(squares, variance, logits):
     """Computes `log(sigmoid(logits_j)) + log N(V_ij; mean_j, variance_j)`.
 
-    Without the `log(2 pi)` that all parents share.
+    The `log(2 pi)` that all parents share is left out.
 
     Args:
         squares: Tensor `(batch, num_out, num_in, dim)`, as `fit` returns it.
@@ -56,7 +56,7 @@ def log_posterior(squares, variance, logits):
     """
     presence = ops.log_sigmoid(ops.expand_dims(logits, 2))
     constant = presence - ops.sum(log_deviation(variance), axis=3)
-    return constant - agreement(squares, 0.5 * precision(variance))
+    return constant - agreements(0.5 * precision(variance), squares)
 
 
 def log_deviation(variance):

@@ -1,4 +1,4 @@
-"""The contract between votes and parents that every routing keeps."""
+"""Defines the contract between votes and parents that every routing keeps."""
 
 from typing import Any, NamedTuple
 
@@ -6,16 +6,14 @@ import keras
 from keras import ops
 
 from keras_capsules.ops import at_least_float32
-from keras_capsules.routing.lean_votes import LeanVotes
-from keras_capsules.routing.training_votes import TrainingVotes
-from keras_capsules.routing.votes import without_absent
+from keras_capsules.routing.votes import StoredVotes, Votes
 
 # Added to sums of weights that divide, so that no child at all gives zeros.
 TINY = 1e-12
 
 
 class RoutingResult(NamedTuple):
-    """What a routing returns.
+    """Holds what a routing returns.
 
     Attributes:
         poses: Tensor `(batch, num_out, dim)`. The parents' poses.
@@ -33,21 +31,29 @@ class RoutingResult(NamedTuple):
 class Routing(keras.layers.Layer):
     """Turns the votes of children into parents: the base class of every routing algorithm.
 
-    A subclass implements `route`, and `build` if it has weights. The votes reach `route` with the
-    parents before the children, the layout in which each step is one batched matmul; absent
-    children are already taken out there, and a subclass need not know about masks.
+    A subclass implements `route`, and `build` if it has weights. `route` gets `Votes`, out of which
+    absent children are already taken, so a subclass need not know about masks. It asks them for
+    sums with `votes.combine(coupling)`, `votes.agreement(parents)` and the other methods of
+    `keras_capsules.routing.votes.Votes`, or it takes the tensor `votes.tensor`,
+    `(batch, num_out, num_in, dim)`. With the parents before the children each step is one batched
+    matmul.
+
+    `build(self, votes_shape)` gets the shape of the votes as they are passed to a call,
+    `(batch, num_in, num_out, dim)`. Where `needs_poses` is `True` it is
+    `build(self, votes_shape, poses_shape)`, with `(batch, num_in, in_dim)` as well.
 
     Attributes:
         explicit_activations: Boolean. `True` for the family in which a capsule's activation is a
-            number of its own, `False` where it is the length of its pose.
+            separate number, `False` where it is the length of its pose.
         needs_poses: Boolean. `True` for routings that look at the children's own poses.
-        sums_votes: Boolean. `True` for routings that look at votes only through the functions of
-            `keras_capsules.routing.votes`; a layer need not store the votes for them.
-        num_sums: Integer. How many such functions a routing that `sums_votes` calls; training
-            computes one gradient of the votes for so many. Defaults to `1`.
+        sums_votes: Boolean. `True` for routings that look at votes only through the methods of
+            `Votes`; a layer need not store the votes for them. `False` for those that use
+            `votes.tensor`.
+        expected_sums: Integer. How many of `combine`, `agreement`, `total` and `mean_component` a
+            routing that `sums_votes` calls in all; training computes one gradient of the votes for
+            so many. It is a hint: a wrong number costs time, never the result. Defaults to `1`.
         competes_across_cells: Boolean. `True` for routings in which, in a convolution, a child
-            divides itself among the parents of every cell that sees it; their `route` takes a
-            `competition` as well.
+            divides itself among the parents of every cell that sees it: `votes.competition` does.
 
     Call arguments:
         votes: Tensor `(batch, num_in, num_out, dim)`. What each child predicts for each parent.
@@ -68,64 +74,51 @@ class Routing(keras.layers.Layer):
     explicit_activations = False
     needs_poses = False
     sums_votes = False
-    num_sums = 1
+    expected_sums = 1
     competes_across_cells = False
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.supports_masking = True
 
-    def build(self, votes_shape):
+    def build(self, votes_shape: tuple) -> None:
         self.built = True
 
-    def call(self, votes, activations=None, poses=None, mask=None):
+    def call(
+        self, votes: Any, activations: Any = None, poses: Any = None, mask: Any = None
+    ) -> RoutingResult:
         if len(votes.shape) != 4:
             raise ValueError(
                 f"{type(self).__name__} expects votes of shape (batch, num_in, num_out, dim). "
                 f"Received: votes.shape={tuple(votes.shape)}"
             )
-        return self.call_parents_first(ops.transpose(votes, (0, 2, 1, 3)), activations, poses, mask)
+        votes = StoredVotes(ops.transpose(votes, (0, 2, 1, 3)))
+        return self.call_parents_first(votes, activations, poses, mask)
 
     def call_parents_first(
-        self, votes, activations=None, poses=None, mask=None, training=False, competition=None
-    ):
-        """Does what calling the routing does, for votes as layers make them.
-
-        Args:
-            votes: Tensor `(batch, num_out, num_in, dim)`, or `LeanVotes` for a routing that
-                `sums_votes`.
-            training: Boolean. Whether to compute one gradient for all sums over the votes, which
-                is faster, but has no forward-mode derivative.
-            competition: For a routing that `competes_across_cells`: among which parents a child
-                divides itself, if not among those of `votes` alone.
-        """
+        self, votes: Votes, activations: Any = None, poses: Any = None, mask: Any = None
+    ) -> RoutingResult:
+        """Does what calling the routing does, for `Votes`, in which parents stand first."""
         self._check_children(votes.shape[2], activations, poses, mask)
-        dtype = votes.dtype
-        if not isinstance(votes, LeanVotes):  # These compute in float32 from the start.
-            votes = at_least_float32(votes)
         if activations is not None:
             activations = at_least_float32(activations)
         if mask is not None:
             mask = ops.cast(mask, "bool")
-            votes = without_absent(votes, mask)
+            votes = votes.present(mask)
             if activations is not None:
                 activations = ops.where(mask, activations, 0.0)
-        if training and self.num_sums > 1 and not isinstance(votes, LeanVotes):
-            votes = TrainingVotes(votes, self.num_sums)
-        options = {} if competition is None else {"competition": competition}
-        parents, activations, coupling = self.route(votes, activations, poses, **options)
+        parents, activations, coupling = self.route(votes, activations, poses)
         coupling = ops.transpose(coupling, (0, 2, 1))
         if mask is not None:
             coupling = ops.where(mask[:, :, None], coupling, 0.0)
-        return RoutingResult(
-            *(ops.cast(tensor, dtype) for tensor in (parents, activations, coupling))
-        )
+        parts = (parents, activations, coupling)
+        return RoutingResult(*(ops.cast(part, votes.dtype) for part in parts))
 
-    def route(self, votes, activations=None, poses=None) -> RoutingResult:
+    def route(self, votes: Votes, activations: Any = None, poses: Any = None) -> RoutingResult:
         """Computes the parents.
 
         Args:
-            votes: Tensor `(batch, num_out, num_in, dim)`, float32 or wider.
+            votes: `Votes` of shape `(batch, num_out, num_in, dim)`, float32 or wider.
             activations: Tensor `(batch, num_in)` or `None`.
             poses: Tensor `(batch, num_in, in_dim)` or `None`.
 

@@ -1,4 +1,4 @@
-"""Dynamic routing, also called routing by agreement."""
+"""Implements dynamic routing, also called routing by agreement."""
 
 import keras
 from keras import ops
@@ -6,7 +6,6 @@ from keras import ops
 from keras_capsules._arguments import positive_integer
 from keras_capsules.ops import capsule_length, squash
 from keras_capsules.routing.base import Routing, RoutingResult
-from keras_capsules.routing.votes import agreement, combine, constant, equal_shares, total
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
@@ -57,24 +56,24 @@ class DynamicRouting(Routing):
         self.stop_gradient = stop_gradient
 
     @property
-    def num_sums(self):
+    def expected_sums(self) -> int:
         return 1 if self.stop_gradient else 2 * self.iterations - 1
 
     def route(self, votes, activations=None, poses=None):
-        inner_votes = constant(votes) if self.stop_gradient else votes
+        inner_votes = votes.constant() if self.stop_gradient else votes
         share = 1.0 / (votes.shape[1] + int(self.leaky))
-        coupling = equal_shares(votes, share)
+        coupling = votes.equal_shares(share)
         seen = 0.0  # The logits of all iterations so far are the agreement with their sum.
         for iteration in range(1, self.iterations + 1):
             last = iteration == self.iterations
             with keras.name_scope(f"routing_{iteration}"):
                 summed = votes if last else inner_votes
                 if iteration == 1:
-                    parents = squash(total(summed) * share)
+                    parents = squash(summed.total() * share)
                 else:
                     seen = seen + parents
-                    coupling = self._softmax_over_parents(agreement(inner_votes, seen))
-                    parents = squash(combine(coupling, summed))
+                    coupling = self._softmax_over_parents(inner_votes.agreement(seen))
+                    parents = squash(summed.combine(coupling))
         return RoutingResult(parents, capsule_length(parents), coupling)
 
     def get_config(self):

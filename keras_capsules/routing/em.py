@@ -1,11 +1,10 @@
-"""Expectation-maximization routing, of matrix capsules."""
+"""Implements expectation-maximization routing, of matrix capsules."""
 
 import keras
 from keras import ops
 
 from keras_capsules._arguments import positive_integer
 from keras_capsules.ops import at_least_float32
-from keras_capsules.routing._competition import WITHIN_THE_CELL
 from keras_capsules.routing._gaussian import UNIT, fit, log_deviation, log_posterior
 from keras_capsules.routing.base import Routing, RoutingResult
 
@@ -63,8 +62,8 @@ class EMRouting(Routing):
         self.beta_a = self.add_weight(name="beta_a", shape=shape, initializer="zeros")
         self.built = True
 
-    def route(self, votes, activations=None, poses=None, competition=WITHIN_THE_CELL):
-        votes = votes * (1 / UNIT)
+    def route(self, votes, activations=None, poses=None):
+        competition, votes = votes.competition, votes.tensor * (1 / UNIT)
         coupling = competition.equal_shares(activations, votes.shape[1])
         for iteration in range(self.iterations):
             with keras.name_scope(f"routing_{iteration + 1}"):

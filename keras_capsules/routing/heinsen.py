@@ -1,4 +1,4 @@
-"""Heinsen's routing: parents pay for the data that they use and that they ignore."""
+"""Implements Heinsen's routing: parents pay for the data that they use and that they ignore."""
 
 import keras
 from keras import ops
@@ -59,7 +59,7 @@ class HeinsenRouting(Routing):
         self.built = True
 
     def route(self, votes, activations=None, poses=None):
-        votes = votes * (1 / UNIT)
+        votes = votes.tensor * (1 / UNIT)
         present = ops.expand_dims(activations, 1)
         beta_use, beta_ign = (
             ops.transpose(at_least_float32(beta)) for beta in (self.beta_use, self.beta_ign)

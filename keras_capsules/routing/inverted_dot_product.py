@@ -1,4 +1,4 @@
-"""Inverted dot-product attention routing."""
+"""Implements inverted dot-product attention routing."""
 
 import math
 
@@ -8,7 +8,6 @@ from keras import ops
 from keras_capsules._arguments import positive_integer
 from keras_capsules.ops import at_least_float32, capsule_length
 from keras_capsules.routing.base import Routing, RoutingResult
-from keras_capsules.routing.votes import agreement, combine, total
 
 # Keeps the squares of very long poses inside float32; the normalization undoes it.
 _SCALE = 2.0**-30
@@ -23,7 +22,7 @@ class InvertedDotProductRouting(Routing):
     `c_ij = softmax_j(votes_ij . p_j / sqrt(D))`, `p_j = LN(sum_i c_ij * votes_ij)`.
 
     `LN` has a learned scale and shift over the pose. There is no squash, and the length of a pose
-    is no probability: put a dense layer, shared by the class capsules, and the cross-entropy after.
+    is not a probability: a dense layer, shared by the class capsules, and the cross-entropy follow.
 
     Args:
         iterations: Integer, 1 or more. Defaults to `2`.
@@ -61,16 +60,16 @@ class InvertedDotProductRouting(Routing):
         self.built = True
 
     @property
-    def num_sums(self):
+    def expected_sums(self) -> int:
         return 2 * self.iterations + 1
 
     def route(self, votes, activations=None, poses=None):
-        parents = self._normalize(total(votes) * (1.0 / votes.shape[1]))
+        parents = self._normalize(votes.total() * (1.0 / votes.shape[1]))
         for iteration in range(1, self.iterations + 1):
             with keras.name_scope(f"routing_{iteration}"):
-                logits = agreement(votes, parents) * (1.0 / math.sqrt(votes.shape[3]))
+                logits = votes.agreement(parents) * (1.0 / math.sqrt(votes.shape[3]))
                 coupling = ops.softmax(logits, axis=1)
-                parents = self._normalize(combine(coupling, votes))
+                parents = self._normalize(votes.combine(coupling))
         return RoutingResult(parents, capsule_length(parents), coupling)
 
     def get_config(self):

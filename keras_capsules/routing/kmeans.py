@@ -1,4 +1,4 @@
-"""Routing as the clustering of votes around their parents."""
+"""Implements routing as the clustering of votes around their parents."""
 
 import keras
 from keras import ops
@@ -6,7 +6,6 @@ from keras import ops
 from keras_capsules._arguments import positive_integer
 from keras_capsules.ops import capsule_length, safe_norm, squash
 from keras_capsules.routing.base import Routing, RoutingResult
-from keras_capsules.routing.votes import agreement, combine, total
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
@@ -47,16 +46,16 @@ class KMeansRouting(Routing):
         self.squash_output = squash_output
 
     @property
-    def num_sums(self):
+    def expected_sums(self) -> int:
         return 2 * self.iterations + 1
 
     def route(self, votes, activations=None, poses=None):
-        parents = total(votes) * (1.0 / votes.shape[1])
+        parents = votes.total() * (1.0 / votes.shape[1])
         for iteration in range(1, self.iterations + 1):
             with keras.name_scope(f"routing_{iteration}"):
                 directions = parents / safe_norm(parents, keepdims=True)
-                coupling = ops.softmax(agreement(votes, directions), axis=1)
-                parents = combine(coupling, votes)
+                coupling = ops.softmax(votes.agreement(directions), axis=1)
+                parents = votes.combine(coupling)
         if self.squash_output:
             parents = squash(parents)
         return RoutingResult(parents, capsule_length(parents), coupling)

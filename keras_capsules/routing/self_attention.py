@@ -1,4 +1,4 @@
-"""Routing by self-attention, without iterations."""
+"""Implements routing by self-attention, without iterations."""
 
 import math
 
@@ -7,7 +7,6 @@ from keras import ops
 
 from keras_capsules.ops import at_least_float32, capsule_length, exponential_squash
 from keras_capsules.routing.base import Routing, RoutingResult
-from keras_capsules.routing.votes import agreement, combine, total
 
 # Keeps the products of very long votes inside float32.
 _SCALE = 2.0**-20
@@ -41,7 +40,7 @@ class SelfAttentionRouting(Routing):
     """
 
     sums_votes = True
-    num_sums = 3
+    expected_sums = 3
 
     def build(self, votes_shape):
         self.prior = self.add_weight(
@@ -52,10 +51,10 @@ class SelfAttentionRouting(Routing):
         self.built = True
 
     def route(self, votes, activations=None, poses=None):
-        products = agreement(votes, total(votes) * _SCALE**2)
+        products = votes.agreement(votes.total() * _SCALE**2)
         products = ops.clip(products, -_LIMIT, _LIMIT)
         logits = products * (1.0 / (_SCALE**2 * math.sqrt(votes.shape[3])))
         prior = ops.transpose(at_least_float32(self.prior))
         coupling = ops.softmax(logits, axis=1) + prior
-        parents = exponential_squash(combine(coupling, votes))
+        parents = exponential_squash(votes.combine(coupling))
         return RoutingResult(parents, capsule_length(parents), coupling)

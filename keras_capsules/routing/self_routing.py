@@ -1,11 +1,10 @@
-"""Self-routing: each child decides by itself, from its own pose."""
+"""Implements self-routing: each child decides by itself, from its own pose."""
 
 import keras
 from keras import ops
 
 from keras_capsules.ops import at_least_float32
 from keras_capsules.routing.base import TINY, Routing, RoutingResult
-from keras_capsules.routing.votes import combine
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
@@ -39,7 +38,7 @@ class SelfRouting(Routing):
     needs_poses = True
     sums_votes = True
 
-    def build(self, votes_shape, poses_shape):
+    def build(self, votes_shape: tuple, poses_shape: tuple) -> None:
         children, parents = self._known_children(votes_shape), votes_shape[2]
         self.kernel = self.add_weight(
             name="kernel", shape=(children, poses_shape[2], parents), initializer="zeros"
@@ -53,6 +52,6 @@ class SelfRouting(Routing):
         shares = ops.transpose(ops.softmax(logits, axis=-1), (1, 2, 0))
         weights = ops.expand_dims(activations, 1) * shares
         mass = ops.sum(weights, axis=2)
-        parents = combine(weights, votes) / (ops.expand_dims(mass, 2) + TINY)
+        parents = votes.combine(weights) / (ops.expand_dims(mass, 2) + TINY)
         total = ops.sum(activations, axis=1, keepdims=True)
         return RoutingResult(parents, mass / (total + TINY), shares)

@@ -1,11 +1,10 @@
-"""Squeeze-and-excitation as a routing: one gate for each child instead of iterations."""
+"""Implements squeeze-and-excitation as a routing: one gate for each child, no iterations."""
 
 import keras
 from keras import layers, ops
 
 from keras_capsules.ops import capsule_length, squash
 from keras_capsules.routing.base import Routing, RoutingResult
-from keras_capsules.routing.votes import combine, mean_component
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
@@ -36,7 +35,7 @@ class SqueezeExcitationRouting(Routing):
     """
 
     sums_votes = True
-    num_sums = 2
+    expected_sums = 2
 
     def __init__(self, reduction_ratio: float = 4, **kwargs):
         if reduction_ratio <= 0:
@@ -57,10 +56,10 @@ class SqueezeExcitationRouting(Routing):
         self.built = True
 
     def route(self, votes, activations=None, poses=None):
-        components = mean_component(votes)
+        components = votes.mean_component()
         gates = ops.cast(self.excite(self.reduce(components)), components.dtype)
         coupling = gates * (1.0 / votes.shape[1])
-        parents = squash(combine(coupling, votes))
+        parents = squash(votes.combine(coupling))
         return RoutingResult(parents, capsule_length(parents), coupling)
 
     def get_config(self):

@@ -1,10 +1,9 @@
-"""Uniform routing: the control that every comparison of routings needs."""
+"""Implements uniform routing, the control that every comparison of routings needs."""
 
 import keras
 
 from keras_capsules.ops import capsule_length, squash
 from keras_capsules.routing.base import Routing, RoutingResult
-from keras_capsules.routing.votes import equal_shares, total
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
@@ -32,6 +31,6 @@ class UniformRouting(Routing):
 
     def route(self, votes, activations=None, poses=None):
         share = 1.0 / votes.shape[1]
-        parents = squash(total(votes) * share)
-        coupling = equal_shares(votes, share)
+        parents = squash(votes.total() * share)
+        coupling = votes.equal_shares(share)
         return RoutingResult(parents, capsule_length(parents), coupling)

@@ -1,4 +1,4 @@
-"""Variational-Bayes routing."""
+"""Implements variational-Bayes routing."""
 
 import math
 
@@ -8,10 +8,9 @@ from keras import layers, ops
 
 from keras_capsules._arguments import positive_integer
 from keras_capsules.ops import at_least_float32
-from keras_capsules.routing._competition import WITHIN_THE_CELL
 from keras_capsules.routing._gaussian import UNIT, precision
 from keras_capsules.routing.base import TINY, Routing, RoutingResult
-from keras_capsules.routing.votes import agreement
+from keras_capsules.routing.votes.stored import agreements
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
@@ -90,10 +89,10 @@ class VariationalBayesRouting(Routing):
             self.activation_normalization = self._normalization("activation_normalization", parents)
         self.built = True
 
-    def route(self, votes, activations=None, poses=None, competition=WITHIN_THE_CELL):
+    def route(self, votes, activations=None, poses=None):
         parents, dim = votes.shape[1], votes.shape[3]
         nu0 = dim + 1.0 if self.nu0 is None else self.nu0
-        votes = votes * (1 / UNIT)
+        competition, votes = votes.competition, votes.tensor * (1 / UNIT)
         coupling = competition.equal_shares(activations, votes.shape[1])
         for iteration in range(self.iterations):
             with keras.name_scope(f"routing_{iteration + 1}"):
@@ -112,7 +111,8 @@ class VariationalBayesRouting(Routing):
                 log_det = ops.sum(digammas[:, :, 2:], axis=2, keepdims=True) + dim * math.log(2)
                 log_det = log_det - ops.sum(ops.log(psi * UNIT**2), axis=3)
                 if iteration < self.iterations - 1:
-                    away = agreement(ops.square(votes - m), 0.5 * nu * precision(psi))
+                    squares = ops.square(votes - m)
+                    away = agreements(0.5 * nu * precision(psi), squares)
                     constant = log_pi + 0.5 * (log_det - dim / kappa)
                     coupling = competition.softmax(constant - away)
         entropy = 0.5 * (dim * math.log(2 * math.pi * math.e) - log_det)

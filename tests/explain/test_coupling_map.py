@@ -10,7 +10,7 @@ from reference import convolution, routing
 import keras_capsules
 from keras_capsules import CapsuleLayer, CapsuleLength, ConvCapsule2D, PrimaryCapsule2D
 from keras_capsules.explain import coupling_map, explained_model
-from keras_capsules.explain.places import places
+from keras_capsules.explain._pixel_shares import pixel_shares
 
 
 def capsule_model(size, primary, capsules, **options):
@@ -184,13 +184,13 @@ def test_places_are_those_of_pooling(generator):
     dense = layers.Reshape(outputs.shape[1:])(layers.Flatten()(outputs))
     outputs = layers.Add()([dense, outputs])  # The way through a vector counts as none.
     outputs = outputs * layers.GlobalAveragePooling2D(keepdims=True)(outputs)
-    rows, columns = (places(outputs, axis) for axis in (1, 2))
+    rows, columns = (pixel_shares(outputs, axis) for axis in (1, 2))
     x = generator.normal(size=(17, 14))
     expected = to_numpy(keras.Model(image, pooled)(x[None, :, :, None]))[0, :, :, 0]
     np.testing.assert_allclose(rows.T @ x @ columns, expected, atol=1e-6)
     halved = layers.Resizing(3, 7)(image)
-    np.testing.assert_allclose(places(halved, 2).T, np.kron(np.eye(7), [0.5, 0.5]))
-    thirds = places(halved, 1)
+    np.testing.assert_allclose(pixel_shares(halved, 2).T, np.kron(np.eye(7), [0.5, 0.5]))
+    thirds = pixel_shares(halved, 1)
     np.testing.assert_allclose(thirds.sum(axis=0), 1)
     assert thirds[5].tolist() == pytest.approx([2 / 17, 1 / 17, 0])  # Pixel 5 is cut at 5 2/3.
 
@@ -253,5 +253,5 @@ def test_errors():
     with pytest.raises(ValueError, match="no place in the image.*shape"):
         coupling_map(keras.Model(signal, CapsuleLayer(3, 4)(x)), np.zeros((1, 9, 2)))
     x = layers.Reshape((2, 2, 3, 4))(layers.Dense(48)(layers.Flatten()(signal)))
-    with pytest.raises(ValueError, match="comes from something that is none"):
+    with pytest.raises(ValueError, match="does not come from a feature map"):
         coupling_map(keras.Model(signal, CapsuleLayer(3, 4)(x)), np.zeros((1, 9, 2)))

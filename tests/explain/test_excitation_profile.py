@@ -134,6 +134,8 @@ def test_errors(case):
     with pytest.raises(ValueError, match=r"\['first', 'last'\]. Received: layers=\['second'\]"):
         excitation_profile(model, (x, y), layers=["second"])
     with pytest.raises(ValueError, match=r"nested.*It has \[\]"):
+        excitation_profile(keras.Sequential([keras.Input((6, 5, 3)), model]), (x, y))
+    with pytest.raises(ValueError, match="that knows its shapes. Received: Sequential"):
         excitation_profile(keras.Sequential([model]), (x, y))
 
 

@@ -1,8 +1,9 @@
-"""What capsule networks end with: lengths as scores, and the decoder they train with."""
+"""Ends capsule networks: lengths as scores, and the decoder of their training."""
 
 import keras
 
 from keras_capsules.layers import CapsuleLength, CapsuleMask, ReconstructionDecoder
+from keras_capsules.layers.voting import split_pair
 
 
 def capsule_classifier(
@@ -21,7 +22,7 @@ def capsule_classifier(
     Raises:
         ValueError: If the class capsules have explicit activations, whose lengths mean nothing.
     """
-    if isinstance(poses, (tuple, list)):
+    if split_pair(poses)[1] is not None:
         raise ValueError(
             f"{name} scores classes by the length of their poses, and its routing gives explicit "
             "activations instead. Choose a routing without them, such as 'dynamic'."

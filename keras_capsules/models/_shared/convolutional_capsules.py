@@ -1,4 +1,4 @@
-"""What networks of convolutional matrix capsules share."""
+"""Builds the parts that networks of convolutional matrix capsules share."""
 
 import keras
 from keras import layers
@@ -8,7 +8,7 @@ from keras_capsules.routing import Routing, get
 
 
 def routing_for_each(routing, explicit, name):
-    """Returns what several layers may take as `routing=`, each to make one of its own.
+    """Returns what several layers may take as `routing=`, each to make its own.
 
     Raises:
         ValueError: If the routing does not have explicit activations, or has, as `explicit` says.

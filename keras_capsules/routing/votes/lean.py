@@ -1,11 +1,18 @@
-"""Votes that are never held: they are computed anew, parent by parent, for each sum over them."""
+"""Computes votes again for each sum over them, parent by parent, and never holds them."""
+
+from typing import Any
 
 from keras import ops
 
-from keras_capsules.routing.vote_gradient import weighted_agreement, weighted_sum, zeros_for
+from keras_capsules.routing.votes.base import Votes
+from keras_capsules.routing.votes.shared_gradient import (
+    gradient_slots,
+    weighted_agreement,
+    weighted_sum,
+)
 
 
-class LeanVotes:
+class LeanVotes(Votes):
     """The votes of a layer as what they are made of: poses and a kernel.
 
     `votes_ij = u_i @ kernel_ij + bias_j`. Sums over them are computed for one parent after the
@@ -17,86 +24,89 @@ class LeanVotes:
     Args:
         poses: Tensor `(batch, rows, num_in, in_dim)`.
         kernel: Tensor `(num_in, num_out, in_dim, columns)`, or with 1 in place of `num_in`.
-        num_sums: Integer. The number of sums that have a gradient together.
+        expected_sums: Integer. How many sums are likely to be asked for, see `gradient_slots`.
         bias: Tensor `(num_out, rows * columns)` or `None`.
-        present: Tensor `(batch, 1, num_in)`, zero where a child is absent, or `None`.
-        dtype: String. That of the votes, if they were stored.
+        presence: Tensor `(batch, 1, num_in)`, zero where a child is absent, or `None`.
+        dtype: String or `None`, see `Votes`. `None`, the default, takes that of the poses.
         unroll: Boolean. Whether to write the loop over the parents out, so that the graph has
             none; compiled training is leaner with a loop.
     """
 
-    def __init__(self, poses, kernel, num_sums, bias=None, present=None, dtype=None, unroll=False):
-        self.poses = poses
-        self.kernel = kernel
-        self.num_sums = num_sums
-        self.bias = bias
-        self.present = present
-        self.dtype = dtype or poses.dtype
-        self.unroll = unroll
+    def __init__(
+        self,
+        poses: Any,
+        kernel: Any,
+        expected_sums: int,
+        bias: Any = None,
+        presence: Any = None,
+        dtype: str | None = None,
+        unroll: bool = False,
+    ):
         self.rows, num_in = poses.shape[1:3]
         self.num_out, self.columns = kernel.shape[1], kernel.shape[3]
+        shape = (poses.shape[0], self.num_out, num_in, self.rows * self.columns)
+        super().__init__(shape, dtype or poses.dtype, poses)
+        self.poses = poses
+        self.kernel = kernel
+        self.expected_sums = expected_sums
+        self.bias = bias
+        self.presence = presence
+        self.unroll = unroll
         self.shared = kernel.shape[0] == 1
-        self.shape = (poses.shape[0], self.num_out, num_in, self.rows * self.columns)
-        self.zeros = zeros_for(num_sums, *self.shape[1:], _add, poses, kernel)
+        self._slots = gradient_slots(expected_sums, *shape[1:], _sources_gradient, poses, kernel)
 
-    def masked(self, mask):
-        """Returns the votes of those children alone for which `(batch, num_in)` is true."""
-        poses = ops.where(mask[:, None, :, None], self.poses, 0.0)
-        return self._with(poses=poses, present=ops.cast(ops.expand_dims(mask, 1), poses.dtype))
+    @property
+    def tensor(self) -> Any:
+        raise ValueError(
+            "Lean votes are never held as a tensor. Use the methods of `Votes`, such as `combine`, "
+            "or set `sums_votes = False` in the routing; layers then store the votes for it."
+        )
 
-    def constant(self):
-        """Returns the same votes, through which no gradient flows."""
+    def combine(self, coupling: Any) -> Any:
+        parents = self._shared_sums(coupling) if self.shared else self._own_sums(coupling)
+        if self.bias is None:
+            return parents
+        if self.presence is not None:
+            coupling = coupling * self.presence
+        return parents + ops.sum(coupling, axis=2, keepdims=True) * self.bias
+
+    def agreement(self, parents: Any) -> Any:
+        logits = self._shared_products(parents) if self.shared else self._own_products(parents)
+        if self.bias is None:
+            return logits
+        offset = ops.sum(parents * self.bias, axis=2, keepdims=True)
+        return logits + (offset if self.presence is None else offset * self.presence)
+
+    def constant(self) -> "LeanVotes":
         bias = None if self.bias is None else ops.stop_gradient(self.bias)
         poses, kernel = ops.stop_gradient(self.poses), ops.stop_gradient(self.kernel)
         return self._with(poses=poses, kernel=kernel, bias=bias)
 
+    def present(self, mask: Any) -> "LeanVotes":
+        poses = ops.where(mask[:, None, :, None], self.poses, 0.0)
+        presence = ops.cast(ops.expand_dims(mask, 1), poses.dtype)
+        if self.presence is not None:
+            presence = presence * self.presence
+        return self._with(poses=poses, presence=presence)
+
     def _with(self, **changes):
-        names = ("poses", "kernel", "num_sums", "bias", "present", "dtype", "unroll")
+        names = ("poses", "kernel", "expected_sums", "bias", "presence", "dtype", "unroll")
         return LeanVotes(**{name: getattr(self, name) for name in names} | changes)
 
-    def total(self):
-        return self.combine(self.equal_shares(1.0))
-
-    def equal_shares(self, share):
-        children = ops.zeros_like(self.poses[:, :1, :, 0])
-        return children + ops.full((self.num_out, 1), share, children.dtype)
-
-    def mean_component(self):
-        sample = ops.zeros_like(self.poses[:, :1, :1, 0])
-        dim = self.shape[3]
-        return self.agreement(sample + ops.full((self.num_out, dim), 1 / dim, sample.dtype))
-
-    def combine(self, coupling):
-        sums = self._shared_sums if self.shared else self._own_sums
-        parents = sums(coupling)
-        if self.bias is None:
-            return parents
-        if self.present is not None:
-            coupling = coupling * self.present
-        return parents + ops.sum(coupling, axis=2, keepdims=True) * self.bias
-
-    def agreement(self, parents):
-        products = self._shared_products if self.shared else self._own_products
-        logits = products(parents)
-        if self.bias is None:
-            return logits
-        offset = ops.sum(parents * self.bias, axis=2, keepdims=True)
-        return logits + (offset if self.present is None else offset * self.present)
-
     def _own_sums(self, coupling):
-        functions, sources = self._over_parents(), (self.poses, self.kernel)
-        return weighted_sum(*functions, coupling, next(self.zeros), *sources)
+        slot, sources = next(self._slots), (self.poses, self.kernel)
+        return weighted_sum(*self._sums_and_products(), coupling, slot, *sources)
 
     def _own_products(self, parents):
-        functions, sources = self._over_parents(), (self.poses, self.kernel)
-        return weighted_agreement(*functions, parents, next(self.zeros), *sources)
+        slot, sources = next(self._slots), (self.poses, self.kernel)
+        return weighted_agreement(*self._sums_and_products(), parents, slot, *sources)
 
-    def _over_parents(self):
+    def _sums_and_products(self):
         num_in, dim = self.shape[2:]
-        sums, products = (_sums, dim), (_products, num_in)
-        return (_over_parents(*function, self.unroll) for function in (sums, products))
+        sums = _over_parents(_sums, dim, self.unroll)
+        return sums, _over_parents(_products, num_in, self.unroll)
 
-    # One kernel for all children: it is the same to sum first, and no loop is needed.
+    # With one kernel for all children it is the same to sum first, and no loop is needed.
 
     def _shared_sums(self, coupling):
         poses = ops.matmul(ops.expand_dims(coupling, 1), self.poses)  # (batch, rows, num_out, D)
@@ -123,7 +133,8 @@ def _over_parents(function, size, unroll):
 
     def evaluate(values, poses, kernel):
         def next_parent(last, parent):
-            result = function(*_take(parent, values, kernel), poses)
+            of_parent = (ops.take(tensor, parent, axis=1) for tensor in (values, kernel))
+            result = function(*of_parent, poses)
             return result, result
 
         parents = range(kernel.shape[1])
@@ -137,13 +148,8 @@ def _over_parents(function, size, unroll):
     return evaluate
 
 
-def _take(parent, *tensors):
-    """Returns what tensors hold of one parent, which their second axis counts."""
-    return (ops.take(tensor, parent, axis=1) for tensor in tensors)
-
-
-def _add(pairs, poses, kernel):
-    """Computes the gradients of poses and kernel from pairs `(num_sums, batch, num_out, ...)`."""
+def _sources_gradient(pairs, poses, kernel):
+    """Computes gradients of poses and kernel from pairs `(expected_sums, batch, num_out, ...)`."""
     rows, num_in, in_dim = poses.shape[1:]
     num_out, columns = kernel.shape[1], kernel.shape[3]
     children = ops.reshape(ops.transpose(poses, (2, 3, 0, 1)), (num_in, in_dim, -1))
@@ -167,28 +173,20 @@ def _add(pairs, poses, kernel):
     return ops.transpose(gathered, (1, 2, 0, 3)), ops.transpose(matrices, (1, 0, 2, 3))
 
 
-def _weigh(coupling, poses):
-    """Returns `c_i u_i` of one parent as a matrix `(batch * rows, num_in * in_dim)`."""
-    weighted = ops.expand_dims(coupling, (1, 3)) * poses
-    return ops.reshape(weighted, (-1, poses.shape[2] * poses.shape[3]))
-
-
 def _flatten(kernel):
     return ops.reshape(kernel, (-1, kernel.shape[2]))
 
 
 def _sums(coupling, kernel, poses):
     """Computes `sum_i c_i (u_i @ kernel_i)` for one parent, `(batch, rows * columns)`."""
-    sums = ops.matmul(_weigh(coupling, poses), _flatten(kernel))
+    weighted = ops.expand_dims(coupling, (1, 3)) * poses
+    weighted = ops.reshape(weighted, (-1, poses.shape[2] * poses.shape[3]))
+    sums = ops.matmul(weighted, _flatten(kernel))
     return ops.reshape(sums, (-1, poses.shape[1] * kernel.shape[2]))
 
 
-def _back(parent, kernel, poses):
-    """Computes `kernel_i @ v` for each child of one parent, in the shape of the poses."""
-    parent = ops.reshape(parent, (-1, kernel.shape[2]))
-    return ops.reshape(ops.matmul(parent, ops.transpose(_flatten(kernel))), (-1, *poses.shape[1:]))
-
-
 def _products(parent, kernel, poses):
-    """Computes `(u_i @ kernel_i) . v` for one parent, `(batch, num_in)`."""
-    return ops.sum(_back(parent, kernel, poses) * poses, axis=(1, 3))
+    """Computes `u_i . (kernel_i @ v)` for one parent, `(batch, num_in)`."""
+    parent = ops.reshape(parent, (-1, kernel.shape[2]))
+    back = ops.matmul(parent, ops.transpose(_flatten(kernel)))
+    return ops.sum(ops.reshape(back, (-1, *poses.shape[1:])) * poses, axis=(1, 3))

@@ -1,9 +1,14 @@
-"""What the plots share."""
+"""Makes the figures and axes that the plots draw on."""
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def new_figure(width: float, height: float):
+
+def new_figure(width: float, height: float) -> "Figure":
     """Returns an empty `matplotlib.figure.Figure` of this size in inches.
 
     Raises:
@@ -18,7 +23,7 @@ def new_figure(width: float, height: float):
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def grid_of_axes(rows: int, columns: int, size: float = 1.2):
+def grid_of_axes(rows: int, columns: int, size: float = 1.2) -> tuple["Figure", np.ndarray]:
     """Returns a figure and its axes as an array `(rows, columns)`, without ticks and frames."""
     figure = new_figure(size * columns + 0.4, size * rows + 0.4)
     axes = figure.subplots(rows, columns, squeeze=False)
@@ -28,7 +33,7 @@ def grid_of_axes(rows: int, columns: int, size: float = 1.2):
     return figure, axes
 
 
-def show(axes, image) -> None:
+def show(axes: Any, image: Any) -> None:
     """Draws an image `(height, width, channels)` in [0, 1], in grey if it has one channel."""
     image = np.clip(np.asarray(image, dtype="float32"), 0, 1)
     axes.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray_r", vmin=0, vmax=1)

@@ -1,19 +1,22 @@
-"""Where in the image the cells of a feature map look."""
+"""Computes which pixels of the image the cells of a feature map see."""
 
 import math
 
+import keras
 import numpy as np
 
+from keras_capsules._graph import name_of, producer
 from keras_capsules._receptive_fields import ReceptiveFields
 
 
-def places(tensor, axis: int) -> np.ndarray:
+def pixel_shares(tensor: keras.KerasTensor, axis: int) -> np.ndarray:
     """Computes how the cells of a feature map divide themselves among the pixels of the input.
 
     Each layer between them divides a cell evenly among what its window sees, so a column is the
     receptive field of a cell: highest in its middle, and summing to one. A layer that changes the
-    size in another way counts as an even division of its whole input. Where branches meet, it is
-    their mean, over those of the larger maps that come from feature maps alone.
+    size in another way counts as an even division of its whole input. Where branches meet, a cell
+    is the mean of the branches: of those with the largest maps, if they come from feature maps
+    alone.
 
     Args:
         tensor: `keras.KerasTensor` `(batch, height, width, ...)`.
@@ -29,26 +32,26 @@ def places(tensor, axis: int) -> np.ndarray:
         Lapuschkin et al., 2017, "Understanding and Comparing Deep Neural Networks for Age and
         Gender Classification", arXiv 1708.07689 (the flat rule).
     """
-    found = {}
+    shares = {}
 
-    def look(x):
-        if id(x) not in found:
-            found[id(x)] = _look(x, axis, look)
-        return found[id(x)]
+    def look(x: keras.KerasTensor) -> np.ndarray | None:
+        if id(x) not in shares:
+            shares[id(x)] = _look(x, axis, look)
+        return shares[id(x)]
 
-    if look(tensor) is None:
+    wanted = look(tensor)
+    if wanted is None:
         raise ValueError(
-            f"The map that {tensor._keras_history.operation.name!r} makes comes from something "
-            "that is none, so nobody can say where its cells look. Name a `layer` whose capsules "
-            "come from feature maps (batch, height, width, channels). "
+            f"The map that {name_of(tensor)!r} makes does not come from a feature map, so its "
+            "cells cannot be located in the image. Name a `layer` whose capsules come from feature "
+            "maps (batch, height, width, channels). "
             f"Received: a map of shape {tensor.shape}"
         )
-    return look(tensor)
+    return wanted
 
 
 def _look(tensor, axis, look):
-    operation, index, _ = tensor._keras_history
-    sources = operation._inbound_nodes[index].input_tensors
+    operation, sources, _ = producer(tensor)
     cells = tensor.shape[axis]
     if not sources:
         return np.eye(cells)
@@ -61,7 +64,7 @@ def _look(tensor, axis, look):
 
 
 def _window(operation, size, cells, axis):
-    """How the cells of a layer's output divide themselves among those of its input."""
+    """Computes how the cells of a layer's output divide themselves among those of its input."""
     kernel = getattr(operation, "kernel_size", None) or getattr(operation, "pool_size", None)
     if kernel is not None:
         dilation = getattr(operation, "dilation_rate", (1, 1))[axis - 1]

@@ -1,0 +1,60 @@
+"""Computes how much of a class each pixel accounts for, as a graph of Keras operations."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from keras import ops
+
+from keras_capsules.explain._layer_shares import ChildDirections
+from keras_capsules.explain._pixel_shares import pixel_shares
+from keras_capsules.explain._recording import Capsules
+from keras_capsules.explain.trace_back import follow
+from keras_capsules.layers import CapsuleLayer, CapsuleLength, CapsuleMask
+from keras_capsules.layers.voting import split_pair
+
+
+def evidence_map(capsules: Capsules, all_capsules: dict[str, Capsules], labels: Any = None) -> Any:
+    """Computes the map of `coupling_map` for the longest of some capsules.
+
+    Args:
+        capsules: The `Capsules` to explain.
+        all_capsules: All `Capsules` of the model by the name of their layer.
+        labels: One-hot tensor `(batch, num_out)`, of the capsules to explain instead of the
+            longest, or most active; or `None`.
+
+    Returns:
+        Tensor `(batch, height, width)`.
+
+    Raises:
+        ValueError: If the capsules' children have no place in an image.
+    """
+    if labels is None:
+        # The mask of activations as poses of one component is one-hot but for its length.
+        chosen = CapsuleMask()(ops.expand_dims(capsules.activations, 2))
+        labels = chosen / (ops.expand_dims(CapsuleLength()(chosen), 2))
+    else:
+        labels = ops.expand_dims(labels, 2)
+    total = 0
+    for feature_map, evidence in _evidence(capsules, labels, all_capsules):
+        rows, columns = (pixel_shares(feature_map, axis).astype("float32") for axis in (1, 2))
+        evidence = ops.cast(evidence, "float32")
+        total = ops.matmul(ops.matmul(rows, evidence), columns.T) + total
+    return total
+
+
+def _evidence(
+    capsules: Capsules, labels: Any, all_capsules: dict[str, Capsules]
+) -> Iterator[tuple[Any, Any]]:
+    """Yields pairs of a feature map and of the evidence in each of its cells."""
+    layer, inputs, poses, _, coupling = capsules
+    children, activations = split_pair(inputs)
+    if isinstance(layer, CapsuleLayer) and activations is None:
+        directions = labels * poses / ops.expand_dims(CapsuleLength()(poses), 2)
+        directions = ChildDirections()(children, poses, coupling, directions)
+    else:
+        lengths = CapsuleLength()(children)
+        present = lengths if activations is None else activations
+        votes = ops.squeeze(ops.matmul(coupling, labels), 2)
+        votes = ops.reshape(votes, (-1, *present.shape[1:])) * present
+        directions = children * ops.expand_dims(votes / ops.square(lengths), -1)
+    yield from follow(children, directions, all_capsules)

@@ -1,0 +1,123 @@
+"""Copies a model so that its capsule and attention layers also give what they computed."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+from keras_capsules._graph import ends, is_graph, layers_within, name_of, upstream
+from keras_capsules.attention.gated_layer import GatedLayer
+from keras_capsules.layers import CapsuleLayer, CapsuleLength, CapsuleMask, ConvCapsule2D
+from keras_capsules.layers.voting import split_pair
+
+
+class Capsules(NamedTuple):
+    """One call of a layer of capsules, as tensors of the graph.
+
+    Attributes:
+        layer: The layer.
+        inputs: Poses, or the pair of poses and activations, that the layer was called on.
+        poses: `(batch, num_out, dim)`.
+        activations: `(batch, num_out)`.
+        coupling: `(batch, num_in, num_out)`.
+    """
+
+    layer: Any
+    inputs: Any
+    poses: Any
+    activations: Any
+    coupling: Any
+
+
+class Recording:
+    """Calls the layers of a copy so that they give their explanations, and keeps these.
+
+    Attributes:
+        capsules: Dictionary of `Capsules` by the name of the layer, in the order of the calls.
+        gates: Dictionary of the gates of each attention layer by its name: a tensor, or a tuple.
+        has_decoder: Whether there is a `CapsuleMask`.
+    """
+
+    def __init__(self):
+        self.capsules: dict[str, Capsules] = {}
+        self.gates: dict[str, Any] = {}
+        self.has_decoder = False
+
+    def capsules_of(self, layer: str | None) -> Capsules | None:
+        """Returns the `Capsules` of a layer by its name, or without a name of the last layer."""
+        return self.capsules.get(layer or next(reversed(self.capsules), ""))
+
+    def call(self, layer: Any, *args: Any, **kwargs: Any) -> Any:
+        """Calls a layer as its model does, but a `CapsuleMask` without labels."""
+        if isinstance(layer, CapsuleMask):
+            self.has_decoder = True
+            return layer(args[0])  # Labels are unknown when a model explains what it sees.
+        if isinstance(layer, (CapsuleLayer, ConvCapsule2D)):
+            asked = kwargs.pop("return_coupling", False)
+            outputs, coupling = layer(*args, return_coupling=True, **kwargs)
+            if isinstance(layer, CapsuleLayer) or _has_one_cell(layer.fields):
+                self.capsules[layer.name] = _capsules(layer, args[0], outputs, coupling)
+            return (outputs, coupling) if asked else outputs
+        if isinstance(layer, GatedLayer):
+            asked = kwargs.pop("return_gates", False)
+            outputs, gates = layer(*args, return_gates=True, **kwargs)
+            self.gates[layer.name] = gates
+            return (outputs, gates) if asked else outputs
+        return layer(*args, **kwargs)
+
+
+def recorded_copy(model: keras.Model) -> tuple[keras.Model, Recording]:
+    """Copies a model, with its weights, and records what its layers say of themselves.
+
+    In the copy a `CapsuleMask` gets no labels, so a decoder sees the longest capsule. An input for
+    labels stays, and nothing depends on it.
+
+    Args:
+        model: Functional or sequential `keras.Model` of known shapes. It stays as it is.
+
+    Returns:
+        The copy, and its `Recording`.
+
+    Raises:
+        ValueError: If the model's graph is not known.
+    """
+    if not is_graph(model) or not model.built:
+        raise ValueError(
+            "Explanations are read off a functional or sequential model that knows its shapes. "
+            f"Received: {type(model).__name__} {getattr(model, 'name', model)!r}"
+        )
+    recording = Recording()
+    copy = keras.models.clone_model(
+        keras.Model(*ends(model), name=model.name), call_function=recording.call
+    )
+    copy.set_weights(model.get_weights())
+    for layer in layers_within(copy):
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()  # It computes with copies of its weights.
+    return copy, recording
+
+
+def submodel(copy: keras.Model, outputs: Any, more_inputs: Iterable = ()) -> keras.Model:
+    """Returns the model of these outputs, and of those inputs alone that they are computed from."""
+    needed = {id(x) for x in upstream(keras.tree.flatten(outputs))}
+    inputs = [x for x in (*copy.inputs, *more_inputs) if id(x) in needed]
+    by_name = {name_of(x): x for x in inputs}
+    return keras.Model(inputs[0] if len(inputs) == 1 else by_name, outputs, name=copy.name)
+
+
+def _has_one_cell(fields):
+    """Returns whether the one window of a convolution is the whole grid."""
+    return fields.unchanged and len(fields.positions) == fields.window_size
+
+
+def _capsules(layer, inputs, outputs, coupling):
+    poses, activations = split_pair(outputs)
+    if isinstance(layer, ConvCapsule2D):  # Of one cell.
+        poses = ops.reshape(poses, (-1, *poses.shape[3:]))
+        coupling = ops.reshape(coupling, (-1, *coupling.shape[3:]))
+        if activations is not None:
+            activations = ops.reshape(activations, (-1, activations.shape[3]))
+    if activations is None:
+        activations = CapsuleLength(name=f"{layer.name}_activations")(poses)
+    return Capsules(layer, inputs, poses, activations, coupling)
