@@ -125,7 +125,8 @@ class CellShares(LayerShares):
             directions = ops.reshape(directions, (-1, cells, kernel.shape[-1]))
             kernel = ops.transpose(ops.reshape(kernel, (fields.taps * channels, -1)))
             back = ops.matmul(directions, kernel)
-        seen = fields.gather(ops.reshape(inputs, (-1, fields.grid_size, channels)))
+        inputs = ops.reshape(at_least_float32(inputs), (-1, fields.grid_size, channels))
+        seen = fields.gather(inputs)
         shares = ops.sum(ops.reshape(back, (-1, cells * fields.taps, channels)) * seen, axis=-1)
         if not fields.unchanged:  # Add up what the windows say of each cell.
             views = fields.views()[0]
