@@ -1,5 +1,8 @@
 """What may be absent, and what must not be loaded."""
 
+import tomllib
+
+import keras
 import pytest
 from conftest import BACKENDS, ROOT, once, run_python
 
@@ -42,6 +45,24 @@ def test_everything_public_is_registered_and_documented():
         public = getattr(keras_capsules, name)
         assert public.__doc__, name
         if isinstance(public, type) and hasattr(public, "get_config"):
-            assert keras_capsules.ops.keras.saving.get_registered_name(public).startswith(
-                "keras_capsules>"
-            ), name
+            assert keras.saving.get_registered_name(public).startswith("keras_capsules>"), name
+
+
+SUBMODULES = "attention callbacks datasets explain layers losses metrics models ops routing".split()
+
+
+def test_import_star_leaves_names_from_keras_alone():
+    scope = {}
+    exec("from keras import layers, losses, metrics, models, ops", scope)
+    exec("from keras_capsules import *", scope)
+    for name in ("layers", "losses", "metrics", "models", "ops"):
+        assert scope[name] is getattr(keras, name)
+    assert scope["CapsuleLayer"] is keras_capsules.CapsuleLayer
+    for name in SUBMODULES:
+        assert getattr(keras_capsules, name).__name__ == f"keras_capsules.{name}"
+
+
+def test_the_package_is_typed():
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    assert "py.typed" in data["package-data"]["keras_capsules"]
+    assert (ROOT / "keras_capsules/py.typed").read_text() == ""

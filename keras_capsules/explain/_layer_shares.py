@@ -124,10 +124,10 @@ class CellShares(LayerShares):
             directions = ops.reshape(directions, (-1, cells, kernel.shape[-1]))
             kernel = ops.transpose(ops.reshape(kernel, (fields.window_size * channels, -1)))
             back = ops.matmul(directions, kernel)
-        seen = fields.gather(ops.reshape(inputs, (-1, fields.grid_size, channels)))
-        shares = ops.sum(
-            ops.reshape(back, (-1, cells * fields.window_size, channels)) * seen, axis=-1
-        )
+        inputs = ops.reshape(at_least_float32(inputs), (-1, fields.grid_size, channels))
+        seen = fields.gather(inputs)
+        back = ops.reshape(back, (-1, cells * fields.window_size, channels))
+        shares = ops.sum(back * seen, axis=-1)
         if not fields.unchanged:  # Add up what the windows say of each cell.
             entries = fields.entries_by_position()[0]
             shares = ops.take(ops.pad(shares, [(0, 0), (0, 1)]), entries.reshape(-1), axis=1)

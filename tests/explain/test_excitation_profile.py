@@ -8,7 +8,11 @@ from keras import layers
 from reference import attention as reference
 
 from keras_capsules import attention, create_model, insert_attention
-from keras_capsules.explain import excitation_profile, plot_excitation_profile
+from keras_capsules.explain import (
+    excitation_profile,
+    explained_model,
+    plot_excitation_profile,
+)
 
 
 def small_model():
@@ -154,3 +158,21 @@ def test_plotting_without_matplotlib(case, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match=r"keras-capsules\[explain\]"):
         plot_excitation_profile(excitation_profile(case[0], case[1:]))
+
+
+def test_gates_are_those_of_an_explained_model(case, generator):
+    """Also where the model takes labels, on which no gates depend."""
+    model, x, _ = case
+    gates = to_numpy(explained_model(model, ["gates"])(x))["gates"]
+    profile = excitation_profile(model, (x, np.arange(11)))
+    np.testing.assert_allclose(profile.mean["first"], gates["first"], atol=1e-6)
+    np.testing.assert_allclose(profile.mean["last"], gates["last"][0], atol=1e-6)
+    sizes = {"input_shape": (12, 12, 1), "num_classes": 3, "size": "tiny"}
+    taught = create_model("se_capsnet", with_decoder=True, decoder_units=(8,), **sizes)
+    images = generator.uniform(size=(4, 12, 12, 1)).astype("float32")
+    inputs = {"image": images, "label": np.eye(3, dtype="float32")[[0, 1, 2, 0]]}
+    gates = to_numpy(explained_model(taught, ["gates"])(images))["gates"]
+    profile = excitation_profile(taught, (inputs, np.arange(4)))
+    assert profile.mean
+    for name, means in profile.mean.items():
+        np.testing.assert_allclose(means, gates[name], atol=1e-6)

@@ -91,3 +91,20 @@ def test_what_a_model_has_not(images):
         explained_model(model, ["poses", "colours"])
     with pytest.raises(ValueError, match="functional or sequential"):
         explained_model(keras.Layer(), ["scores"])
+
+
+def test_adapted_layers_and_layers_that_return_more(generator):
+    """A copy normalizes as its model does, and gives what the model asks its layers for."""
+    image = keras.Input((6, 5, 3), name="image")
+    normalize = keras.layers.Normalization()
+    normalize.adapt(generator.normal(3, 2, size=(20, 6, 5, 3)).astype("float32"))
+    x, gates = keras_capsules.SqueezeExcitation(name="se")(normalize(image), return_gates=True)
+    x = keras_capsules.PrimaryCapsule2D(2, 4, 3)(x)
+    x, coupling = keras_capsules.CapsuleLayer(3, 4)(x, return_coupling=True)
+    scores = keras_capsules.CapsuleLength(name="scores")(x)
+    model = keras.Model(image, {"scores": scores, "gates": gates, "coupling": coupling})
+    images = generator.normal(3, 2, size=(2, 6, 5, 3)).astype("float32")
+    expected, found = to_numpy(model(images)), explained_model(model, ["scores", "gates"])
+    found = to_numpy(found(images))
+    np.testing.assert_allclose(found["scores"], expected["scores"], atol=1e-6)
+    np.testing.assert_allclose(found["gates"]["se"], expected["gates"], atol=1e-6)
