@@ -70,7 +70,7 @@ from . import (  # noqa: F401  Public as `keras_capsules.layers`, but not part o
 
 __version__ = "0.1.0"
 
-# Without the submodules, so that `import *` does not replace `layers` or `ops` from Keras.
+# The submodules are left out, because `import *` would replace `layers` or `ops` from Keras.
 __all__ = [
     "CapsuleLayer",
     "CapsuleLength",

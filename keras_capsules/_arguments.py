@@ -1,4 +1,4 @@
-"""Checks of constructor arguments."""
+"""Checks constructor arguments."""
 
 import numbers
 

@@ -1,4 +1,4 @@
-"""Reads the graph of a functional model. Only this file uses Keras' private attributes for it."""
+"""Reads the graph of a functional model; no other file uses Keras' private graph attributes."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -11,8 +11,8 @@ class Call(NamedTuple):
 
     Attributes:
         operation: The layer or operation.
-        inputs: The tensors that it was called on, flat.
-        outputs: The tensors that it returned, flat.
+        inputs: Flat list of the tensors that it was called on.
+        outputs: Flat list of the tensors that it returned.
     """
 
     operation: Any
@@ -21,31 +21,32 @@ class Call(NamedTuple):
 
 
 def producer(tensor: keras.KerasTensor) -> Call:
-    """Returns the call that a tensor comes from; that of an `InputLayer` has no inputs."""
+    """Returns the call that a tensor comes from; the call of an `InputLayer` has no inputs."""
     operation, index, _ = tensor._keras_history
     return _call(operation, operation._inbound_nodes[index])
 
 
 def calls(operation: Any) -> list[Call]:
-    """Returns all calls of a layer or operation, in their order."""
+    """Returns all calls of a layer or operation, in the order in which they were made."""
     return [_call(operation, node) for node in operation._inbound_nodes]
 
 
 def share_call(operation: Any, other: Any) -> None:
-    """Makes the newest call of an operation count as the next call of another one too."""
+    """Also records the newest call of an operation as a call of another one."""
     other._inbound_nodes.append(operation._inbound_nodes[-1])
 
 
 def name_of(tensor: keras.KerasTensor) -> str:
     """Returns the name of the layer or operation that a tensor comes from.
 
-    A tensor's own name is numbered by each process; the name of its layer is stored in the file.
+    The name of the tensor itself has a number that differs between processes. The name of the layer
+    is stored in the file.
     """
     return tensor._keras_history.operation.name
 
 
 def upstream(tensors: Iterable[keras.KerasTensor]) -> Iterator[keras.KerasTensor]:
-    """Yields these tensors and all that they are computed from, each once."""
+    """Yields these tensors and all tensors that they are computed from, each once."""
     seen, pending = set(), list(tensors)
     while pending:
         tensor = pending.pop()
@@ -56,7 +57,7 @@ def upstream(tensors: Iterable[keras.KerasTensor]) -> Iterator[keras.KerasTensor
 
 
 def calls_in_order(inputs: Iterable, outputs: Iterable) -> list[Call]:
-    """Returns the calls between inputs and outputs, in an order in which they can run."""
+    """Returns the calls between inputs and outputs, in an order in which these calls can run."""
     ordered, seen = [], set(map(id, inputs))
 
     def visit(tensor):
@@ -74,7 +75,7 @@ def calls_in_order(inputs: Iterable, outputs: Iterable) -> list[Call]:
 
 
 def tensors(structure: Any) -> list[keras.KerasTensor]:
-    """Returns the symbolic tensors of a nested structure, flat."""
+    """Returns the symbolic tensors of a nested structure as a flat list."""
     return [x for x in keras.tree.flatten(structure) if isinstance(x, keras.KerasTensor)]
 
 
@@ -86,14 +87,14 @@ def is_graph(layer: Any) -> bool:
 
 
 def ends(model: keras.Model) -> tuple[Any, Any]:
-    """Returns the inputs and outputs of such a model, in the model's own structure."""
+    """Returns the inputs and outputs of such a model, in the model's structure."""
     if isinstance(model, keras.Sequential):
         return model.inputs[0], model.outputs[0]
     return model.input, model.output
 
 
 def layers_within(model: keras.Model) -> Iterator[Any]:
-    """Yields the layers of a model and of the models nested in it, without these models."""
+    """Yields the layers of a model and of its nested models, but not the nested models."""
     for layer in model.layers:
         if is_graph(layer):
             yield from layers_within(layer)

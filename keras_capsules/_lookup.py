@@ -8,15 +8,15 @@ def resolve(what: str, identifier, table: dict, base: type, **kwargs):
 
     Args:
         what: String. The argument's name in messages.
-        identifier: A name out of `table`, a config as `keras.saving.serialize_keras_object` makes
-            it, or an instance, which is returned as it is.
+        identifier: A name from `table`, a config made by `keras.saving.serialize_keras_object`, or
+            an instance, which is returned unchanged.
         table: Dictionary of classes by name.
-        base: Class that it must be an instance of.
-        **kwargs: Constructor arguments, with a name only.
+        base: Class. The result must be an instance of it.
+        **kwargs: Constructor arguments. Only for a name.
 
     Raises:
-        ValueError: If the name is unknown, if it is not an instance, or if arguments come with a
-            config or an instance.
+        ValueError: If the name is unknown, if the object is not an instance of `base`, or if
+            arguments come with a config or an instance.
     """
     if isinstance(identifier, str):
         if identifier not in table:

@@ -1,4 +1,4 @@
-"""Tables which children the cells of a convolution see; they depend on sizes alone."""
+"""Tabulates the children that each cell of a convolution sees, which depends on sizes alone."""
 
 import math
 from typing import Any
@@ -10,7 +10,7 @@ from keras_capsules._arguments import positive_integer
 
 
 class ReceptiveFields:
-    """Lists the windows that a kernel takes of a grid with one axis or more.
+    """Lists the windows of a kernel on a grid with one axis or more.
 
     Each cell of the convolution has one window. The entries of all windows are numbered one after
     the other, from 0 to `num_cells * window_size`, and each shows one position of the grid.
@@ -27,9 +27,10 @@ class ReceptiveFields:
         cells: Tuple of integers. Size of the grid of windows.
         window_size: Integer. Number of entries of one window.
         positions: Integer array `(num_cells * window_size,)`. The position on the flattened grid
-            that each entry shows; beyond the edge `grid_size`, one past the last.
+            that each entry shows. Entries beyond the edge have `grid_size`, one past the last
+            position.
         present: Boolean array `(num_cells * window_size,)`. `True` where an entry shows a position.
-        complete: Boolean. Whether all entries do.
+        complete: Boolean. Whether all entries show a position.
         unchanged: Boolean. Whether the entries are the positions of the grid, in the same order.
 
     Raises:
@@ -77,12 +78,13 @@ class ReceptiveFields:
         return ops.take(values, self.positions, axis=1)
 
     def entries_by_position(self) -> tuple[np.ndarray, np.ndarray]:
-        """Returns which entries show each position, and the way back.
+        """Returns the entries that show each position, and the inverse of this table.
 
         Returns:
-            Integer array `(grid_size, most)` of entries; where fewer than `most` show a position,
-            the number of all entries fills the row. And the integer array
-            `(num_cells * window_size,)` that says where in the flattened first one each entry is.
+            Two integer arrays. The first, `(grid_size, most)`, has the entries that show each
+            position; where there are fewer than `most`, the number of all entries fills the row.
+            The second, `(num_cells * window_size,)`, has the index of each entry in the flattened
+            first array.
         """
         entries = np.argsort(self.positions, kind="stable")[: np.count_nonzero(self.present)]
         shown = self.positions[entries]
@@ -96,7 +98,7 @@ class ReceptiveFields:
 
 
 def grid_argument(name: str, value: Any, rank: int) -> tuple:
-    """Returns an integer or a tuple of them as one positive integer for each of `rank` axes."""
+    """Turns an integer or a tuple of integers into one positive integer for each of `rank` axes."""
     sizes = tuple(value) if isinstance(value, (tuple, list)) else (value,) * rank
     if len(sizes) != rank:
         raise ValueError(

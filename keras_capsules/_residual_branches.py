@@ -1,4 +1,4 @@
-"""Records the calls of a model that is being rebuilt, and finds its residual branches in them."""
+"""Records the calls of a model while it is rebuilt, and finds its residual branches."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ class RecordedCall(NamedTuple):
     Attributes:
         layer: The layer or operation.
         inputs: List of the tensors that it was called on.
-        tensor: The tensor, which is kept so that its identity stays its own.
+        tensor: The tensor. It is kept because another object could otherwise get its `id`.
     """
 
     layer: Any
@@ -23,7 +23,7 @@ class RecordedCall(NamedTuple):
 
 
 class RecordedCalls:
-    """The calls so far, without the layers that were inserted."""
+    """Stores the calls so far, without the layers that were inserted."""
 
     def __init__(self):
         self._by_tensor: dict[int, RecordedCall] = {}
@@ -34,7 +34,7 @@ class RecordedCalls:
             self._by_tensor[id(x)] = RecordedCall(layer, inputs, x)
 
     def record_alias(self, x: keras.KerasTensor, alias: keras.KerasTensor) -> None:
-        """Makes `alias` count as `x`, so that a layer inserted between them does not count."""
+        """Treats `alias` as `x`, and thus ignores a layer that was inserted between them."""
         self._by_tensor[id(alias)] = self._by_tensor[id(x)]._replace(tensor=alias)
 
     def layer_of(self, x: keras.KerasTensor) -> Any:
@@ -42,7 +42,7 @@ class RecordedCalls:
         return self._by_tensor[id(x)].layer
 
     def layers_above(self, tensor: keras.KerasTensor) -> dict[int, Any]:
-        """Returns the layers, nearest first, that a tensor comes from; `None` for an input."""
+        """Returns the layers that a tensor comes from, nearest first, with `None` for an input."""
         layers, pending = {}, [tensor]
         while pending:
             x = pending.pop(0)
@@ -61,7 +61,7 @@ class RecordedCalls:
     def residual_branch(
         self, first: keras.KerasTensor, second: keras.KerasTensor
     ) -> keras.KerasTensor | None:
-        """Returns the input of an addition that is not the shortcut, or `None` if neither is."""
+        """Returns the input of an addition that ends the residual branch, or `None` without one."""
         above_first, above_second = self.layers_above(first), self.layers_above(second)
         if first.shape != second.shape or not above_first.keys() & above_second.keys():
             return None
@@ -73,12 +73,12 @@ class RecordedCalls:
 
 
 def _without(layers, others):
-    """Returns the layers that are not among the others, without inputs of the model."""
+    """Returns the layers that are not among the others, without the model's inputs."""
     return [layer for key, layer in layers.items() if key not in others and layer is not None]
 
 
 def _length(layers: Iterable) -> tuple[int, int]:
-    """Returns how many layers have weights, and how many there are, also in nested models."""
+    """Returns the number of layers with weights and of all layers, nested models included."""
     weighted = total = 0
     for layer in layers:
         if is_graph(layer):

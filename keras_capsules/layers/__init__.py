@@ -1,4 +1,4 @@
-"""Layers of capsules, one file each."""
+"""Provides the layers of capsules, one file for each."""
 
 from keras_capsules.layers.capsule_layer import CapsuleLayer
 from keras_capsules.layers.capsule_length import CapsuleLength

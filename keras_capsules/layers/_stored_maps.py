@@ -1,8 +1,8 @@
-"""Loads explained models from files in which capsule layers compute parts of the map themselves.
+"""Loads explained models from files in which capsule layers compute parts of the map.
 
-Such files were written when these layers took an argument `toward` in `call`. Today operations in
-`keras_capsules.explain` compute the map, and a function for each layer type makes them of a stored
-call.
+Such files were written when `call` of these layers took an argument `toward`. Today operations in
+`keras_capsules.explain` compute the map. A function for each layer type turns a stored call into
+these operations.
 """
 
 from collections.abc import Callable
@@ -16,12 +16,12 @@ _READERS: dict[type, Callable] = {}
 
 
 def reads_stored_maps(layer_class: type) -> Callable:
-    """Registers a function of a layer, its inputs and `toward`, which returns the operation."""
+    """Registers a function `(layer, inputs, toward)` that returns the operation."""
     return lambda reader: _READERS.setdefault(layer_class, reader)
 
 
 class StoredMaps(keras.layers.Layer):
-    """Lets a layer be called as such a file stores it."""
+    """Accepts the arguments with which such a file stores a call of the layer."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if "toward" not in kwargs:

@@ -24,34 +24,34 @@ class CapsuleLayer(StoredMaps, VotingLayer):
         routing: String, config or `keras_capsules.Routing`. Defaults to `"dynamic"`; the names
             are in `keras_capsules.routing.ROUTINGS`.
         transform: `"dense"` multiplies the child's pose, a vector, by a matrix. `"matrix"` reads
-            poses as p x p matrices, `capsule_dim = p**2`, and the vote is `pose @ kernel`.
+            poses as p x p matrices with `capsule_dim = p**2`, and the vote is `pose @ kernel`.
             Defaults to `"dense"`.
         share_weights: Boolean. Whether all children share one kernel. The number of children may
             then be unknown, or vary from batch to batch. Defaults to `False`.
         use_bias: Boolean. Whether to add a learned vector, one for each parent, to the votes.
-            Without it a pose and its negative cannot be told apart. Defaults to `False`.
+            Without it the layer cannot distinguish a pose from its negative. Defaults to `False`.
         kernel_initializer: Initializer of the kernel. Defaults to `"vote_scaling"`, see
             `keras_capsules.VoteScaling`.
         kernel_regularizer: Regularizer of the kernel, or `None`.
         kernel_constraint: Constraint of the kernel, or `None`.
-        implementation: `"stored"` computes all votes once. `"lean"` never holds them: it computes
-            what the routing needs of them parent by parent, again for each iteration and for the
-            gradient. Weights and results are the same. It is for routings that only sum votes: all
-            but `em`, `variational_bayes` and `heinsen`. `"auto"` is `"lean"` where it is faster:
-            for these routings, where all children share a kernel and their poses are at most 8
-            times as large as a parent's. Defaults to `"auto"`.
+        implementation: `"stored"` computes all votes once. `"lean"` never stores them: it computes
+            the sums that the routing needs parent by parent, again for each iteration and for the
+            gradient. Weights and results are the same. `"lean"` is for routings that only sum
+            votes, which are all but `em`, `variational_bayes` and `heinsen`. `"auto"` takes
+            `"lean"` where it is faster: for these routings, if all children share a kernel and
+            their poses are at most 8 times as large as a parent's. Defaults to `"auto"`.
 
     Call arguments:
-        inputs: The children's poses, `(batch, num_in, in_dim)` or a grid
+        inputs: The children's poses `(batch, num_in, in_dim)`, or a grid
             `(batch, height, width, types, in_dim)` or `(batch, length, types, in_dim)`, which is
-            flattened. For a routing with explicit activations the pair `(poses, activations)`.
+            flattened. A routing with explicit activations needs the pair `(poses, activations)`.
         mask: Boolean tensor `(batch, num_in)`. `True` where a child is present.
         return_coupling: Boolean. Whether to return the coupling as well. Defaults to `False`.
 
     Output shape:
-        Poses `(batch, num_capsules, capsule_dim)`; for a routing with explicit activations the
-        pair of these and of activations `(batch, num_capsules)`. With `return_coupling=True` the
-        pair of these outputs and of the coupling `(batch, num_in, num_capsules)`.
+        Poses `(batch, num_capsules, capsule_dim)`. A routing with explicit activations returns the
+        pair of poses and activations `(batch, num_capsules)`. With `return_coupling=True` the layer
+        returns the pair of these outputs and the coupling `(batch, num_in, num_capsules)`.
 
     Weights:
         `kernel`: `(num_in, num_capsules, in_dim, capsule_dim)`, or
@@ -117,7 +117,7 @@ class CapsuleLayer(StoredMaps, VotingLayer):
 
     def build(self, input_shape: Any) -> None:
         batch, num_in, in_dim = self._children_shape(input_shape)
-        # Where their number is unknown, `num_capsules**2` children make votes as long as poses.
+        # With an unknown number of children, `num_capsules**2` of them make votes as long as poses.
         children = num_in or self.num_capsules**2
         self._add_weights((num_in,), (), in_dim, children)
         self._build_routing(batch, num_in, in_dim)
@@ -140,7 +140,7 @@ class CapsuleLayer(StoredMaps, VotingLayer):
         return (output, result.coupling) if return_coupling else output
 
     def votes_of(self, poses: Any, training: Any = False) -> Votes:
-        """Returns the votes of children, in the form in which the routing takes them.
+        """Returns the children's votes in the form that the routing takes.
 
         Args:
             poses: The children's poses, flat or a grid.
@@ -152,7 +152,7 @@ class CapsuleLayer(StoredMaps, VotingLayer):
         return self._stored_votes(poses, training)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> None:
-        return None  # Every parent is present, whichever children were not.
+        return None  # Every parent is present, even where children are absent.
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         batch = self._children_shape(input_shape)[0]
@@ -166,7 +166,7 @@ class CapsuleLayer(StoredMaps, VotingLayer):
         return (*self._children_shape(input_shape)[:2], self.num_capsules)
 
     def _children_shape(self, input_shape):
-        """Returns `(batch, num_in, in_dim)` of flat or gridded poses, or says what is wrong."""
+        """Returns the shape `(batch, num_in, in_dim)` for flat or gridded poses, or raises."""
         shape = poses_shape(input_shape)
         if len(shape) not in (3, 4, 5):
             raise ValueError(
@@ -191,7 +191,7 @@ class CapsuleLayer(StoredMaps, VotingLayer):
         return batch, num_in, in_dim
 
     def _flat(self, poses):
-        """Returns poses `(batch, num_in, in_dim)`, of flat or gridded ones."""
+        """Flattens a grid of poses to `(batch, num_in, in_dim)`."""
         num_in, in_dim = self._children_shape(poses.shape)[1:]
         return poses if len(poses.shape) == 3 else ops.reshape(poses, (-1, num_in, in_dim))
 
@@ -212,7 +212,7 @@ class CapsuleLayer(StoredMaps, VotingLayer):
     def _lean_votes(self, poses, training) -> Votes:
         num_in, in_dim = poses.shape[1:]
         rows = (-1, num_in or ops.shape(poses)[1], self.rows, in_dim // self.rows)
-        # A tensor, for TensorFlow takes no variables where the gradient is our own.
+        # A tensor, because TensorFlow does not accept variables in a custom gradient.
         kernel = ops.reshape(self.kernel, self.kernel.shape)
         return LeanVotes(
             ops.transpose(ops.reshape(at_least_float32(poses), rows), (0, 2, 1, 3)),

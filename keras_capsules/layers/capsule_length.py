@@ -1,4 +1,4 @@
-"""From poses to scores."""
+"""Turns poses into scores."""
 
 import keras
 
@@ -7,7 +7,7 @@ from keras_capsules.ops import capsule_length
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
 class CapsuleLength(keras.layers.Layer):
-    """Turns poses into scores: the length of a capsule is how present its entity is.
+    """Turns poses into scores: the length of a pose says how present the capsule's entity is.
 
     `score = sqrt(sum(square(pose)) + 1e-12)`
 
@@ -15,7 +15,7 @@ class CapsuleLength(keras.layers.Layer):
         inputs: Poses `(..., capsule_dim)`.
 
     Output shape:
-        `(...)`, that is the input's without its last axis. In [0, 1] for squashed poses.
+        `(...)`, the shape of the input without its last axis. In [0, 1] for squashed poses.
 
     Example:
 
@@ -36,4 +36,4 @@ class CapsuleLength(keras.layers.Layer):
         return tuple(input_shape[:-1])
 
     def get_config(self):
-        return super().get_config()  # Keras derives none where `dtype` is a policy object.
+        return super().get_config()  # Keras derives no config where `dtype` is a policy object.

@@ -1,4 +1,4 @@
-"""Keeps one capsule and silences the others, for a decoder to look at."""
+"""Keeps one capsule for a decoder, and sets the others to zero."""
 
 import keras
 from keras import ops
@@ -8,7 +8,7 @@ from keras_capsules.ops import capsule_length
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
 class CapsuleMask(keras.layers.Layer):
-    """Sets the poses of all capsules to zero but those of the labels, or the longest.
+    """Sets the poses of all capsules to zero, except those of the labels or the longest one.
 
     `masked_j = pose_j * labels_j`; without labels, `labels = one_hot(argmax_j(length(pose_j)))`
 
@@ -18,7 +18,7 @@ class CapsuleMask(keras.layers.Layer):
             present. `None`, the default, keeps the longest capsule.
 
     Output shape:
-        That of `poses`.
+        The shape of `poses`.
 
     Raises:
         ValueError: If `labels` do not have one entry for each capsule.
@@ -42,7 +42,7 @@ class CapsuleMask(keras.layers.Layer):
         if labels is None:
             lengths = capsule_length(poses)
             longest = lengths >= ops.max(lengths, axis=-1, keepdims=True)
-            # The first of equals; not by argmax, which TensorFlow's Keras takes bits apart for.
+            # The first of equally long ones. Keras' argmax needs bit operations on TensorFlow.
             first = ops.cumsum(ops.cast(longest, "float32"), axis=-1) < 1.5
             labels = ops.logical_and(longest, first)
         elif tuple(labels.shape[1:]) != tuple(poses.shape[1:2]):
@@ -57,4 +57,4 @@ class CapsuleMask(keras.layers.Layer):
         return tuple(poses_shape)
 
     def get_config(self):
-        return super().get_config()  # Keras derives none where `dtype` is a policy object.
+        return super().get_config()  # Keras derives no config where `dtype` is a policy object.

@@ -1,4 +1,4 @@
-"""Implements convolutional capsules: each cell of a grid routes the votes of what it sees."""
+"""Implements convolutional capsules: each cell of a grid routes the votes of its window."""
 
 import math
 from typing import Any
@@ -14,7 +14,7 @@ from keras_capsules.routing.votes import StoredVotes
 
 
 class ConvCapsule(VotingLayer):
-    """Base of `ConvCapsule1D` and `ConvCapsule2D`, which set the number of grid axes."""
+    """Implements `ConvCapsule1D` and `ConvCapsule2D`, which set the number of grid axes."""
 
     rank: int
 
@@ -57,7 +57,7 @@ class ConvCapsule(VotingLayer):
 
     def build(self, input_shape: Any) -> None:
         batch, *_, num_in, in_dim = self._check_shape(input_shape)
-        # Made here, because torch.compile cannot follow how they are made.
+        # Made here, because torch.compile cannot trace how they are made.
         self.fields = fields = self._fields(input_shape)
         self.competition = self._competition(fields)
         children = fields.window_size * num_in
@@ -73,7 +73,7 @@ class ConvCapsule(VotingLayer):
             fields = self._fields(poses.shape)
             competition = self._competition(fields)
         children = fields.window_size * num_in
-        # Cells become members of the batch, and the children they see its axis of children.
+        # Cells become entries of the batch, and the children in their windows its axis of children.
         poses = ops.reshape(poses, (-1, fields.grid_size, num_in * in_dim))
         poses = ops.reshape(fields.gather(poses), (-1, children, in_dim))
         if activations is not None:
@@ -155,7 +155,7 @@ class ConvCapsule(VotingLayer):
         return ops.reshape(votes, (-1, *cells[2:]))
 
     def _coordinate_components(self):
-        """Returns the components of a vote that take a coordinate each."""
+        """Returns the components of a vote to which a coordinate is added."""
         side = math.isqrt(self.capsule_dim)
         last = self.transform == "matrix"
         components = [axis * side + side - 1 if last else axis for axis in range(self.rank)]
@@ -167,9 +167,9 @@ class ConvCapsule(VotingLayer):
         return components
 
     def _coordinates(self, num_in):
-        """Returns where in its window each child is, `(window_size * num_in, capsule_dim)`.
+        """Returns each child's position in its window, `(window_size * num_in, capsule_dim)`.
 
-        Coordinates are from 0 to 1, and 0 in the components that take none.
+        Coordinates are from 0 to 1. The components without a coordinate are 0.
         """
         centers = [(np.arange(size) + 0.5) / size for size in self.kernel_size]
         coordinates = np.zeros((*self.kernel_size, num_in, self.capsule_dim), "float32")
@@ -187,38 +187,41 @@ class ConvCapsule2D(ConvCapsule):
     `votes_ij = u_i @ kernel_ij (+ bias_j)` for each child i, of `num_in` types, in the window of a
     cell; `poses, activations, coupling = routing(votes)` in each cell, with the same weights.
 
-    For `em` and `variational_bayes` a child divides itself among the parents of all cells that
-    see it; for the others among those of each cell.
+    With `em` and `variational_bayes` a child divides itself among the parents of all cells that see
+    it. With the other routings it divides itself among the parents of each cell separately.
 
     Args:
         num_capsules: Integer. Parent types in each cell.
         capsule_dim: Integer. Size of a parent's pose.
         kernel_size: Integer or pair. Size of the window, in cells of the children's grid.
         strides: Integer or pair. Distance between windows. Defaults to `1`.
-        padding: `"valid"` or `"same"`. Beyond the edge there is no child. Defaults to `"valid"`.
+        padding: `"valid"` or `"same"`. There are no children beyond the edge. Defaults to
+            `"valid"`.
         routing, transform, use_bias, kernel_initializer, kernel_regularizer, kernel_constraint:
             As in `keras_capsules.CapsuleLayer`.
-        coordinate_addition: Boolean. Whether to add to each vote where in its window the child is,
-            from 0 to 1: row and column to the first two elements of the right column of a matrix,
-            or to the first two components of a vector. Defaults to `False`.
-        share_weights: Boolean. Whether all positions of a window share one kernel, as the class
-            capsules of a matrix capsule network do, whose window is the whole grid. Defaults to
-            `False`.
+        coordinate_addition: Boolean. Whether to add the child's position in its window, from 0 to
+            1, to each vote. Row and column are added to the first two elements of the right column
+            of a matrix, or to the first two components of a vector. Defaults to `False`.
+        share_weights: Boolean. Whether all positions of a window share one kernel. The class
+            capsules of a matrix capsule network do so, with the whole grid as their window.
+            Defaults to `False`.
 
     Call arguments:
-        inputs: Grid of poses `(batch, height, width, num_in, in_dim)`. For a routing with explicit
-            activations the pair of it and of activations `(batch, height, width, num_in)`.
+        inputs: Grid of poses `(batch, height, width, num_in, in_dim)`. A routing with explicit
+            activations needs the pair of the grid and activations `(batch, height, width, num_in)`.
         return_coupling: Boolean. Whether to return the coupling as well. Defaults to `False`.
 
     Output shape:
-        Grid `(batch, new_height, new_width, num_capsules, capsule_dim)`; for a routing with
-        explicit activations the pair of it and of activations `(batch, new_height, new_width,
-        num_capsules)`. With `return_coupling=True` the pair of that and of the coupling
-        `(batch, new_height, new_width, kernel_height * kernel_width * num_in, num_capsules)`.
+        Grid `(batch, new_height, new_width, num_capsules, capsule_dim)`. A routing with explicit
+        activations returns the pair of the grid and activations
+        `(batch, new_height, new_width, num_capsules)`. With `return_coupling=True` the layer
+        returns the pair of these outputs and the coupling `(batch, new_height, new_width,
+        kernel_height * kernel_width * num_in, num_capsules)`.
 
     Weights:
         `kernel`: `(kernel_height, kernel_width, num_in, num_capsules, in_dim, capsule_dim)`, or
-        `(..., p, p)` for `transform="matrix"`; 1 in place of the window with `share_weights=True`.
+        `(..., p, p)` for `transform="matrix"`. With `share_weights=True` the window's
+        axes are 1.
         `bias`: `(num_capsules, capsule_dim)`.
 
     Raises:
@@ -245,16 +248,17 @@ class ConvCapsule2D(ConvCapsule):
 class ConvCapsule1D(ConvCapsule):
     """Lets the capsules in each window of a sequence vote for the capsules of one cell.
 
-    As `keras_capsules.ConvCapsule2D`, on one axis.
+    It works like `keras_capsules.ConvCapsule2D`, on one axis.
 
     Args:
         num_capsules, capsule_dim, kernel_size, strides, padding, routing, transform,
             coordinate_addition, share_weights, use_bias, kernel_initializer, kernel_regularizer,
-            kernel_constraint: As in `ConvCapsule2D`; the one coordinate goes to the first element.
+            kernel_constraint: As in `ConvCapsule2D`. The only coordinate is added to the first
+            element.
 
     Call arguments:
-        inputs: Poses `(batch, length, num_in, in_dim)`. For a routing with explicit activations
-            the pair of them and of activations `(batch, length, num_in)`.
+        inputs: Poses `(batch, length, num_in, in_dim)`. A routing with explicit activations needs
+            the pair of poses and activations `(batch, length, num_in)`.
         return_coupling: Boolean. Whether to return the coupling as well. Defaults to `False`.
 
     Output shape:

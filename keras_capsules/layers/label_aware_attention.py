@@ -1,4 +1,4 @@
-"""Attention of a target item over a user's interests."""
+"""Weighs a user's interests by their match with a target item."""
 
 import keras
 from keras import ops
@@ -13,17 +13,17 @@ class LabelAwareAttention(keras.layers.Layer):
     `score_k = sign(s_k) * abs(s_k)**power`, `s_k = interest_k . target`,
     `output = sum_k softmax_k(score) * interest_k`
 
-    With a positive match the score is the paper's `s_k**power`. The sign keeps an interest that
-    points away from the target from getting a share, as an even power would give it.
+    With a positive match the score is the paper's `s_k**power`. The sign matters for an interest
+    that points away from the target: an even power would give it a large share.
 
     Args:
-        power: Float, 1 or more. The larger, the more the best interest takes. Defaults to `2.0`.
+        power: Float, 1 or more. A larger power gives the best interest more. Defaults to `2.0`.
 
     Call arguments:
         interests: Tensor `(batch, num_interests, dim)`.
         target: Tensor `(batch, dim)`. The item that the user chose next.
         interests_mask: Boolean tensor `(batch, num_interests)`. `True` where an interest is
-            present. `MultiInterestCapsule` hands it over by itself.
+            present. `MultiInterestCapsule` passes it automatically.
 
     Output shape:
         `(batch, dim)`.
@@ -59,7 +59,7 @@ class LabelAwareAttention(keras.layers.Layer):
         self._check(interests.shape, target.shape)
         values, target = at_least_float32(interests), at_least_float32(target)
         match = ops.squeeze(ops.matmul(values, ops.expand_dims(target, 2)), axis=2)
-        # Larger powers than 1e30 would overflow, and their difference be NaN.
+        # Powers above 1e30 could overflow, and their difference would be NaN.
         size = ops.minimum(ops.abs(match), 1e30 ** (1 / self.power))
         scores = ops.sign(match) * ops.power(size, self.power)
         if interests_mask is not None:
@@ -68,7 +68,7 @@ class LabelAwareAttention(keras.layers.Layer):
         return ops.cast(ops.squeeze(ops.matmul(attention, values), axis=1), interests.dtype)
 
     def compute_mask(self, *args, **kwargs):
-        return None  # No interest is left in the output.
+        return None  # The output has no axis of interests.
 
     def compute_output_shape(self, interests_shape, target_shape):
         self._check(interests_shape, target_shape)

@@ -1,4 +1,4 @@
-"""Groups what a user did into interests, which are capsules."""
+"""Groups a user's behaviours into interests, which are capsules."""
 
 import keras
 from keras import ops
@@ -17,20 +17,20 @@ class MultiInterestCapsule(keras.layers.Layer):
     `c_ki = softmax_k(b_ki)`, `interest_k = squash(sum_i c_ki * votes_i)`,
     `b_ki = b_ki + votes_i . interest_k` (not after the last).
 
-    With one shared kernel, equal logits would make all interests equal: the random ones break the
+    With one shared kernel, equal logits would make all interests equal. The random logits break the
     tie. They are drawn once, are the same for each user, and are saved with the model. Gradients
-    flow through the votes of the last sum only.
+    flow only through the votes of the last sum.
 
-    Few behaviours hold few interests. With `dynamic_interests` a user with n behaviours has
-    `max(1, min(num_interests, floor(log2(n))))` of them. The others are absent: they get no share
-    of any behaviour, they are zero, and the mask of the output says so to the next layer.
+    Few behaviours reveal few interests. With `dynamic_interests` a user with n behaviours has
+    `max(1, min(num_interests, floor(log2(n))))` interests. The others are absent: they get no share
+    of any behaviour and they are zero. The mask of the output tells the next layer which ones.
 
     Args:
-        num_interests: Integer. The most interests that a user may have.
+        num_interests: Integer. Largest number of interests of a user.
         interest_dim: Integer. Size of an interest.
         iterations: Integer, 1 or more. Defaults to `3`.
-        max_length: Integer or `None`. The most behaviours of a user. `None`, the default, takes
-            the length in the input's shape, which must then be known.
+        max_length: Integer or `None`. Largest number of behaviours of a user. `None`, the default,
+            takes the length from the input's shape, which must then be known.
         dynamic_interests: Boolean. Whether the number of interests depends on the number of
             behaviours. Defaults to `True`.
         kernel_initializer: Initializer of the kernel. Defaults to `"glorot_uniform"`.
@@ -38,15 +38,15 @@ class MultiInterestCapsule(keras.layers.Layer):
         seed: Integer or `None`. Makes the draw of the logits repeatable. Defaults to `None`.
 
     Call arguments:
-        behaviours: Tensor `(batch, length, in_dim)`, embeddings of items. Padding, if any, goes to
-            the end: a behaviour's logits depend on its position.
+        behaviours: Tensor `(batch, length, in_dim)`, embeddings of items. Padding must be at the
+            end, because a behaviour's logits depend on its position.
         mask: Boolean tensor `(batch, length)`, by keyword. `True` where a behaviour is present.
-            `keras.layers.Embedding(mask_zero=True)` hands it over by itself.
+            `keras.layers.Embedding(mask_zero=True)` passes it automatically.
 
     Output shape:
-        `(batch, num_interests, interest_dim)`, lengths in [0, 1]. Its mask, also from
-        `compute_mask(behaviours, mask)`, is boolean `(batch, num_interests)`, and `None` without
-        `dynamic_interests`.
+        `(batch, num_interests, interest_dim)`, with lengths in [0, 1]. Its mask, which
+        `compute_mask(behaviours, mask)` also returns, is boolean `(batch, num_interests)`, or
+        `None` without `dynamic_interests`.
 
     Weights:
         `kernel`: `(in_dim, interest_dim)`. `routing_logits`: `(num_interests, max_length)`, not
@@ -128,7 +128,7 @@ class MultiInterestCapsule(keras.layers.Layer):
         votes = at_least_float32(ops.matmul(behaviours, self.kernel))
         inner_votes = ops.stop_gradient(votes)
         logits = ops.cast(self.routing_logits[None, :, :length], votes.dtype)
-        # The votes are the same for each interest, so both steps are products of matrices.
+        # The votes are the same for each interest, so both steps are matrix products.
         for iteration in range(1, self.iterations + 1):
             coupling = self._softmax_over_interests(logits, present)
             if iteration == self.iterations:
@@ -145,7 +145,7 @@ class MultiInterestCapsule(keras.layers.Layer):
         if mask is None:
             mask = ops.ones_like(behaviours[:, :, 0], dtype="float32")
         count = ops.sum(ops.cast(mask, "float32"), axis=1, keepdims=True)
-        # Interest k is there from 2**k behaviours on, the first one always.
+        # Interest k is present from 2**k behaviours on, and the first one always.
         needed = [0.0, *(2.0**k for k in range(2, self.num_interests + 1))]
         return count >= ops.convert_to_tensor([needed], dtype="float32")
 

@@ -1,4 +1,4 @@
-"""Implements the first capsules of a network: a convolution, its channels grouped into poses."""
+"""Implements the first capsules of a network: a convolution with channels grouped into poses."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _ACTIVATIONS = {"squash": squash, "exponential_squash": exponential_squash}
 
 
 class PrimaryCapsule(StoredMaps, layers.Layer):
-    """Base of `PrimaryCapsule1D` and `PrimaryCapsule2D`, which set the number of grid axes."""
+    """Implements `PrimaryCapsule1D` and `PrimaryCapsule2D`, which set the number of grid axes."""
 
     rank: int
     convolution_class: type
@@ -44,7 +44,7 @@ class PrimaryCapsule(StoredMaps, layers.Layer):
         self.activation = keras.activations.get(activation)
         self.explicit_activations = explicit_activations
         self.convolution: Any = (
-            None  # The depthwise one cannot be made before the channels are known.
+            None  # A depthwise convolution is made once the number of channels is known.
         )
         if not depthwise:
             self.convolution = self._convolution("convolution", num_capsules * capsule_dim)
@@ -134,21 +134,21 @@ class PrimaryCapsule2D(PrimaryCapsule):
         kernel_size: Integer or pair. Size of the convolution's window, in pixels of its input.
         strides: Integer or pair. Defaults to `1`.
         padding: `"valid"` or `"same"`. Defaults to `"valid"`.
-        depthwise: Boolean. Whether each channel is convolved by itself, as in Efficient-CapsNet;
-            `num_capsules * capsule_dim` is then a multiple of the input's channels. Defaults to
-            `False`.
-        activation: String or callable, applied to poses. Defaults to `"squash"`; also
-            `"exponential_squash"`, and `None`, which leaves them as they are.
-        explicit_activations: Boolean. Whether to return an activation beside each pose,
-            `sigmoid(conv2d(x))`, for routings that need it. Defaults to `False`.
+        depthwise: Boolean. Whether each channel is convolved separately, as in Efficient-CapsNet.
+            `num_capsules * capsule_dim` must then be a multiple of the input's channels. Defaults
+            to `False`.
+        activation: String or callable, applied to poses, such as `"squash"` or
+            `"exponential_squash"`. `None` leaves the poses unchanged. Defaults to `"squash"`.
+        explicit_activations: Boolean. Whether to return an activation with each pose,
+            `sigmoid(conv2d(x))`, for routings that need activations. Defaults to `False`.
 
     Call arguments:
         inputs: Feature maps `(batch, height, width, channels)`.
 
     Output shape:
         Grid `(batch, new_height, new_width, num_capsules, capsule_dim)`. `CapsuleLayer` and
-        `ConvCapsule2D` take it as it is. With `explicit_activations=True` the pair of it and of
-        activations `(batch, new_height, new_width, num_capsules)`, in [0, 1].
+        `ConvCapsule2D` accept it unchanged. With `explicit_activations=True` the layer returns the
+        pair of the grid and activations `(batch, new_height, new_width, num_capsules)` in [0, 1].
 
     Raises:
         ValueError: If the input is not of rank 4, or smaller than the kernel, or if its channels
@@ -185,9 +185,9 @@ class PrimaryCapsule1D(PrimaryCapsule):
         inputs: Features `(batch, length, channels)`.
 
     Output shape:
-        `(batch, new_length, num_capsules, capsule_dim)`. `CapsuleLayer` and `ConvCapsule1D` take
-        it as it is. With `explicit_activations=True` the pair of it and of activations
-        `(batch, new_length, num_capsules)`, in [0, 1].
+        `(batch, new_length, num_capsules, capsule_dim)`. `CapsuleLayer` and `ConvCapsule1D` accept
+        it unchanged. With `explicit_activations=True` the layer returns the pair of the poses and
+        activations `(batch, new_length, num_capsules)` in [0, 1].
 
     Raises:
         ValueError: As `PrimaryCapsule2D`, for inputs that are not of rank 3.

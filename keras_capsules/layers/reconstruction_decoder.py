@@ -1,4 +1,4 @@
-"""Draws the input again from what the capsules say of it."""
+"""Reconstructs the input from the poses of its capsules."""
 
 import math
 
@@ -11,16 +11,17 @@ class ReconstructionDecoder(keras.layers.Layer):
 
     `image = reshape(sigmoid(dense(relu(dense(... flatten(poses))))), target_shape)`
 
-    Training with its error keeps in the poses what an image needs to be drawn. The weight of
-    Sabour et al., 0.0005 times the sum of squared errors, is `0.0005 * prod(target_shape)` times
-    the mean that `keras.losses.MeanSquaredError` gives: 0.392 for 28 x 28.
+    Training on the reconstruction error keeps in the poses what the decoder needs to draw the
+    image. Sabour et al. weigh the sum of squared errors by 0.0005. This is
+    `0.0005 * prod(target_shape)` times the mean that `keras.losses.MeanSquaredError` gives, or
+    0.392 times it for 28 x 28.
 
     Args:
         target_shape: Tuple of integers. Shape of one image, such as `(28, 28, 1)`.
         units: Tuple of integers. Widths of the hidden layers. Defaults to `(512, 1024)`.
-        class_independent: Boolean. Whether to decode the sum of the masked poses, that of the one
-            which is not masked, so that the decoder cannot see which class it is of; one and the
-            same component then means the same for each class. Defaults to `False`.
+        class_independent: Boolean. Whether to decode the sum of the masked poses. Only one of them
+            is not zero, so the decoder cannot see its class, and a component means the same for
+            each class. Defaults to `False`.
 
     Call arguments:
         inputs: Masked poses `(batch, num_capsules, capsule_dim)`, see `CapsuleMask`.

@@ -1,4 +1,4 @@
-"""Holds what layers share in which children vote for parents."""
+"""Provides the kernel, bias and routing that all voting layers share."""
 
 import math
 from typing import Any
@@ -12,7 +12,7 @@ from keras_capsules.routing import get as get_routing
 
 
 class VotingLayer(keras.layers.Layer):
-    """Holds kernel, bias and routing of `CapsuleLayer` and of the convolutional capsules."""
+    """Base of `CapsuleLayer` and of the convolutional capsules, with kernel, bias and routing."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class VotingLayer(keras.layers.Layer):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
-        # A pose of p x p goes through its kernel as p rows of p, a vector as one row.
+        # The kernel multiplies a p x p pose as p rows of p components, and a vector as one row.
         self.rows = math.isqrt(capsule_dim) if transform == "matrix" else 1
 
     def compute_output_spec(
@@ -83,9 +83,9 @@ class VotingLayer(keras.layers.Layer):
         """Adds the kernel, whose first axes are `positions` and `types`, and the bias.
 
         Args:
-            positions: Tuple of integers. Axes of the children's positions, among which
-                `share_weights` shares one kernel: each is then 1.
-            types: Tuple of integers. Axes of the types of children, which have a kernel each.
+            positions: Tuple of integers. Axes of the children's positions. With `share_weights` all
+                positions share one kernel, and each of these axes is 1.
+            types: Tuple of integers. Axes of the types of children. Each type has its kernel.
             in_dim: Integer. Size of a child's pose.
             num_children: Integer. Number of children that vote for a parent.
         """
@@ -113,9 +113,9 @@ class VotingLayer(keras.layers.Layer):
             )
 
     def _shared_initializer(self, types, num_children):
-        """Returns an initializer that draws a shared kernel as one of those for all positions."""
+        """Returns an initializer that draws a shared kernel as if each position had a kernel."""
         initializer, num_positions = self.kernel_initializer, num_children // math.prod(types)
-        if isinstance(initializer, VoteScaling):  # It knows without drawing the others.
+        if isinstance(initializer, VoteScaling):  # It only needs the number of children.
             return lambda shape, dtype=None: initializer(shape, dtype, num_children)
 
         def draw(shape, dtype=None):
@@ -125,7 +125,7 @@ class VotingLayer(keras.layers.Layer):
         return draw
 
     def _build_routing(self, batch, num_in, in_dim):
-        if self.routing.built:  # It is, where the layer is loaded from a file.
+        if self.routing.built:  # The routing is built if the layer was loaded from a file.
             return
         shapes: list[tuple] = [(batch, num_in, self.num_capsules, self.capsule_dim)]
         if self.routing.needs_poses:
@@ -135,13 +135,13 @@ class VotingLayer(keras.layers.Layer):
     def _votes(self, poses, kernel):
         """Computes the votes `(batch, num_capsules, num_in, capsule_dim)`, without the bias.
 
-        One batched matmul over the children, with the batch among its rows: each kernel is read
-        once for the whole batch, and no product is larger than the votes themselves.
+        This is one batched matmul over the children, with the batch among its rows. Each kernel is
+        read once for the whole batch, and no intermediate product is larger than the votes.
 
         Args:
             poses: Tensor `(batch, num_in, in_dim)`.
-            kernel: Tensor `(num_in, num_capsules, in_dim / rows, capsule_dim / rows)`; with 1 in
-                place of `num_in` for all children.
+            kernel: Tensor `(num_in, num_capsules, in_dim / rows, capsule_dim / rows)`, or with 1 in
+                place of `num_in` if all children share it.
         """
         num_in = poses.shape[1] or ops.shape(poses)[1]
         rows = self.rows
@@ -153,7 +153,7 @@ class VotingLayer(keras.layers.Layer):
             votes = ops.matmul(children, kernel)
             votes = ops.reshape(votes, (num_in, -1, self.num_capsules, columns))
             return ops.transpose(votes, (1, 2, 0, 3))
-        # The rows of a pose go through the kernel like members of the batch.
+        # The kernel multiplies the rows of a pose as if they were entries of the batch.
         votes = ops.matmul(ops.reshape(children, (num_in, -1, size)), kernel)
         votes = ops.reshape(votes, (num_in, -1, rows, self.num_capsules, columns))
         votes = ops.transpose(votes, (1, 3, 0, 2, 4))
@@ -161,11 +161,11 @@ class VotingLayer(keras.layers.Layer):
 
 
 def split_pair(inputs: Any) -> tuple:
-    """Returns poses and activations, or poses and `None`, of what a layer is called with."""
+    """Splits the inputs of a layer into poses and activations, which may be `None`."""
     return tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs, None)
 
 
 def poses_shape(input_shape: Any) -> tuple:
-    """Returns the shape of the poses, of what a layer is built with."""
+    """Returns the shape of the poses from the shape that a layer is built with."""
     paired = isinstance(input_shape[0], (tuple, list))
     return tuple(input_shape[0] if paired else input_shape)

@@ -1,4 +1,4 @@
-"""Lists the routing algorithms, each a `Routing` in a separate file, by their names."""
+"""Lists the routing algorithms by name. Each is a `Routing` in a separate file."""
 
 from keras_capsules._lookup import resolve
 from keras_capsules.routing.base import Routing, RoutingResult
@@ -31,10 +31,10 @@ def get(identifier: "str | dict | Routing", **kwargs) -> Routing:
     """Returns the routing that `identifier` names.
 
     Args:
-        identifier: String, config or instance. A name out of `keras_capsules.routing.ROUTINGS`, a
-            config as `keras.saving.serialize_keras_object` makes it, or a `Routing`, which is
-            returned as it is.
-        **kwargs: Constructor arguments, with a name only.
+        identifier: String, config or instance. A name from `keras_capsules.routing.ROUTINGS`, a
+            config made by `keras.saving.serialize_keras_object`, or a `Routing`, which is returned
+            unchanged.
+        **kwargs: Constructor arguments. Only for a name.
 
     Returns:
         A `Routing`.

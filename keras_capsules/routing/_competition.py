@@ -1,4 +1,4 @@
-"""Defines among which parents a child divides itself."""
+"""Defines the parents among which a child divides itself."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ class WithinTheCell:
     """Divides a child among the parents that it votes for in one call: `sum_j c_ij = 1`."""
 
     def equal_shares(self, activations: Any, num_out: int) -> Any:
-        """Returns the coupling `(batch, num_out, num_in)` of children that have no preference."""
+        """Returns the coupling `(batch, num_out, num_in)` of children without a preference."""
         children = ops.expand_dims(ops.zeros_like(activations), 1)
         return children + ops.full((num_out, 1), 1.0 / num_out, children.dtype)
 
@@ -25,9 +25,9 @@ WITHIN_THE_CELL = WithinTheCell()
 class AcrossCells:
     """Divides a child among the parents of all cells of a convolution that see it.
 
-    `sum_j c_ij = 1` over the parents j at every position whose window holds the child. Votes,
-    logits and coupling have the cells among the batch: `(batch * num_cells, ...)`, and their
-    `num_in` children are `window_size` entries of one window, of several types each.
+    `sum_j c_ij = 1` over the parents j at every position whose window contains the child. The batch
+    axis of votes, logits and coupling includes the cells, `(batch * num_cells, ...)`. Their
+    `num_in` children are the `window_size` entries of one window, each with several types.
 
     Args:
         fields: `keras_capsules._receptive_fields.ReceptiveFields`.
@@ -38,7 +38,7 @@ class AcrossCells:
         self.by_position, self.way_back = fields.entries_by_position()
         windows = np.count_nonzero(self.by_position < len(self.way_back), axis=1)
         windows = np.append(windows, 1)[fields.positions]
-        # How many windows show the position that an entry shows.
+        # Number of windows that show the position of an entry.
         self.windows = windows.reshape(-1, 1, fields.window_size, 1)
 
     def equal_shares(self, activations: Any, num_out: int) -> Any:
@@ -56,7 +56,7 @@ class AcrossCells:
         entries = ops.reshape(logits, (-1, cells, num_out, self.window_size, types))
         entries = ops.transpose(entries, (0, 1, 3, 2, 4))
         entries = ops.reshape(entries, (-1, self.way_back.size, num_out * types))
-        # A row that no exponential survives stands for the cells that do not see a child.
+        # The exponential of this row is zero. It stands for the cells that do not see a child.
         entries = ops.pad(entries, [(0, 0), (0, 1), (0, 0)], constant_values=-1e30)
         rivals = ops.take(entries, self.by_position, axis=1)
         positions, most = self.by_position.shape

@@ -1,17 +1,17 @@
-"""Fits Gaussians around parents, for the routings that fit one to the votes of each."""
+"""Fits a Gaussian to the votes for each parent, for the routings that need it."""
 
 from keras import ops
 
 from keras_capsules.routing.base import TINY
 from keras_capsules.routing.votes.stored import agreements
 
-# Votes are fitted in this unit, so that squares of very long ones, and what gradients multiply
-# them by, stay inside float32.
+# Votes are fitted in this unit. It keeps the squares of very long votes, and the factors in their
+# gradients, inside float32.
 UNIT = 2.0**44
 
 
 def fit(votes, weights, epsilon):
-    """Fits mean and variance of each parent's votes, in units of `UNIT` and of its square.
+    """Fits mean and variance of each parent's votes, in units of `UNIT` and of `UNIT` squared.
 
     `mean_j = sum_i w_ij V_ij / sum_i w_ij`, `squares_ij = (V_ij - mean_j)**2`,
     `variance_j = sum_i w_ij squares_ij / sum_i w_ij + epsilon`
@@ -19,11 +19,11 @@ def fit(votes, weights, epsilon):
     Args:
         votes: Tensor `(batch, num_out, num_in, dim)`, divided by `UNIT`.
         weights: Tensor `(batch, num_out, num_in)`.
-        epsilon: Float. Floor of the variance, in the votes' own unit.
+        epsilon: Float. Floor of the variance, in the unit of the original votes.
 
     Returns:
-        Mean `(batch, num_out, 1, dim)`, squares in the shape of the votes, and variance in that of
-        the mean.
+        Mean `(batch, num_out, 1, dim)`, squares in the shape of the votes, and variance in the
+        shape of the mean.
     """
     weights = ops.expand_dims(weights, 2)
     mass = ops.sum(weights, axis=3, keepdims=True) + TINY
@@ -35,7 +35,7 @@ def fit(votes, weights, epsilon):
 def precision(variance):
     """Computes `1 / variance_j`, `(batch, num_out, dim)`.
 
-    It takes the root first, because the derivative of the reciprocal itself leaves float32.
+    The root is taken first, because the derivative of the plain reciprocal leaves float32.
     """
     return ops.square(1.0 / ops.sqrt(ops.squeeze(variance, axis=2)))
 
@@ -51,8 +51,8 @@ def log_posterior(squares, variance, logits):
         logits: Tensor `(batch, num_out)`. The parents' activations before their sigmoid.
 
     Returns:
-        Tensor `(batch, num_out, num_in)`, whose softmax over the parents says how likely each is
-        for each child.
+        Tensor `(batch, num_out, num_in)`. Its softmax over the parents is the probability of each
+        parent for each child.
     """
     presence = ops.log_sigmoid(ops.expand_dims(logits, 2))
     constant = presence - ops.sum(log_deviation(variance), axis=3)
@@ -60,5 +60,5 @@ def log_posterior(squares, variance, logits):
 
 
 def log_deviation(variance):
-    """Returns the log of the standard deviation in the votes' own unit."""
+    """Returns the log of the standard deviation in the unit of the original votes."""
     return 0.5 * ops.log(variance * UNIT**2)

@@ -1,4 +1,4 @@
-"""Defines the contract between votes and parents that every routing keeps."""
+"""Defines the base class of every routing algorithm."""
 
 from typing import Any, NamedTuple
 
@@ -8,7 +8,7 @@ from keras import ops
 from keras_capsules.ops import at_least_float32
 from keras_capsules.routing.votes import StoredVotes, Votes
 
-# Added to sums of weights that divide, so that no child at all gives zeros.
+# Added to sums of weights before a division by them. Without any child the result is zero.
 TINY = 1e-12
 
 
@@ -29,37 +29,40 @@ class RoutingResult(NamedTuple):
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
 class Routing(keras.layers.Layer):
-    """Turns the votes of children into parents: the base class of every routing algorithm.
+    """Base class of every routing algorithm, which turns the votes of children into parents.
 
-    A subclass implements `route`, and `build` if it has weights. `route` gets `Votes`, out of which
-    absent children are already taken, so a subclass need not know about masks. It asks them for
-    sums with `votes.combine(coupling)`, `votes.agreement(parents)` and the other methods of
-    `keras_capsules.routing.votes.Votes`, or it takes the tensor `votes.tensor`,
-    `(batch, num_out, num_in, dim)`. With the parents before the children each step is one batched
-    matmul.
+    A subclass implements `route`, and `build` if it has weights. `route` gets `Votes` in which the
+    votes of absent children are already zero, so a subclass need not handle masks. A subclass
+    computes sums with `votes.combine(coupling)`, `votes.agreement(parents)` and the other methods
+    of `keras_capsules.routing.votes.Votes`, or it uses the tensor `votes.tensor`,
+    `(batch, num_out, num_in, dim)`. The parents stand before the children, so each step is one
+    batched matmul.
 
-    `build(self, votes_shape)` gets the shape of the votes as they are passed to a call,
-    `(batch, num_in, num_out, dim)`. Where `needs_poses` is `True` it is
-    `build(self, votes_shape, poses_shape)`, with `(batch, num_in, in_dim)` as well.
+    `build(self, votes_shape)` gets the shape of the votes that a call takes,
+    `(batch, num_in, num_out, dim)`. If `needs_poses` is `True`, the signature is
+    `build(self, votes_shape, poses_shape)`, with the shape `(batch, num_in, in_dim)` of the poses.
 
     Attributes:
-        explicit_activations: Boolean. `True` for the family in which a capsule's activation is a
-            separate number, `False` where it is the length of its pose.
-        needs_poses: Boolean. `True` for routings that look at the children's own poses.
-        sums_votes: Boolean. `True` for routings that look at votes only through the methods of
-            `Votes`; a layer need not store the votes for them. `False` for those that use
+        explicit_activations: Boolean. `True` if a capsule's activation is a separate number,
+            `False` if it is the length of the pose.
+        needs_poses: Boolean. `True` for routings that use the children's poses.
+        sums_votes: Boolean. `True` for routings that use votes only through the methods of `Votes`.
+            A layer need not store the votes for such a routing. `False` for routings that use
             `votes.tensor`.
-        expected_sums: Integer. How many of `combine`, `agreement`, `total` and `mean_component` a
-            routing that `sums_votes` calls in all; training computes one gradient of the votes for
-            so many. It is a hint: a wrong number costs time, never the result. Defaults to `1`.
-        competes_across_cells: Boolean. `True` for routings in which, in a convolution, a child
-            divides itself among the parents of every cell that sees it: `votes.competition` does.
+        expected_sums: Integer. Number of calls of `combine`, `agreement`, `total` and
+            `mean_component` by a routing that `sums_votes`. Training computes one gradient of the
+            votes for all of these calls. The number is a hint: a wrong one costs time, but never
+            changes the result. Defaults to `1`.
+        competes_across_cells: Boolean. `True` for routings in which a child of a convolution
+            divides itself among the parents of every cell that sees it. `votes.competition` does
+            this.
 
     Call arguments:
-        votes: Tensor `(batch, num_in, num_out, dim)`. What each child predicts for each parent.
-        activations: Tensor `(batch, num_in)` in [0, 1], for the explicit family only.
-        poses: Tensor `(batch, num_in, in_dim)`. The children's poses, for routings that look at
-            the child itself.
+        votes: Tensor `(batch, num_in, num_out, dim)`. Each child's vote for each parent.
+        activations: Tensor `(batch, num_in)` in [0, 1], only for routings with
+            `explicit_activations`.
+        poses: Tensor `(batch, num_in, in_dim)`. The children's poses, for routings with
+            `needs_poses`.
         mask: Boolean tensor `(batch, num_in)`. `True` where the child is present. An absent child
             gives no vote, no coupling and no gradient.
 
@@ -67,8 +70,8 @@ class Routing(keras.layers.Layer):
         `RoutingResult(poses, activations, coupling)`.
 
     Raises:
-        ValueError: If a shape does not fit the votes, or if `activations` are missing for an
-            explicit routing or given to another.
+        ValueError: If a shape does not fit the votes, if a routing with explicit activations gets
+            no `activations`, or if another routing gets them.
     """
 
     explicit_activations = False
@@ -98,7 +101,7 @@ class Routing(keras.layers.Layer):
     def call_parents_first(
         self, votes: Votes, activations: Any = None, poses: Any = None, mask: Any = None
     ) -> RoutingResult:
-        """Does what calling the routing does, for `Votes`, in which parents stand first."""
+        """Works like a call of the routing, but takes `Votes`, in which the parents stand first."""
         self._check_children(votes.shape[2], activations, poses, mask)
         if activations is not None:
             activations = at_least_float32(activations)
@@ -129,7 +132,7 @@ class Routing(keras.layers.Layer):
         raise NotImplementedError(f"{type(self).__name__} must implement `route`.")
 
     def compute_mask(self, *args, **kwargs):
-        return None  # Every parent is present, whichever children were not.
+        return None  # Every parent is present, even where children are absent.
 
     def compute_output_shape(self, votes_shape):
         batch, num_in, num_out, dim = votes_shape
@@ -140,10 +143,10 @@ class Routing(keras.layers.Layer):
         return RoutingResult(*(keras.KerasTensor(shape, self.compute_dtype) for shape in shapes))
 
     def get_config(self):
-        return super().get_config()  # Keras derives none where `dtype` is a policy object.
+        return super().get_config()  # Keras derives no config where `dtype` is a policy object.
 
     def _known_children(self, votes_shape):
-        """Returns the number of children, for weights of which each child has its own."""
+        """Returns the number of children, for a routing with separate weights for each child."""
         if votes_shape[1] is None:
             raise ValueError(
                 f"{type(self).__name__} has weights for each child, so the number of children must "
@@ -162,14 +165,14 @@ class Routing(keras.layers.Layer):
             )
         if not self.explicit_activations and activations is not None:
             raise ValueError(
-                f"{name} takes the length of a pose as its activation and has no use for "
+                f"{name} takes the length of a pose as its activation and does not use "
                 "explicit `activations`. Leave them out, or choose a routing with "
                 f"`explicit_activations=True`. Received: activations.shape="
                 f"{tuple(activations.shape)}"
             )
         if self.needs_poses and poses is None:
             raise ValueError(
-                f"{name} looks at the children's own poses. Pass `poses` of shape (batch, num_in, "
+                f"{name} uses the children's poses. Pass `poses` of shape (batch, num_in, "
                 "in_dim). Received: poses=None"
             )
         for argument, tensor, rank in (

@@ -20,13 +20,13 @@ class DynamicRouting(Routing):
     The softmax runs over the parents: a child divides its vote among them, `sum_j c_ij = 1`.
 
     Args:
-        iterations: Integer, 1 or more. Defaults to `3`. More is not better: compare with 1, which
-            is uniform routing, and 2.
-        leaky: Boolean. Whether a child may keep part of its vote to itself: the softmax then has
-            one more logit, of zero, which is dropped afterwards, and `sum_j c_ij < 1`. Defaults
-            to `False`.
-        stop_gradient: Boolean. Whether gradients flow through the votes of the last iteration
-            only. Cheaper to train; the published code does without. Defaults to `False`.
+        iterations: Integer, 1 or more. Defaults to `3`. More iterations are not always better:
+            compare with 1, which is uniform routing, and with 2.
+        leaky: Boolean. Whether a child may withhold part of its vote. The softmax then has one more
+            logit, which is zero and is dropped afterwards, and `sum_j c_ij < 1`. Defaults to
+            `False`.
+        stop_gradient: Boolean. Whether gradients flow only through the votes of the last iteration.
+            This makes training cheaper, but the published code does not do it. Defaults to `False`.
 
     Call arguments, output shapes and errors: see `keras_capsules.Routing`.
 
@@ -41,8 +41,8 @@ class DynamicRouting(Routing):
     ((2, 3, 4), (2, 3), (2, 6, 3))
 
     Reference:
-        Sabour, Frosst, Hinton, 2017, arXiv 1710.09829, procedure 1. Their released code adds a
-        bias to the weighted sum; here a bias belongs to the layer (`use_bias`).
+        Sabour, Frosst, Hinton, 2017, arXiv 1710.09829, procedure 1. Their released code adds a bias
+        to the weighted sum. Here the bias is part of the layer (`use_bias`).
     """
 
     sums_votes = True
@@ -63,7 +63,7 @@ class DynamicRouting(Routing):
         inner_votes = votes.constant() if self.stop_gradient else votes
         share = 1.0 / (votes.shape[1] + int(self.leaky))
         coupling = votes.equal_shares(share)
-        seen = 0.0  # The logits of all iterations so far are the agreement with their sum.
+        seen = 0.0  # The logits are the agreement with the sum of all parents so far.
         for iteration in range(1, self.iterations + 1):
             last = iteration == self.iterations
             with keras.name_scope(f"routing_{iteration}"):

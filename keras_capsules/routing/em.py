@@ -1,4 +1,4 @@
-"""Implements expectation-maximization routing, of matrix capsules."""
+"""Implements the expectation-maximization routing of matrix capsules."""
 
 import keras
 from keras import ops
@@ -30,7 +30,8 @@ class EMRouting(Routing):
     Weights:
         `beta_u`, `beta_a`: `(num_out,)`, zeros at first.
 
-    Call arguments, output shapes and errors: see `keras_capsules.Routing`. It needs `activations`.
+    Call arguments, output shapes and errors: see `keras_capsules.Routing`. `activations` are
+    required.
 
     Raises:
         ValueError: If `iterations` is not a positive integer, or `activations` are missing.

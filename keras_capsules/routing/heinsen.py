@@ -1,4 +1,4 @@
-"""Implements Heinsen's routing: parents pay for the data that they use and that they ignore."""
+"""Implements Heinsen's routing, in which parents gain from used and pay for ignored data."""
 
 import keras
 from keras import ops
@@ -12,7 +12,7 @@ from keras_capsules.routing.base import Routing, RoutingResult
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
 class HeinsenRouting(Routing):
-    """Fits a Gaussian to the votes each parent uses; use pays, and ignoring costs.
+    """Fits Gaussians to the votes used, with a gain for used data and a cost for ignored data.
 
     From `R_ij = 1 / J`, `iterations` times, with `f_i = a_i`:
 
@@ -29,8 +29,8 @@ class HeinsenRouting(Routing):
     Weights:
         `beta_use`, `beta_ign`: `(num_in, num_out)`, zeros at first.
 
-    Call arguments, output shapes and errors: see `keras_capsules.Routing`. It needs `activations`,
-    and the number of children must be known.
+    Call arguments, output shapes and errors: see `keras_capsules.Routing`. `activations` are
+    required, and the number of children must be known.
 
     Raises:
         ValueError: If `iterations` is not a positive integer, or `activations` are missing.

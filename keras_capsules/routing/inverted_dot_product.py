@@ -22,7 +22,8 @@ class InvertedDotProductRouting(Routing):
     `c_ij = softmax_j(votes_ij . p_j / sqrt(D))`, `p_j = LN(sum_i c_ij * votes_ij)`.
 
     `LN` has a learned scale and shift over the pose. There is no squash, and the length of a pose
-    is not a probability: a dense layer, shared by the class capsules, and the cross-entropy follow.
+    is not a probability. A dense layer, which the class capsules share, and the cross-entropy
+    follow.
 
     Args:
         iterations: Integer, 1 or more. Defaults to `2`.

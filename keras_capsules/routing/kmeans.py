@@ -1,4 +1,4 @@
-"""Implements routing as the clustering of votes around their parents."""
+"""Implements k-means routing, which clusters votes around their parents."""
 
 import keras
 from keras import ops
@@ -10,14 +10,14 @@ from keras_capsules.routing.base import Routing, RoutingResult
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
 class KMeansRouting(Routing):
-    """Takes parents for centres of clusters, and shares votes by their direction.
+    """Treats parents as the centres of clusters, and shares votes by direction.
 
     From `o_j = sum_i votes_ij / J`, `iterations` times:
 
     `b_ij = votes_ij . o_j / norm(o_j)`, `c_ij = softmax_j(b_ij)`, `o_j = sum_i c_ij * votes_ij`.
 
-    The logits are replaced in each iteration, where dynamic routing sums them. `v_j = squash(o_j)`
-    if `squash_output`.
+    Each iteration replaces the logits, while dynamic routing sums them. With `squash_output` the
+    parents are `v_j = squash(o_j)`.
 
     Args:
         iterations: Integer, 1 or more. Defaults to `3`.

@@ -20,8 +20,8 @@ class SelfAttentionRouting(Routing):
     `c_ij = softmax_j(sum_k votes_ij . votes_kj / sqrt(D)) + prior_ij`,
     `v_j = (1 - exp(-norm(s_j))) * s_j / norm(s_j)` with `s_j = sum_i c_ij * votes_ij`.
 
-    The votes are summed over k first, so the cost is linear in the number of children. With the
-    prior, which is learned, the shares of a child need not add up to one.
+    The votes are summed over k first, so the cost is linear in the number of children. The prior is
+    learned, so the shares of a child need not add up to one.
 
     Weights:
         `prior`: `(num_in, num_out)`, zeros at first.

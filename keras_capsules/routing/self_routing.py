@@ -1,4 +1,4 @@
-"""Implements self-routing: each child decides by itself, from its own pose."""
+"""Implements self-routing: each child chooses its parents from its pose alone."""
 
 import keras
 from keras import ops
@@ -9,7 +9,7 @@ from keras_capsules.routing.base import TINY, Routing, RoutingResult
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
 class SelfRouting(Routing):
-    """Lets a child's own pose say to which parents it belongs, in one pass.
+    """Computes a child's coupling from its pose alone, in one pass.
 
     `c_ij = softmax_j(u_i @ kernel_i + bias_i)`, `a_j = sum_i a_i * c_ij / sum_i a_i`,
     `v_j = sum_i a_i * c_ij * votes_ij / sum_i a_i * c_ij`.
@@ -17,8 +17,8 @@ class SelfRouting(Routing):
     Weights:
         `kernel`: `(num_in, in_dim, num_out)`, `bias`: `(num_in, num_out)`, zeros at first.
 
-    Call arguments, output shapes and errors: see `keras_capsules.Routing`. It needs `activations`
-    and `poses`, and the number of children must be known.
+    Call arguments, output shapes and errors: see `keras_capsules.Routing`. `activations` and
+    `poses` are required, and the number of children must be known.
 
     Raises:
         ValueError: If `activations` or `poses` are missing.

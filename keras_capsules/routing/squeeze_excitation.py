@@ -1,4 +1,4 @@
-"""Implements squeeze-and-excitation as a routing: one gate for each child, no iterations."""
+"""Implements squeeze-and-excitation as a routing, with gates instead of iterations."""
 
 import keras
 from keras import layers, ops
@@ -9,17 +9,18 @@ from keras_capsules.routing.base import Routing, RoutingResult
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
 class SqueezeExcitationRouting(Routing):
-    """Gates each child's vote for a parent by what all children vote for it, in one pass.
+    """Gates each child's vote for a parent by the votes of all children for it, in one pass.
 
     `z_ij = mean_d(votes_ijd)`, `g_j = sigmoid(W2 @ relu(W1 @ z_j + b1) + b2)` over the children,
     `c_ij = g_ij / J`, `v_j = squash(sum_i c_ij * votes_ij)` for J parents, which share the weights.
 
     Args:
-        reduction_ratio: Integer or float. The number of children divided by it is the width of the
-            hidden layer. Defaults to `4`.
+        reduction_ratio: Integer or float. The hidden layer's width is the number of children
+            divided by `reduction_ratio`. Defaults to `4`.
 
     Call arguments, output shapes and errors: see `keras_capsules.Routing`. The number of children
-    must be known. The shares of a child add up to less than one: a gate may close for all parents.
+    must be known. The shares of a child add up to less than one, because its gates may close for
+    all parents.
 
     Raises:
         ValueError: If `reduction_ratio` is not positive, or the number of children is unknown.

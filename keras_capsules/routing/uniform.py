@@ -12,8 +12,8 @@ class UniformRouting(Routing):
 
     `c_ij = 1 / J`, `v_j = squash(sum_i c_ij * votes_ij)` for J parents.
 
-    It is what dynamic routing does with one iteration. A routing that does not beat it has
-    learned nothing from its iterations.
+    Dynamic routing with one iteration does the same. If a routing does not beat uniform routing,
+    its iterations gain nothing.
 
     Call arguments, output shapes and errors: see `keras_capsules.Routing`.
 
@@ -24,7 +24,7 @@ class UniformRouting(Routing):
     (2, 3, 4)
 
     Reference:
-        Paik, Kwak, Kim, 2019, arXiv 1907.13327, who compare routings with it.
+        Paik, Kwak, Kim, 2019, arXiv 1907.13327 (comparison of routings with uniform routing).
     """
 
     sums_votes = True

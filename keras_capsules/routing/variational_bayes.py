@@ -15,7 +15,7 @@ from keras_capsules.routing.votes.stored import agreements
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
 class VariationalBayesRouting(Routing):
-    """Fits a mixture of Gaussians to the votes, with a prior that keeps one from collapsing.
+    """Fits a mixture of Gaussians to the votes, with a prior that prevents their collapse.
 
     From `R_ij = 1 / J`, `iterations` times:
 
@@ -37,13 +37,14 @@ class VariationalBayesRouting(Routing):
         kappa0: Float. Prior certainty of its mean. Defaults to `1.0`.
         psi0: Float. Prior scale of its variance. Defaults to `1.0`.
         nu0: Float or `None`. Prior degrees of freedom, above `D - 1`. Defaults to `None`, `D + 1`.
-        normalize: Boolean. Whether `norm` is batch normalization without scale and centre; the
-            identity otherwise. Defaults to `True`.
+        normalize: Boolean. Whether `norm` is batch normalization without scale and centre.
+            Otherwise `norm` is the identity. Defaults to `True`.
 
     Weights:
         `beta_u`, `beta_a`: `(num_out,)`, zeros at first; moving means and variances.
 
-    Call arguments, output shapes and errors: see `keras_capsules.Routing`. It needs `activations`.
+    Call arguments, output shapes and errors: see `keras_capsules.Routing`. `activations` are
+    required.
 
     Raises:
         ValueError: If `iterations` is not a positive integer, or `activations` are missing.
@@ -123,8 +124,8 @@ class VariationalBayesRouting(Routing):
             poses = self.pose_normalization(poses)
             logits = self.activation_normalization(logits)
         poses = ops.reshape(poses, (-1, parents, dim))
-        # A sigmoid that is exact near 0 as well, which onnxruntime's is not: it ends at -18, and
-        # long votes of children that are almost absent bring that to light.
+        # This sigmoid is also exact near 0. The one of onnxruntime is cut off at -18, which shows
+        # for long votes of children that are almost absent.
         activations = ops.exp(ops.log_sigmoid(logits))
         return RoutingResult(poses, activations, coupling)
 
@@ -153,9 +154,9 @@ class VariationalBayesRouting(Routing):
 
 
 def digamma(x):
-    """Computes the digamma function, accurate to 1e-6 for arguments of 0.5 and more.
+    """Computes the digamma function with an accuracy of 1e-6 for arguments of at least 0.5.
 
-    `digamma(x) = digamma(x + 6) - sum_{k<6} 1 / (x + k)`, and the asymptotic series there.
+    `digamma(x) = digamma(x + 6) - sum_{k<6} 1 / (x + k)`, with the asymptotic series at `x + 6`.
     """
     large = x + 6.0
     inverse = 1.0 / (large * large)

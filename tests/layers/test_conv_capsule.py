@@ -290,5 +290,5 @@ def test_activations_missing_or_not_wanted(generator):
     poses = generator.normal(size=(2, 4, 4, 2, 4)).astype("float32")
     with pytest.raises(ValueError, match="activations=None"):
         ConvCapsule2D(3, 4, 3, routing="em")(poses)
-    with pytest.raises(ValueError, match="no use for"):
+    with pytest.raises(ValueError, match="does not use"):
         ConvCapsule2D(3, 4, 3)((poses, poses[..., 0]))

@@ -1,4 +1,4 @@
-"""Defines the votes that routings work on: one class `Votes`, and three ways to keep them."""
+"""Defines the base class `Votes`, on which routings work, and three ways to keep votes."""
 
 from keras_capsules.routing.votes.base import Votes
 from keras_capsules.routing.votes.lean import LeanVotes

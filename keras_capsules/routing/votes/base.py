@@ -1,4 +1,4 @@
-"""Defines what routings may ask of votes, however these are kept."""
+"""Defines the operations on votes that routings may use, whichever class keeps the votes."""
 
 from typing import Any
 
@@ -10,21 +10,21 @@ from keras_capsules.routing._competition import WITHIN_THE_CELL
 class Votes:
     """Votes of children i for parents j, `(batch, num_out, num_in, dim)`.
 
-    A subclass implements `combine`, `agreement`, `constant` and `present`; the other methods follow
-    from these here. A subclass overrides one of them only to be faster.
+    A subclass implements `combine`, `agreement`, `constant` and `present`. The other methods use
+    these, and a subclass overrides them only for speed.
 
     Args:
         shape: Tuple `(batch, num_out, num_in, dim)`, with `None` where a size is unknown.
-        dtype: String. Data type of the parents that a routing makes of the votes.
-        children: Tensor `(batch, any, num_in, any)` that the votes are made of. Only its sizes and
-            its data type are used.
+        dtype: String. Data type of the parents that a routing computes from the votes.
+        children: Tensor `(batch, any, num_in, any)` from which the votes are computed. Only its
+            sizes and its data type are used.
 
     Attributes:
         shape, dtype: As above.
-        competition: Object that divides a child among parents: `WITHIN_THE_CELL`, or `AcrossCells`
-            where a convolution makes votes for a routing that `competes_across_cells`.
-        tensor: Tensor of the votes, float32 or wider. `LeanVotes` raise a `ValueError` instead, so
-            only routings that leave `sums_votes` at `False` may ask for it.
+        competition: Object that divides a child among parents. It is `AcrossCells` in a convolution
+            with a routing that `competes_across_cells`, and `WITHIN_THE_CELL` otherwise.
+        tensor: Tensor of the votes, float32 or wider. `LeanVotes` raises a `ValueError` instead, so
+            only routings that leave `sums_votes` at `False` may use it.
     """
 
     competition: Any = WITHIN_THE_CELL
@@ -38,14 +38,14 @@ class Votes:
     def combine(self, coupling: Any) -> Any:
         """Sums the votes weighted by their coupling: `s_j = sum_i c_ij * votes_ij`.
 
-        It takes `(batch, num_out, num_in)` and returns `(batch, num_out, dim)`.
+        The coupling is `(batch, num_out, num_in)`, and the result is `(batch, num_out, dim)`.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement `combine`.")
 
     def agreement(self, parents: Any) -> Any:
         """Computes how far each vote agrees with its parent: `b_ij = votes_ij . v_j`.
 
-        It takes `(batch, num_out, dim)` and returns `(batch, num_out, num_in)`.
+        The parents are `(batch, num_out, dim)`, and the result is `(batch, num_out, num_in)`.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement `agreement`.")
 

@@ -1,4 +1,4 @@
-"""Computes votes again for each sum over them, parent by parent, and never holds them."""
+"""Computes votes again for each sum over them, parent by parent, and never stores them."""
 
 from typing import Any
 
@@ -13,23 +13,24 @@ from keras_capsules.routing.votes.shared_gradient import (
 
 
 class LeanVotes(Votes):
-    """The votes of a layer as what they are made of: poses and a kernel.
+    """Votes that are never stored; poses and a kernel stand for them.
 
-    `votes_ij = u_i @ kernel_ij + bias_j`. Sums over them are computed for one parent after the
-    other, and so is their gradient, once for all sums, from the pairs of coupling and parents that
-    they hand on: `du_i = sum_jk c_ij^k (v_j^k @ kernel_ij^T)`,
+    `votes_ij = u_i @ kernel_ij + bias_j`. Sums over the votes are computed for one parent after the
+    other. So is the gradient of the votes, once for all sums, from the pairs of coupling and
+    parents that the sums pass on: `du_i = sum_jk c_ij^k (v_j^k @ kernel_ij^T)`,
     `dkernel_ij = sum_k c_ij^k (u_i^T @ v_j^k)`. Memory holds the poses, the couplings and one
-    parent's share at a time, where the votes would take `num_out * dim / in_dim` times the poses.
+    parent's share at a time. The votes would take `num_out * dim / in_dim` times the memory of the
+    poses.
 
     Args:
         poses: Tensor `(batch, rows, num_in, in_dim)`.
         kernel: Tensor `(num_in, num_out, in_dim, columns)`, or with 1 in place of `num_in`.
-        expected_sums: Integer. How many sums are likely to be asked for, see `gradient_slots`.
+        expected_sums: Integer. Expected number of sums, see `gradient_slots`.
         bias: Tensor `(num_out, rows * columns)` or `None`.
         presence: Tensor `(batch, 1, num_in)`, zero where a child is absent, or `None`.
-        dtype: String or `None`, see `Votes`. `None`, the default, takes that of the poses.
-        unroll: Boolean. Whether to write the loop over the parents out, so that the graph has
-            none; compiled training is leaner with a loop.
+        dtype: String or `None`, see `Votes`. `None`, the default, takes the poses' data type.
+        unroll: Boolean. Whether to unroll the loop over the parents, which leaves no loop in the
+            graph. Compiled training takes less memory with a loop.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class LeanVotes(Votes):
     @property
     def tensor(self) -> Any:
         raise ValueError(
-            "Lean votes are never held as a tensor. Use the methods of `Votes`, such as `combine`, "
+            "Lean votes are not stored as a tensor. Use the methods of `Votes`, such as `combine`, "
             "or set `sums_votes = False` in the routing; layers then store the votes for it."
         )
 
@@ -106,7 +107,7 @@ class LeanVotes(Votes):
         sums = _over_parents(_sums, dim, self.unroll)
         return sums, _over_parents(_products, num_in, self.unroll)
 
-    # With one kernel for all children it is the same to sum first, and no loop is needed.
+    # If all children share a kernel, the poses can be summed first, and no loop is needed.
 
     def _shared_sums(self, coupling):
         poses = ops.matmul(ops.expand_dims(coupling, 1), self.poses)  # (batch, rows, num_out, D)
@@ -123,12 +124,12 @@ class LeanVotes(Votes):
 
 
 def _over_parents(function, size, unroll):
-    """Returns the `function` of one parent as one of all, which takes `(batch, num_out, ...)`.
+    """Extends the `function` of one parent to all parents, with inputs `(batch, num_out, ...)`.
 
     Args:
         function: Function `(values, kernel, poses)`, which returns `(batch, size)`.
         size: Integer.
-        unroll: Boolean. Whether to write the loop over the parents out.
+        unroll: Boolean. Whether to unroll the loop over the parents.
     """
 
     def evaluate(values, poses, kernel):
@@ -140,7 +141,7 @@ def _over_parents(function, size, unroll):
         parents = range(kernel.shape[1])
         if unroll:
             return ops.stack([next_parent(None, parent)[0] for parent in parents], axis=1)
-        # Two at once: one takes a third longer, and `map` has TensorFlow hold the shares of ten.
+        # Two at once: with one it takes a third longer. With `map` TensorFlow stores ten shares.
         start = ops.zeros((ops.shape(poses)[0], size), poses.dtype)
         results = ops.scan(next_parent, start, ops.arange(kernel.shape[1]), unroll=2)[1]
         return ops.transpose(results, (1, 0, 2))

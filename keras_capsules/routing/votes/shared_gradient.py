@@ -1,23 +1,24 @@
 """Computes one gradient of the votes for several sums over them.
 
 A sum `s_j = sum_i c_ij votes_ij` adds `c_ij ds_j` to the gradient of the votes, and an agreement
-`b_ij = votes_ij . v_j` adds `db_ij v_j`. Left to the backend, each adds a tensor as large as the
-votes. But each is a pair of a coupling and a parent, which is much smaller. So each sum takes a
-slot: zeros that it does not add to anything, whose gradient is the pair. `gradient_slots` makes the
-slots out of the sources of the votes, and turns all pairs at once into the sources' gradient.
+`b_ij = votes_ij . v_j` adds `db_ij v_j`. The backend would compute each of these terms as a tensor
+as large as the votes. But each term is the product of a pair, a coupling and a parent, which is
+much smaller. Each sum therefore takes a slot: a tensor of zeros that is not added to anything, and
+whose gradient is the pair. `gradient_slots` makes the slots from the sources of the votes, and
+turns all pairs at once into the gradient of the sources.
 
-What that gains is in docs/benchmarks.md: `python -m benchmarks.layers --what routing` measures the
-time of a training step, `python -m benchmarks.memory` its memory.
+docs/benchmarks.md shows the gain. `python -m benchmarks.layers --what routing` measures the time of
+a training step, and `python -m benchmarks.memory` its memory.
 
-Whoever changes this file needs to know four rules:
+Changes to this file must keep four rules:
 
-* `weighted_sum` and `weighted_agreement` return `None` as the gradient of the sources. It travels
-  through the slot instead; a gradient there as well would be counted twice.
-* A slot serves one sum. Two sums that share one would get the sum of their pairs as one pair.
-* The slots are state: an iterator, of which each sum takes the next. In which order does not
-  matter, because the gradient adds up all pairs.
-* `expected_sums` is a hint. After so many slots the next ones come with another gradient, which the
-  backend adds; slots that nobody takes are pairs of zeros. A wrong number costs time, never the
+* `weighted_sum` and `weighted_agreement` return `None` as the gradient of the sources. This
+  gradient travels through the slot. A second gradient would count it twice.
+* A slot serves one sum. If two sums shared a slot, their pairs would be added to one pair.
+* The slots are state: each sum takes the next slot of an iterator. The order does not matter,
+  because the gradient adds up all pairs.
+* `expected_sums` is a hint. Slots beyond this number get another gradient, which the backend adds.
+  Slots that are not taken give pairs of zeros. A wrong number costs time, but never changes the
   result.
 """
 
@@ -30,16 +31,16 @@ from keras import ops
 def gradient_slots(
     expected_sums: int, num_out: int, num_in: Any, dim: int, votes_gradient: Callable, *sources: Any
 ) -> Iterator[Any]:
-    """Yields slots `(batch, num_out, num_in + dim)` without end, one gradient for `expected_sums`.
+    """Yields slots `(batch, num_out, num_in + dim)` without end; `expected_sums` share a gradient.
 
     Args:
-        expected_sums: Integer. How many slots have a gradient together.
+        expected_sums: Integer. Number of slots that share a gradient.
         num_out: Integer. Number of parents.
         num_in: Integer or tensor. Number of children.
         dim: Integer. Size of a vote.
-        votes_gradient: Function `(pairs, *sources)`, which returns the gradient of each source from
-            all pairs of coupling and parents, `(expected_sums, batch, num_out, num_in + dim)`.
-        *sources: Tensors that start with the batch. What the votes are made of.
+        votes_gradient: Function `(pairs, *sources)`. It returns the gradient of each source, from
+            all pairs of coupling and parents `(expected_sums, batch, num_out, num_in + dim)`.
+        *sources: Tensors from which the votes are computed. Their first axis is the batch.
     """
 
     @ops.custom_gradient
@@ -51,7 +52,7 @@ def gradient_slots(
         return ops.broadcast_to(ops.zeros((), sources[0].dtype), shape), gradient
 
     while True:
-        # The gradient of `split` joins the parts, where that of `unstack` adds them up under JAX.
+        # Under JAX the gradient of `split` joins the parts, while that of `unstack` adds them up.
         for part in ops.split(slots(*sources), expected_sums):
             yield ops.squeeze(part, axis=0)
 
@@ -73,8 +74,8 @@ def weighted_agreement(
 def _bilinear(forward, transposed, as_pair, value, slot, sources):
     """Computes `forward(value, *sources)`, which is linear in the value and in the votes.
 
-    `transposed(upstream, *sources)` is the gradient of the value, a coupling c or parents v, and
-    `as_pair(value, upstream)` puts the two in the order `(c, v)`.
+    `transposed(upstream, *sources)` is the gradient of the value, which is a coupling c or parents
+    v. `as_pair(value, upstream)` returns the two in the order `(c, v)`.
     """
 
     @ops.custom_gradient
@@ -82,7 +83,7 @@ def _bilinear(forward, transposed, as_pair, value, slot, sources):
         def gradient(*args, upstream=None):
             upstream = _upstream(args, upstream)
             pair = ops.concatenate(as_pair(value, upstream), axis=2)
-            # None: the gradient of the sources is `pair`, on its way through the slot.
+            # None, because the gradient of the sources is `pair` and travels through the slot.
             return transposed(upstream, *sources), pair, *[None] * len(sources)
 
         return forward(value, *sources), gradient
@@ -91,5 +92,5 @@ def _bilinear(forward, transposed, as_pair, value, slot, sources):
 
 
 def _upstream(args, upstream):
-    # PyTorch passes it by keyword, beside the arguments; TensorFlow and JAX by position, alone.
+    # PyTorch passes it by keyword, after the arguments; TensorFlow and JAX pass it alone.
     return args[0] if upstream is None else upstream

@@ -10,11 +10,11 @@ from keras_capsules.routing.votes.base import Votes
 
 
 class StoredVotes(Votes):
-    """Votes that a layer computed once and stores.
+    """Votes that a layer computes once and stores.
 
     Args:
         tensor: Tensor `(batch, num_out, num_in, dim)`. Half precision is cast to float32.
-        dtype: String or `None`, see `Votes`. `None`, the default, takes that of the tensor.
+        dtype: String or `None`, see `Votes`. `None`, the default, takes the tensor's data type.
         competition: Object that divides a child among parents, see `Votes`.
     """
 
@@ -35,7 +35,7 @@ class StoredVotes(Votes):
     def present(self, mask: Any) -> "StoredVotes":
         return StoredVotes(without_absent(self.tensor, mask), self.dtype, self.competition)
 
-    # A reduction is faster than the matmul of the base class, and one node of an exported graph.
+    # A reduction is faster than the matmul of the base class, and a single node when exported.
 
     def total(self) -> Any:
         return ops.sum(self.tensor, axis=2)

@@ -1,4 +1,4 @@
-"""Keeps votes as one tensor for training, with one gradient for all sums over them."""
+"""Keeps votes as one tensor for training, and computes one gradient for all sums over them."""
 
 from typing import Any
 
@@ -15,22 +15,22 @@ from keras_capsules.routing.votes.stored import StoredVotes, agreements, sums, w
 
 
 class TrainingVotes(Votes):
-    """Stored votes whose gradient is one matmul, not a tensor as large as they are for each sum.
+    """Stored votes whose gradient is one matmul instead of one large tensor for each sum.
 
-    `dvotes_ij = sum_k c_ij^k v_j^k`, for the pairs of coupling and parents that the sums hand on.
+    `dvotes_ij = sum_k c_ij^k v_j^k`, for the pairs of coupling and parents that the sums pass on.
     There is no forward-mode derivative.
 
     Args:
         tensor: Tensor `(batch, num_out, num_in, dim)`. Half precision is cast to float32.
-        expected_sums: Integer. How many sums are likely to be asked for, see `gradient_slots`.
-        dtype: String or `None`, see `Votes`. `None`, the default, takes that of the tensor.
+        expected_sums: Integer. Expected number of sums, see `gradient_slots`.
+        dtype: String or `None`, see `Votes`. `None`, the default, takes the tensor's data type.
     """
 
     def __init__(self, tensor: Any, expected_sums: int, dtype: str | None = None):
         super().__init__(tensor.shape, dtype or tensor.dtype, tensor)
         self.expected_sums = expected_sums
         shape = ops.shape(tensor)
-        # There and back, because PyTorch multiplies slowly where votes are a transposed view.
+        # Flattened and restored, because PyTorch multiplies slowly if votes are a transposed view.
         flat = ops.reshape(at_least_float32(tensor), (-1, shape[3]))
         self.tensor = ops.reshape(flat, shape)
         self._slots = gradient_slots(expected_sums, *shape[1:], _votes_gradient, self.tensor)
@@ -49,7 +49,7 @@ class TrainingVotes(Votes):
         return TrainingVotes(tensor, self.expected_sums, self.dtype)
 
     def total(self) -> Any:
-        # As in the base class, but without a matmul, and without a derivative by constant shares.
+        # Like the base class, but without a matmul and without a derivative by the constant shares.
         shares, slot = self.equal_shares(1.0), next(self._slots)
         return weighted_sum(_total, lambda *args: None, shares, slot, self.tensor)
 
