@@ -1,4 +1,4 @@
-"""Callbacks that change training between the epochs of `model.fit`."""
+"""Provides callbacks that change training between the epochs of `model.fit`."""
 
 import math
 
@@ -15,21 +15,22 @@ class SpreadMarginSchedule(keras.callbacks.Callback):
     `margin = start + (end - start) * sigmoid(min(10, 8 * epoch / epochs - 4))` with
     `curve="sigmoid"`
 
-    The first epoch is number 0. Resume a training with `fit(..., initial_epoch=n)`, which goes on
-    with the margin of epoch n. The margin then in force is in `logs["margin"]`, and so in the
+    The first epoch is number 0. To resume a training, call `fit(..., initial_epoch=n)`, which
+    continues with the margin of epoch n. The current margin is in `logs["margin"]`, and so in the
     history.
 
-    Compiled train functions hold the margin as a constant, and JAX passes no other state to a
-    loss. Each epoch with a new margin therefore compiles the train function again, and with
-    validation data the test function: the cost of the first step, `epochs` times with the linear
-    curve. Choose few `epochs` where compiling is slow; afterwards nothing is compiled again.
+    A compiled train function contains the margin as a constant, and JAX passes no other state to a
+    loss. Each epoch with a new margin therefore compiles the train function again and, with
+    validation data, the test function. Each time this costs as much as the first step of the
+    training, `epochs` times with the linear curve. Choose few `epochs` where compilation is slow.
+    Nothing is compiled again after them.
 
     Args:
         epochs: Integer, 1 or more. Number of epochs after which a linear margin reaches `end`.
         start: Float in (0, 1]. Margin of the first epoch, on the linear curve. Defaults to `0.2`.
-        end: Float in (0, 1]. Margin at last. Defaults to `0.9`.
-        curve: `"linear"` or `"sigmoid"`. The released code has `"sigmoid"` with `end=0.99` and
-            with `epochs` that make 400,000 steps. Defaults to `"linear"`.
+        end: Float in (0, 1]. Final margin. Defaults to `0.9`.
+        curve: `"linear"` or `"sigmoid"`. The released code uses `"sigmoid"` with `end=0.99` and
+            with `epochs` that amount to 400,000 steps. Defaults to `"linear"`.
 
     Raises:
         ValueError: If an argument is out of range, or if the model has been compiled without a
@@ -75,7 +76,7 @@ class SpreadMarginSchedule(keras.callbacks.Callback):
             logs["margin"] = self.margin(epoch)
 
     def margin(self, epoch):
-        """Returns the margin of an epoch, a float."""
+        """Returns the margin of an epoch as a float."""
         way = min(1.0, epoch / self.epochs)
         if self.curve == "sigmoid":
             way = 1.0 / (1.0 + math.exp(-min(10.0, 8.0 * epoch / self.epochs - 4.0)))

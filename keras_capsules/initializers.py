@@ -1,4 +1,4 @@
-"""Initializes the kernels that make votes."""
+"""Initializes the kernels that turn poses into votes."""
 
 import math
 
@@ -9,22 +9,22 @@ import keras
 class VoteScaling(keras.initializers.Initializer):
     """Draws vote kernels so that parents start neither dead nor saturated.
 
-    Truncated normal of standard deviation `J / sqrt(I * E)`, for I children that vote, J parents
-    and votes of E components (p for poses that are p x p matrices).
+    The distribution is a truncated normal with standard deviation `J / sqrt(I * E)`, for I children
+    that vote, J parents and votes of E components (p for poses that are p x p matrices).
 
-    With the uniform coupling `1 / J` of a first iteration and children of length one, the sum of
-    the votes then has a length of about one, in the middle of the range in which squash has a
-    gradient, for 16 children as for 1152. A fixed deviation suits one number of children only:
-    the squash turns small sums into squares, and their gradient vanishes. For the 1152 children
-    and 10 parents of Sabour et al. it gives 0.074, beside the 0.1 of their released code.
+    With children of length one and the uniform coupling `1 / J` of a first iteration, the sum of
+    the votes has a length of about one, for 16 children as for 1152. This is the middle of the
+    range in which squash has a gradient. A fixed deviation suits only one number of children:
+    squash turns small sums into their squares, whose gradient vanishes. For the 1152 children and
+    10 parents of Sabour et al. the deviation is 0.074; their released code has 0.1.
 
     Args:
         seed: Integer or `None`. Makes the draw repeatable. Defaults to `None`.
 
     Call arguments:
-        shape: Shape `(..., J, D, E)`; the product of the leading axes is I.
+        shape: Shape `(..., J, D, E)`. The product of the leading axes is I.
         dtype: Data type of the kernel.
-        children: Integer or `None`. I, where children share a kernel.
+        children: Integer or `None`. The number I, if children share a kernel.
 
     Raises:
         ValueError: If the shape has fewer than three axes.
@@ -47,8 +47,9 @@ class VoteScaling(keras.initializers.Initializer):
             )
         *leading, num_out, _, components = shape
         deviation = num_out / math.sqrt((children or math.prod(leading)) * components)
-        # Cut off at two deviations, a normal distribution has 0.8796 of its deviation. Not
-        # `TruncatedNormal`, which takes four times the memory of the kernel under PyTorch.
+        # A normal distribution that is cut off at two deviations has 0.8796 of its deviation.
+        # `TruncatedNormal` is not used, because it takes four times the kernel's memory under
+        # PyTorch.
         inside = math.erf(math.sqrt(2))
         uniform = keras.initializers.RandomUniform(-inside, inside, seed=self.seed)
         normal = math.sqrt(2) * keras.ops.erfinv(uniform(shape, dtype="float32"))

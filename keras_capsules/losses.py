@@ -1,11 +1,11 @@
-"""Losses on the activations of class capsules."""
+"""Provides losses on the activations of class capsules."""
 
 import keras
 from keras import ops
 
 
 def labels_and_scores(name, y_true, y_pred):
-    """Returns both as tensors of one dtype, or says what is wrong with their shapes."""
+    """Returns both as tensors of one dtype, or raises an error if their shapes do not fit."""
     y_pred = ops.convert_to_tensor(y_pred)
     y_true = ops.cast(ops.convert_to_tensor(y_true), y_pred.dtype)
     if len(y_pred.shape) < 2 or tuple(y_true.shape[1:]) != tuple(y_pred.shape[1:]):
@@ -19,19 +19,20 @@ def labels_and_scores(name, y_true, y_pred):
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
 class MarginLoss(keras.losses.Loss):
-    """Asks the capsule of a present class to be long, and that of an absent one to be short.
+    """Penalizes short capsules of present classes and long capsules of absent classes.
 
     `loss = sum_k T_k * relu(0.9 - score_k)**2 + 0.5 * (1 - T_k) * relu(score_k - 0.1)**2`
 
-    The sum runs over the classes; the batch is averaged. Several classes may be present at once.
+    The loss is summed over the classes and averaged over the batch. Several classes may be present
+    at once.
 
     Args:
         positive_margin: Float in [0, 1]. Length that a present class should reach. Defaults to
             `0.9`.
         negative_margin: Float in [0, 1]. Length that an absent class should stay under. Defaults
             to `0.1`.
-        negative_weight: Float. Weight of the absent classes; below one it keeps them from
-            shrinking all capsules early on. Defaults to `0.5`.
+        negative_weight: Float. Weight of the absent classes. A weight below one prevents these
+            classes from shrinking all capsules early in training. Defaults to `0.5`.
 
     Call arguments:
         y_true: Tensor `(batch, num_classes)`, one-hot or multi-hot.
@@ -81,16 +82,16 @@ class MarginLoss(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
 class SpreadLoss(keras.losses.Loss):
-    """Asks the capsule of the right class to be ahead of each other one by a margin.
+    """Penalizes each wrong class that comes within a margin of the right class.
 
     `loss = sum_{i != t} relu(margin - (score_t - score_i))**2`, t being the right class
 
-    The sum runs over the wrong classes; the batch is averaged. A wide margin from the start leaves
-    capsules dead, so `keras_capsules.SpreadMarginSchedule` widens it from 0.2 to 0.9 during
-    `model.fit`.
+    The loss is summed over the wrong classes and averaged over the batch. A wide margin from the
+    start leaves capsules dead. `keras_capsules.SpreadMarginSchedule` therefore widens the margin
+    from 0.2 to 0.9 during `model.fit`.
 
     Args:
-        margin: Float in (0, 1]. By how much the right class should be ahead. Defaults to `0.2`.
+        margin: Float in (0, 1]. Lead that the right class should have. Defaults to `0.2`.
 
     Call arguments:
         y_true: Tensor `(batch, num_classes)`, one-hot: exactly one class is right.

@@ -1,11 +1,11 @@
-"""Pure functions of `keras.ops` that layers, routings and losses share.
+"""Provides pure functions of `keras.ops` that layers, routings and losses share.
 
-Each keeps values and gradients finite from zero to 1e27, and computes in float32 when its input
-has half precision. Two details make that hold:
+Each function keeps values and gradients finite from zero to 1e27, and computes in float32 if its
+input has half precision. Two details ensure this:
 
 * epsilon stands inside the root, where it bounds the derivative at zero;
-* squares are taken of the input scaled by 2**-30. The scaling is exact, and it moves the range in
-  which float32 squares neither overflow nor vanish to where capsules need it.
+* the input is scaled by 2**-30 before it is squared. The scaling is exact. It moves the range in
+  which float32 squares neither overflow nor vanish to the values that capsules need.
 """
 
 import keras
@@ -23,7 +23,7 @@ def at_least_float32(x):
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
 def safe_norm(x, axis: int = -1, keepdims: bool = False, epsilon: float = 1e-12):
-    """Computes the Euclidean norm, with a gradient that is finite everywhere, also at zero.
+    """Computes the Euclidean norm, with a gradient that is finite everywhere, even at zero.
 
     `safe_norm(x) = sqrt(sum(square(x), axis) + epsilon)`
 
@@ -44,8 +44,8 @@ def safe_norm(x, axis: int = -1, keepdims: bool = False, epsilon: float = 1e-12)
     [5.0]
     """
     x = at_least_float32(x)
-    # Not square(x * _SCALE): an exporter would merge that factor into the product that x comes
-    # from, and the file would no longer hold x.
+    # Not square(x * _SCALE): an exporter would merge the factor into the product that x comes from,
+    # and the file would no longer contain x.
     square = ops.sum(x * (x * _SCALE**2), axis=axis, keepdims=keepdims) + epsilon * _SCALE**2
     return ops.sqrt(square) * (1 / _SCALE)
 
@@ -108,7 +108,7 @@ def exponential_squash(x, axis: int = -1, epsilon: float = 1e-12):
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
 def capsule_length(poses, axis: int = -1, epsilon: float = 1e-12):
-    """Computes the length of each capsule's pose: how present the entity is that it stands for.
+    """Computes the length of each capsule's pose, which says how present the capsule's entity is.
 
     `capsule_length(v) = sqrt(sum(square(v), axis) + epsilon)`
 
@@ -119,7 +119,7 @@ def capsule_length(poses, axis: int = -1, epsilon: float = 1e-12):
             zero pose is NaN. Defaults to `1e-12`.
 
     Returns:
-        Tensor of the shape of `poses` without `axis`, and of its dtype. In [0, 1] for squashed
+        Tensor of the shape of `poses` without `axis`, and of the same dtype. In [0, 1] for squashed
         poses.
 
     Example:

@@ -1,4 +1,4 @@
-"""Inserts attention into models that exist already."""
+"""Inserts attention into existing models."""
 
 import fnmatch
 from collections.abc import Callable
@@ -16,35 +16,37 @@ def insert_attention(
     attention: "str | dict | keras.layers.Layer" = "se",
     after: "str | type | Callable[[keras.layers.Layer], bool] | None" = None,
 ) -> keras.Model:
-    """Copies a model, with a block of attention at each of the chosen places.
+    """Copies a model, and inserts a block of attention at each chosen point.
 
-    The copy shares nothing with the model, which stays as it is. The copy has the model's weights,
-    bit for bit, the names, dtypes and `trainable` flags of its layers, and its inputs and outputs;
-    models nested in the model are treated alike. The copy is a functional model and is not
-    compiled. The blocks are trainable also where all other layers are frozen.
+    The model stays unchanged, and the copy shares nothing with it. The copy has the same weights,
+    bit for bit, the same inputs and outputs, and the same names, dtypes and `trainable` flags of
+    layers. Nested models are treated in the same way. The copy is a functional model and is not
+    compiled. The blocks are trainable even if all other layers are frozen.
 
-    Without `after` the places are those of the paper: the end of each residual branch, right before
-    the addition. The two branches of an addition are the layers that lead to the one input and not
-    to the other; the residual branch is that with more layers that have weights, or, if they have
-    as many, with more layers; the other is the shortcut. Additions of more inputs, of branches that
-    start at no common layer or are equally long, and of different shapes are left alone.
+    Without `after` the blocks are inserted as in the paper: at the end of each residual branch,
+    right before the addition. A branch of an addition consists of the layers that lead to one input
+    and not to the other. The residual branch is the one with more layers that have weights or, if
+    these numbers are equal, with more layers. The other branch is the shortcut. Some additions are
+    left alone: those with more than two inputs or different shapes, and those whose branches start
+    at no common layer or are equally long.
 
     Args:
         model: Functional or sequential `keras.Model`, such as those of `keras.applications`.
-        attention: Name, config or instance of an attention, cloned for each place with the place's
-            dtype policy and data format. A block is called after the layer before it,
-            `conv1_bn_se`. Defaults to `"se"`.
-        after: Which layers to follow, for everything that takes their output: the type of a layer
-            or its name (`"Conv2D"`), a pattern of layer names (`"conv*_block*_3_bn"`), or a
-            function of a layer that returns a boolean. Defaults to `None`, the residual branches.
-            An output of the model that a block follows takes the block's name.
+        attention: Name, config or instance of an attention. It is cloned for each block, with the
+            dtype policy and data format of the layer before the block. The block is named after
+            this layer, such as `conv1_bn_se`. Defaults to `"se"`.
+        after: Layers to follow: the type of a layer or the type's name (`"Conv2D"`), a pattern of
+            layer names (`"conv*_block*_3_bn"`), or a function of a layer that returns a boolean.
+            Everything that takes the output of such a layer then takes the block's output. If a
+            block follows an output of the model, the output takes the block's name. Defaults to
+            `None`, the residual branches.
 
     Returns:
         A functional `keras.Model`.
 
     Raises:
-        ValueError: If there is no place; if the attention does not fit a place, or a layer to
-            follow has several outputs; or if the model is subclassed, has no input shape yet, or
+        ValueError: If no layer is chosen, if the attention does not fit one, or if a layer to
+            follow has several outputs. Also if the model is subclassed, has no input shape yet, or
             calls a layer more than once.
 
     Example:
@@ -55,7 +57,7 @@ def insert_attention(
     'stage_1_block_1_2_normalization_eca'
 
     Reference:
-        Hu, Shen, Albanie, Sun, Wu, 2018, arXiv 1709.01507, figure 3 (the place).
+        Hu, Shen, Albanie, Sun, Wu, 2018, arXiv 1709.01507, figure 3 (the end of the branch).
     """
     if not (after is None or isinstance(after, str) or callable(after)):
         raise ValueError(
@@ -68,7 +70,7 @@ def insert_attention(
         what = "addition of a residual branch and a shortcut" if after is None else "such layer"
         names = [layer.name for layer in model.layers]
         raise ValueError(
-            f"The model has no {what}. Say by `after` which of its layers to follow: "
+            f"The model has no {what}. Choose with `after` which layers to follow: "
             f"{', '.join(names[:12])}{', ...' if len(names) > 12 else ''}. "
             f"Received: after={after!r}"
         )
@@ -77,13 +79,13 @@ def insert_attention(
 
 
 class _Surgery:
-    """Copies one model: knows the copied layers, and the graph as far as it is rebuilt."""
+    """Copies one model, and records the copied layers and the graph while it is rebuilt."""
 
     def __init__(self, attention: Any, after: Any):
         self.attention = attention
         self.after = after
         self.calls = RecordedCalls()
-        self.originals = {}  # by the identity of the copy: the original and the copy
+        self.originals = {}  # The original and the copy, by the identity of the copy.
         self.called = set()
         self.names = set()
         self.inserted = 0
@@ -93,7 +95,7 @@ class _Surgery:
         if not is_graph(model):
             raise ValueError(
                 "A subclassed model has no graph to insert layers into. Pass a functional or a "
-                "sequential one, or call the attention in the model's own code. "
+                "sequential one, or call the attention in the model's code. "
                 f"Received: {type(model).__name__} {getattr(model, 'name', model)!r}"
             )
         if not model.built:
@@ -116,17 +118,17 @@ class _Surgery:
         )
 
     def copy_layer(self, layer: Any) -> Any:
-        """Copies a layer, and remembers which layer it is a copy of."""
+        """Copies a layer and records its original."""
         copy = self.copy(layer) if is_graph(layer) else type(layer).from_config(layer.get_config())
         self.originals[id(copy)] = layer, copy
         return copy
 
     def call(self, layer: Any, *args: Any, **kwargs: Any) -> Any:
-        """Calls a copied layer, with a block before or after it where one belongs."""
+        """Calls a copied layer, with a block before or after it if there should be one."""
         if id(layer) in self.called:
             raise ValueError(
-                f"The model calls its layer {layer.name!r} more than once, so there is no one "
-                "place before or after it. Give each call a separate layer."
+                f"The model calls its layer {layer.name!r} more than once, so there is no unique "
+                "position before or after it. Give each call a separate layer."
             )
         self.called.add(id(layer))
         inputs, residual = tensors((args, kwargs)), None
@@ -143,7 +145,7 @@ class _Surgery:
             return outputs
         if not isinstance(outputs, keras.KerasTensor):
             raise ValueError(
-                f"The layer {layer.name!r} has several outputs, and attention follows one. "
+                f"The layer {layer.name!r} has several outputs, but attention takes one. "
                 f"Choose other layers. Received: after={self.after!r}"
             )
         return self.weigh(outputs)
@@ -171,7 +173,7 @@ class _Surgery:
         except ValueError as error:
             raise ValueError(
                 f"{type(block).__name__} cannot follow the layer {layer.name!r}, whose output has "
-                f"shape {x.shape}. Choose other layers by `after`, or another attention. {error}"
+                f"shape {x.shape}. Choose other layers with `after`, or another attention. {error}"
             ) from error
         self.names.add(block.name)
         self.inserted += 1
@@ -184,4 +186,4 @@ class _Surgery:
             if isinstance(old, keras.layers.Layer) and not is_graph(old):
                 new.set_weights(old.get_weights())
             if isinstance(new, keras.layers.Normalization):
-                new.finalize_state()  # It computes with copies of its weights.
+                new.finalize_state()  # The layer computes with copies of its weights.

@@ -1,7 +1,7 @@
-"""Images to train and to compare on: NumPy arrays, the same for everyone.
+"""Provides images for training and tests as NumPy arrays, the same for everyone.
 
-Files are looked for in the folder that the environment variable `KERAS_CAPSULES_DATA` names, then
-in Keras' cache, and are downloaded by Keras where it can.
+A dataset's file is read from the folder that the environment variable `KERAS_CAPSULES_DATA` names,
+or else from Keras' cache. Otherwise Keras downloads it where it can.
 """
 
 from keras_capsules.datasets.affnist import affnist

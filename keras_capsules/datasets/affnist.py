@@ -1,4 +1,4 @@
-"""MNIST's test digits, affinely transformed: what a network makes of views it never saw."""
+"""Makes affNIST from MNIST: digits in affine transformations that a network never saw."""
 
 import numpy as np
 
@@ -12,16 +12,15 @@ _SIZE = 40
 def affnist(
     variants: int = 1, seed: int = 0
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Makes the affNIST protocol's data from MNIST, the same each time.
+    """Makes the data of the affNIST protocol from MNIST, the same each time.
 
-    The training digits are padded to 40 x 40 and shifted by up to 6 pixels, and by nothing else; a
-    network trained on them is tested on digits that were also turned by up to 20 degrees, sheared
-    by up to 0.2 and scaled by 0.8 to 1.2. The original test set is not to be had any more; this one
-    follows its ranges.
+    The training digits are padded to 40 x 40 and only shifted, by up to 6 pixels. The test digits
+    are also turned by up to 20 degrees, sheared by up to 0.2 and scaled by 0.8 to 1.2. The original
+    test set is no longer available. This one uses the same ranges.
 
     Args:
-        variants: Integer. Transformed copies of each of the 10,000 test digits; the original has
-            32. Defaults to `1`.
+        variants: Integer. Transformed copies of each of the 10,000 test digits. The original test
+            set has 32 of each. Defaults to `1`.
         seed: Integer.
 
     Returns:
@@ -49,12 +48,12 @@ def affnist(
 
 
 def pad(images: np.ndarray) -> np.ndarray:
-    """Returns 28 x 28 images in the middle of 40 x 40 ones."""
+    """Puts 28 x 28 images in the middle of 40 x 40 ones."""
     return np.pad(images, ((0, 0), (_PADDING, _PADDING), (_PADDING, _PADDING), (0, 0)))
 
 
 def shifted(images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Returns 28 x 28 images at random positions of 40 x 40 ones."""
+    """Puts 28 x 28 images at random positions of 40 x 40 ones."""
     height, width = images.shape[1:3]
     positions = generator.integers(2 * _PADDING + 1, size=(len(images), 2))
     result = np.zeros((len(images), _SIZE, _SIZE, images.shape[-1]), images.dtype)

@@ -1,4 +1,4 @@
-"""Images moved a little, differently in each epoch, and the batches that `model.fit` reads."""
+"""Transforms images differently in each epoch, and batches them for `model.fit`."""
 
 import keras
 import numpy as np
@@ -12,17 +12,18 @@ def random_affine(
     shear: float = 0.0,
     shift: float = 0.0,
 ) -> np.ndarray:
-    """Turns, scales, shears and shifts each image about its centre, by amounts drawn for it.
+    """Turns, scales, shears and shifts each image about its centre, by random amounts.
 
-    What comes from beyond the border is zero; between pixels the values are interpolated linearly.
+    Pixels from beyond the border are zero. Values between pixels are interpolated linearly.
 
     Args:
         images: Array `(batch, height, width, channels)`.
         generator: Source of the randomness.
         rotation: Float, degrees. Drawn from `[-rotation, rotation]`.
-        scale: Pair of floats. Drawn in between, for height and width apart; 2 is twice as large.
-        shear: Float, the tangent of the angle. Drawn from `[-shear, shear]`.
-        shift: Float, pixels. Drawn from `[-shift, shift]`, for height and width apart.
+        scale: Pair of floats. Drawn between them, separately for height and width. 2 is twice as
+            large.
+        shear: Float, tangent of an angle. Drawn from `[-shear, shear]`.
+        shift: Float, pixels. Drawn from `[-shift, shift]`, separately for height and width.
 
     Returns:
         Array of the shape and dtype of `images`.
@@ -38,7 +39,7 @@ def random_affine(
     turn = np.moveaxis(np.array([[cosine, -sine], [sine, cosine]]), -1, 0)
     lean = np.tile(np.eye(2), (number, 1, 1))
     lean[:, 0, 1] = slant
-    # The matrix takes a position in the result to the position in the image that it shows.
+    # The matrix maps a position in the result to the position in the image that it shows.
     matrices = turn @ lean / zoom[:, None, :]
     centre = (np.array(images.shape[1:3]) - 1) / 2
     moved = np.empty_like(images)
@@ -76,17 +77,17 @@ def random_erasing(
 
 
 class ImageBatches(keras.utils.PyDataset):
-    """Batches of images for `model.fit`, in a new order and newly transformed in each epoch.
+    """Batches of images for `model.fit`, in a new order and with new transformations each epoch.
 
-    What an epoch holds depends on the seed and on its number alone, so a training that stopped
-    and goes on with `initial_epoch` sees what an unbroken one would have seen. For that, pass
-    `dataset.callback` to `fit`, which says which epoch has begun.
+    The content of an epoch depends only on the seed and on the epoch's number. A training that
+    stopped and continues with `initial_epoch` therefore sees the same batches as an uninterrupted
+    one. For this, pass `dataset.callback` to `fit`: it announces each epoch to the dataset.
 
     Args:
         images: Array `(samples, height, width, channels)`.
         labels: Array `(samples, ...)`.
-        transform: Function `(images, labels, generator) -> batch`: the batch as `fit` takes it,
-            made of a part of the arrays with a `numpy.random.Generator`.
+        transform: Function `(images, labels, generator) -> batch`. It turns a part of the arrays
+            into a batch for `fit`, with a `numpy.random.Generator`.
         batch_size: Integer. The last batch may be smaller.
         seed: Integer.
     """
@@ -102,7 +103,7 @@ class ImageBatches(keras.utils.PyDataset):
 
     @property
     def callback(self) -> keras.callbacks.Callback:
-        """Callback for `fit` that begins each epoch here too."""
+        """Returns a callback for `fit` that starts each epoch of this dataset."""
         return keras.callbacks.LambdaCallback(
             on_epoch_begin=lambda epoch, logs: self.start_epoch(epoch)
         )

@@ -1,4 +1,4 @@
-"""Photographs of ten kinds of things, 32 x 32."""
+"""Loads photographs of ten kinds of things, 32 x 32."""
 
 import io
 
@@ -18,9 +18,9 @@ _NAMES = ("train_jpeg", "train_labels", "test_jpeg", "test_labels")
 def cifar10() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """Loads CIFAR-10: 50,000 photographs to train on and 10,000 to test on.
 
-    Reads `cifar10_jpeg.npz`, a smaller copy as JPEG files, from the folder that the environment
-    variable `KERAS_CAPSULES_DATA` names or from Keras' cache, where there is one, which needs
-    Pillow; else Keras loads the original, and downloads it if it must.
+    If there is a `cifar10_jpeg.npz`, a smaller copy with JPEG files, in the folder that the
+    environment variable `KERAS_CAPSULES_DATA` names or in Keras' cache, this file is read, which
+    needs Pillow. Otherwise Keras loads the original, and downloads it if necessary.
 
     Returns:
         `(train_images, train_labels), (test_images, test_labels)`: uint8 arrays

@@ -1,4 +1,4 @@
-"""Loads the small digits that scikit-learn ships, without a download."""
+"""Loads the small digits that scikit-learn includes, without a download."""
 
 import numpy as np
 
@@ -6,10 +6,10 @@ import numpy as np
 def digits(
     seed: int = 0,
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Loads the 1,797 digits of scikit-learn, 8 x 8, split at random into four fifths and one.
+    """Loads the 1,797 digits of scikit-learn, 8 x 8, a random fifth of them for tests.
 
     Args:
-        seed: Integer. Of the split, in which each class keeps its share.
+        seed: Integer. Seed of the split, in which each class keeps its share.
 
     Returns:
         `(train_images, train_labels), (test_images, test_labels)`: uint8 arrays

@@ -1,4 +1,4 @@
-"""Finds the files of datasets, and checks that they are whole."""
+"""Finds the files of datasets, and checks that they are complete."""
 
 import hashlib
 import os
@@ -10,10 +10,10 @@ FOLDER_VARIABLE = "KERAS_CAPSULES_DATA"
 
 
 def find(name: str) -> Path | None:
-    """Returns the path of a dataset's file, or `None` where there is none.
+    """Returns the path of a dataset's file, or `None` if there is no such file.
 
-    Looks in the folder that the environment variable `KERAS_CAPSULES_DATA` names, then in Keras'
-    own cache, `~/.keras/datasets`.
+    The folder that the environment variable `KERAS_CAPSULES_DATA` names is searched first, then
+    Keras' cache, `~/.keras/datasets`.
     """
     folders = [cache_folder()]
     if os.environ.get(FOLDER_VARIABLE):
@@ -22,23 +22,23 @@ def find(name: str) -> Path | None:
 
 
 def read(path: Path, sha256: str, names: tuple[str, ...]) -> list[np.ndarray]:
-    """Reads arrays of an `.npz` file, and checks that they are those expected.
+    """Reads arrays from an `.npz` file, and compares their digest with the expected one.
 
     Args:
         path: Path of the file.
-        sha256: Digest of the bytes of the arrays, one after the other, however they were packed.
+        sha256: Digest of the bytes of the unpacked arrays, one after the other.
         names: Names of the arrays.
 
     Raises:
-        ValueError: If the file is damaged, or holds something else.
+        ValueError: If the file is damaged, or contains other data.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = [file[name] for name in names]
-    except Exception as error:  # numpy and zipfile raise whatever the damaged part breaks.
+    except Exception as error:  # The type of numpy's or zipfile's error depends on the damage.
         raise ValueError(
             f"{path} is damaged, or not an .npz file with {', '.join(names)}. Remove it, and it "
-            f"will be downloaded again, or put a whole one there. ({error})"
+            f"will be downloaded again, or replace it by a complete file. ({error})"
         ) from error
     digest = hashlib.sha256()
     for array in arrays:
@@ -52,14 +52,14 @@ def read(path: Path, sha256: str, names: tuple[str, ...]) -> list[np.ndarray]:
 
 
 def download(name: str, load):
-    """Returns `load()`, which downloads by Keras into its cache, or says what to put where.
+    """Returns `load()`, which lets Keras download a file, or explains where to put the file.
 
     Raises:
         ValueError: If the download fails.
     """
     try:
         return load()
-    except Exception as error:  # urllib's errors, and Keras' own.
+    except Exception as error:  # Errors of urllib and of Keras.
         raise ValueError(
             f"There is no {name}, and it cannot be downloaded ({error}). Put it into the folder "
             f"that the environment variable {FOLDER_VARIABLE} names, or into {cache_folder()}."

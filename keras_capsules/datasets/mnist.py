@@ -1,4 +1,4 @@
-"""Handwritten digits, 28 x 28."""
+"""Loads handwritten digits, 28 x 28."""
 
 import keras
 import numpy as np
@@ -12,8 +12,8 @@ _NAMES = ("x_train", "y_train", "x_test", "y_test")
 def mnist() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """Loads MNIST: 60,000 digits to train on and 10,000 to test on.
 
-    Reads `mnist.npz` from the folder that the environment variable `KERAS_CAPSULES_DATA` names, or
-    from Keras' cache; where there is none, Keras downloads it.
+    The file `mnist.npz` is read from the folder that the environment variable `KERAS_CAPSULES_DATA`
+    names, or from Keras' cache. If it is in neither, Keras downloads it.
 
     Returns:
         `(train_images, train_labels), (test_images, test_labels)`: uint8 arrays

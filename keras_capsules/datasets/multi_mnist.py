@@ -1,4 +1,4 @@
-"""Two overlapping digits of different classes in one image."""
+"""Makes images with two overlapping digits of different classes."""
 
 import numpy as np
 
@@ -11,12 +11,12 @@ _SHIFT = 4
 def multi_mnist(
     pairs: int = 1, seed: int = 0
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Makes MultiMNIST's test set and as many training pairs as there are digits, always the same.
+    """Makes the test set of MultiMNIST, and one training pair for each digit, always the same.
 
-    For training, `overlap` makes new pairs in each epoch, of the digits of `mnist`.
+    For training, `overlap` makes new pairs of the digits of `mnist` in each epoch.
 
     Args:
-        pairs: Integer. Pairs for each of the 10,000 test digits; the paper has 1,000.
+        pairs: Integer. Pairs for each of the 10,000 test digits. The paper uses 1,000.
         seed: Integer.
 
     Returns:
@@ -38,14 +38,14 @@ def multi_mnist(
 def overlap(
     images: np.ndarray, labels: np.ndarray, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Puts a second digit over each, of another class and drawn from the same arrays.
+    """Puts a second digit of another class, drawn from the same arrays, over each digit.
 
-    Each digit is padded to 36 x 36 and shifted by up to 4 pixels by itself; the brighter pixel of
-    the sum is cut at 255.
+    Each digit is padded to 36 x 36 and shifted separately by up to 4 pixels. The pixels of both are
+    added and cut off at 255.
 
     Args:
         images: uint8 array `(samples, 28, 28, 1)`.
-        labels: Integer array `(samples,)`, with two classes at least.
+        labels: Integer array `(samples,)`, with at least two classes.
         generator: Source of the randomness.
 
     Returns:

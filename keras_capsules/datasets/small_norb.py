@@ -1,4 +1,4 @@
-"""Toys seen by two cameras from many sides: the test of viewpoints."""
+"""Loads small NORB, toys seen by two cameras from many viewpoints."""
 
 import gzip
 import math
@@ -28,11 +28,12 @@ class Views(NamedTuple):
 
 
 def small_norb() -> tuple[Views, Views]:
-    """Loads small NORB, 24,300 stereo pairs to train on and as many, of other toys, to test on.
+    """Loads small NORB: 24,300 stereo pairs to train on and 24,300, of other toys, to test on.
 
-    Reads the six official files, `smallnorb-5x46789x9x18x6x2x96x96-training-dat.mat.gz` and so on,
-    from the folder that the environment variable `KERAS_CAPSULES_DATA` names, or from Keras' cache.
-    They are not downloaded: their licence wants them fetched from their author's page.
+    The six official files, `smallnorb-5x46789x9x18x6x2x96x96-training-dat.mat.gz` and so on, are
+    read from the folder that the environment variable `KERAS_CAPSULES_DATA` names, or from Keras'
+    cache. They are not downloaded, because their licence requires a download from the author's
+    page.
 
     Returns:
         A `Views` for training and one for testing.
@@ -52,7 +53,7 @@ def _half(part):
     if not len(images) == len(labels) == len(views) or images.ndim != 4:
         raise ValueError(
             f"The files of {prefix} contradict each other: {images.shape}, {labels.shape} and "
-            f"{views.shape}. Fetch them again."
+            f"{views.shape}. Download them again."
         )
     return Views(np.moveaxis(images, 1, -1), labels, views)
 
@@ -61,7 +62,7 @@ def _read(name):
     path = files.find(name)
     if path is None:
         raise ValueError(
-            f"There is no {name}. Fetch small NORB from its author's page and put its six files "
+            f"There is no {name}. Download small NORB from its author's page and put its six files "
             f"into the folder that the environment variable {files.FOLDER_VARIABLE} names."
         )
     try:
@@ -75,6 +76,6 @@ def _read(name):
             raise ValueError(f"{array.size} values for the shape {shape.tolist()}")
         return array.reshape(shape)
     except (OSError, EOFError, KeyError, ValueError) as error:
-        raise ValueError(f"{path} is damaged or of another kind ({error}). Fetch it again.") from (
-            error
-        )
+        raise ValueError(
+            f"{path} is damaged or of another kind ({error}). Download it again."
+        ) from error

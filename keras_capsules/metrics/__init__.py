@@ -1,4 +1,4 @@
-"""Metrics that ask whether the capsules of a model do what they are there for."""
+"""Provides metrics of capsules and of their coupling."""
 
 from keras_capsules.metrics.coupling import CouplingEntropy, CouplingVariance
 from keras_capsules.metrics.dead_capsule_rate import DeadCapsuleRate

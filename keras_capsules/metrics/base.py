@@ -1,8 +1,8 @@
-"""Helpers that the metrics share."""
+"""Provides helpers that the metrics share."""
 
 from keras import ops
 
-# Added to sums of weights that divide, so that no weight at all gives zero.
+# Added to sums of weights before a division by them. Without any weight the result is zero.
 TINY = 1e-12
 
 
@@ -17,7 +17,7 @@ def fixed_shape(metric, shape):
     """Returns the shape of a state that has one number for each capsule."""
     if None in shape:
         raise ValueError(
-            f"{type(metric).__name__} keeps a number for each capsule, so how many there are must "
+            f"{type(metric).__name__} keeps a number for each capsule, so their number must "
             f"be fixed. Fix the shape of the model's input. Received: shape={('batch', *shape)}"
         )
     return tuple(shape)

@@ -1,4 +1,4 @@
-"""Metrics of the coupling: whether the routing divides, and whether it looks at the input."""
+"""Measures whether the coupling divides votes, and whether it depends on the input."""
 
 import math
 
@@ -11,22 +11,22 @@ from keras_capsules.ops import at_least_float32
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
 class CouplingEntropy(keras.metrics.Mean):
-    """Measures how evenly children divide their votes: 1 is uniform, 0 is one parent for each.
+    """Measures how evenly children divide their votes: 1 is uniform, 0 is one parent per child.
 
     `entropy = -sum_j p_ij * log(p_ij) / log(J)`, `p_ij = c_ij / sum_j c_ij`
 
-    Averaged over the children of a sample, then over the samples. A child without any coupling, as
-    an absent one, is left out.
+    The entropy is averaged over the children of a sample, then over the samples. A child without
+    any coupling, such as an absent one, is left out.
 
     Args:
         name: String. Defaults to `"coupling_entropy"`.
         dtype: Data type of the result. Defaults to `None`, Keras' default float.
 
     Call arguments:
-        y_true: Ignored; `update_state(coupling)` alone will do. In `model.fit`, Keras wants labels
-            for the output all the same: `np.zeros(samples)`.
-        y_pred: Tensor `(batch, num_in, num_out)`, not negative. What
-            `CapsuleLayer(...)(poses, return_coupling=True)` returns second.
+        y_true: Ignored. `update_state(coupling)` is enough. In `model.fit` Keras still needs labels
+            for the output: pass `np.zeros(samples)`.
+        y_pred: Tensor `(batch, num_in, num_out)`, not negative. The second value that
+            `CapsuleLayer(...)(poses, return_coupling=True)` returns.
         sample_weight: Tensor `(batch,)` or `None`.
 
     Raises:
@@ -47,7 +47,7 @@ class CouplingEntropy(keras.metrics.Mean):
         coupling = _coupling("CouplingEntropy", y_true, y_pred)
         if coupling.shape[2] < 2:
             raise ValueError(
-                "CouplingEntropy needs two or more parents: with one, nothing is divided. "
+                "CouplingEntropy needs two or more parents: with one parent nothing is divided. "
                 f"Received: coupling.shape={tuple(coupling.shape)}"
             )
         total = ops.sum(coupling, axis=2, keepdims=True)
@@ -69,8 +69,8 @@ class CouplingVariance(keras.metrics.Metric):
 
     `variance = mean_ij(mean_x((c_ij(x) - mean_x c_ij)**2))` over all inputs x seen
 
-    A constant would then do in place of the routing. The largest value is 0.25. An absent child
-    counts as a coupling of zero.
+    A static routing could be replaced by a constant coupling. The largest variance is 0.25. An
+    absent child counts as a coupling of zero.
 
     Args:
         name: String. Defaults to `"coupling_variance"`.
@@ -115,7 +115,8 @@ class CouplingVariance(keras.metrics.Metric):
         added, weights = ops.sum(weights), weights[:, None, None]
         mean = ops.sum(weights * coupling, axis=0) / ops.maximum(added, TINY)
         squares = ops.sum(weights * ops.square(coupling - mean), axis=0)
-        # Sums of squares would lose a small variance to rounding: the two groups are merged.
+        # The two groups are merged, because sums of squares would lose a small variance to
+        # rounding.
         total = self.count + added
         share = added / ops.maximum(total, TINY)
         difference = mean - self.mean

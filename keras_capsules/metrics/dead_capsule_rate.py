@@ -9,7 +9,7 @@ from keras_capsules.ops import at_least_float32, capsule_length
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
 class DeadCapsuleRate(keras.metrics.Metric):
-    """Measures the share of capsules that no input seen has made longer than a threshold.
+    """Measures the share of capsules that no input so far has made longer than a threshold.
 
     `rate = mean_j(max_x(length(v_j(x))) <= threshold)` over all inputs x seen
 
@@ -23,7 +23,7 @@ class DeadCapsuleRate(keras.metrics.Metric):
         y_pred: Lengths or explicit activations `(batch, num_capsules)`, or poses
             `(batch, num_capsules, capsule_dim)`, or a grid of poses
             `(batch, height, width, types, capsule_dim)` or `(batch, length, types, capsule_dim)`.
-            All but the batch must be fixed.
+            All sizes but the batch must be fixed.
         sample_weight: Ignored.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Accuracy where several classes are present."""
+"""Measures the accuracy where several classes are present."""
 
 import keras
 from keras import ops
@@ -9,7 +9,7 @@ from keras_capsules.losses import labels_and_scores
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
 class TopKSetAccuracy(keras.metrics.Mean):
-    """Measures how often the k highest scores are those of the k present classes, all of them.
+    """Measures how often the k highest scores are exactly those of the k present classes.
 
     `accuracy = mean_x(set(top_k(y_pred)) == set(present classes))`
 

@@ -1,4 +1,4 @@
-"""The zoo: one file for each architecture, and the registry of their names."""
+"""Provides the models of the zoo, one file for each architecture."""
 
 from keras_capsules.models.capsnet import capsnet
 from keras_capsules.models.cnn_baseline import cnn_baseline

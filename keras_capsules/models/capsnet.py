@@ -1,4 +1,4 @@
-"""CapsNet, the network of the paper that introduced dynamic routing."""
+"""Builds CapsNet, the network of the paper that introduced dynamic routing."""
 
 import keras
 from keras import layers
@@ -27,23 +27,23 @@ def capsnet(
     decoder_units=(512, 1024),
     name: str = "capsnet",
 ) -> keras.Model:
-    """Builds CapsNet; the defaults are the paper's sizes, 6,804,224 parameters.
+    """Builds CapsNet. The defaults are the paper's sizes, with 6,804,224 parameters.
 
-    Convolution, primary capsules, class capsules, lengths. Train it with `MarginLoss` on one-hot
-    labels.
+    The network has a convolution, primary capsules and class capsules, whose lengths are the
+    scores. Train it with `MarginLoss` on one-hot labels.
 
     Args:
         input_shape: Tuple `(height, width, channels)`. Pixels in [0, 1].
         num_classes: Integer.
         filters: Integer. Channels of the first convolution.
-        kernel_size: Integer or pair. Its window.
+        kernel_size: Integer or pair. Window of the first convolution.
         primary_capsules: Integer. Types of primary capsules in each cell.
-        primary_dim: Integer. Size of their poses.
-        primary_kernel_size: Integer or pair. Their window.
-        primary_strides: Integer or pair. Their strides.
+        primary_dim: Integer. Size of the primary capsules' poses.
+        primary_kernel_size: Integer or pair. Window of the primary capsules.
+        primary_strides: Integer or pair. Strides of the primary capsules.
         capsule_dim: Integer. Size of the class capsules' poses.
         routing: As in `CapsuleLayer`.
-        with_decoder: Boolean. Whether to add the decoder that the paper trains with, 8,215,568
+        with_decoder: Boolean. Whether to add the paper's decoder for training, with 8,215,568
             parameters in all. The model then takes `{"image": ..., "label": ...}` with one-hot
             labels and returns `{"scores": ..., "reconstruction": ...}`. Defaults to `False`.
         decoder_units: Tuple of integers. Widths of the decoder's hidden layers.

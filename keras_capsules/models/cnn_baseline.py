@@ -18,20 +18,20 @@ def cnn_baseline(
     dropout: float = 0.5,
     name: str = "cnn_baseline",
 ) -> keras.Model:
-    """Builds the baseline of Sabour et al.: convolutions, dense layers with dropout, softmax.
+    """Builds the baseline of Sabour et al.: convolutions, and dense layers with dropout.
 
-    The defaults are the paper's sizes, 35,445,522 parameters at 28 x 28.
+    The defaults are the paper's sizes, with 35,445,522 parameters at 28 x 28.
 
     Args:
         input_shape: Tuple `(height, width, channels)`. Pixels in [0, 1].
         num_classes: Integer.
         filters: Tuple of integers. Channels of the convolutions.
-        kernel_size: Integer or pair. Their window.
-        strides: Integer for all convolutions, or a tuple with one for each.
-        batch_normalization: Boolean. Whether each convolution is followed by one. Defaults to
-            `False`.
+        kernel_size: Integer or pair. Window of the convolutions.
+        strides: Integer for all convolutions, or tuple of integers with one for each.
+        batch_normalization: Boolean. Whether batch normalization follows each convolution. Defaults
+            to `False`.
         units: Tuple of integers. Widths of the dense layers before the last.
-        dropout: Float. Share of the last hidden layer's units that are dropped in training.
+        dropout: Float. Share of the last hidden layer's units to drop in training.
         name: String. Name of the model.
 
     Returns:

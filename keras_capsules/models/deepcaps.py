@@ -1,4 +1,4 @@
-"""DeepCaps: cells of convolutional capsules with skip connections."""
+"""Builds DeepCaps, a deep network of convolutional capsules with skip connections."""
 
 import math
 
@@ -28,30 +28,32 @@ def deepcaps(
     decoder_units=(512, 1024),
     name: str = "deepcaps",
 ) -> keras.Model:
-    """Builds DeepCaps; the defaults are the authors' for 28 x 28.
+    """Builds DeepCaps. The defaults are the authors' sizes for 28 x 28.
 
-    A convolution; cells of three layers of convolutional capsules and one that skips two of them,
-    without routing; in the last cell the skipping layer routes: each type of capsule votes by the
-    same 3 x 3 kernels, a convolution in three dimensions, for the types at every position, and
-    divides itself among all of these. The capsules of the last two cells vote for the classes.
+    The network starts with a convolution. Each cell has three layers of convolutional capsules
+    without routing, and a fourth that skips two of them. In the last cell this fourth layer routes:
+    a 3D convolution with the same 3 x 3 kernels for each type of capsule computes votes for the
+    types at every position, and a child divides itself among all of these. The capsules of the last
+    two cells vote for the classes.
 
-    8,441,920 trainable parameters, as in the authors' code; 13,359,424 at the 64 x 64 x 3 to which
-    the paper brings CIFAR-10. Their code squashes the routed
-    capsules of one type over all positions together, and here, as in the paper, each is squashed.
-    The decoder is the dense one of CapsNet, not deconvolutions; like theirs it sees the pose of the
-    labelled class and not which class that is. Train it with `MarginLoss` on one-hot labels.
+    The network has 8,441,920 trainable parameters, as in the authors' code, and 13,359,424 at 64 x
+    64 x 3, the size to which the paper scales CIFAR-10. The authors' code squashes the routed
+    capsules of one type over all positions together. Here each capsule is squashed, as in the
+    paper. The decoder is the dense one of CapsNet and has no deconvolutions. Like the authors'
+    decoder it sees the pose of the labelled class, but not the class. Train the model with
+    `MarginLoss` on one-hot labels.
 
     Args:
         input_shape: Tuple `(height, width, channels)`. Pixels in [0, 1].
         num_classes: Integer.
         filters: Integer. Channels of the first convolution.
         capsules: Integer. Types of capsules in each cell of the grid, in all layers.
-        capsule_dims: Tuple of integers. Size of the poses in each cell of the network, two or more,
-            the last two of one size; each of these cells halves the image.
+        capsule_dims: Tuple of two or more integers. Size of the poses in each cell of the network.
+            The last two must be equal. Each of these cells halves the image.
         capsule_dim: Integer. Size of the class capsules' poses.
         routing: As in `CapsuleLayer`, for the class capsules.
-        with_decoder: Boolean. Whether to add the decoder that the paper trains with. The model
-            then takes `{"image": ..., "label": ...}` with one-hot labels and returns
+        with_decoder: Boolean. Whether to add a decoder for training. The model then takes
+            `{"image": ..., "label": ...}` with one-hot labels and returns
             `{"scores": ..., "reconstruction": ...}`. Defaults to `False`.
         decoder_units: Tuple of integers. Widths of the decoder's hidden layers.
         name: String. Name of the model.
@@ -94,7 +96,7 @@ def deepcaps(
 
 
 def _capsules(x, capsules, dim, strides, name):
-    """Convolutional capsules without routing: a convolution over all children, and squash."""
+    """Adds convolutional capsules without routing: a convolution over all children, and squash."""
     if len(x.shape) == 5:
         x = layers.Reshape((*x.shape[1:3], -1), name=f"{name}_channels")(x)
     x = layers.Conv2D(
@@ -111,7 +113,7 @@ def _capsules(x, capsules, dim, strides, name):
 
 
 def _routed(x, capsules, dim, name):
-    """The last skip: every position's types are parents, of all children of their window."""
+    """Adds the last skip, in which the types at every position are parents of their window."""
     height, width = x.shape[1:3]
     parents = height * width * capsules
     x = layers.Permute((3, 1, 2, 4), name=f"{name}_types_first")(x)
@@ -128,9 +130,10 @@ def _routed(x, capsules, dim, name):
 
 
 def _scaling(children, parents, dim):
-    """As `VoteScaling`, for children of length one half, so that deep capsules stay that long.
+    """Works like `VoteScaling`, for children of length one half, a length that deep capsules keep.
 
-    Squash makes squares of short sums: with a usual initializer they vanish layer by layer.
+    Squash turns short sums into their squares, which would vanish layer by layer with a usual
+    initializer.
     """
     deviation = 2 * parents / math.sqrt(children * dim)
     return keras.initializers.TruncatedNormal(stddev=deviation)

@@ -1,4 +1,4 @@
-"""Efficient-CapsNet: few parameters, depthwise primary capsules, routing by self-attention."""
+"""Builds Efficient-CapsNet, a small capsule network that routes by self-attention."""
 
 import keras
 from keras import layers
@@ -26,24 +26,24 @@ def efficient_capsnet(
     decoder_units=(512, 1024),
     name: str = "efficient_capsnet",
 ) -> keras.Model:
-    """Builds Efficient-CapsNet; the defaults are the authors', 161,824 trainable parameters.
+    """Builds Efficient-CapsNet. The defaults are the authors', with 161,824 trainable parameters.
 
-    Convolutions, each with relu and batch normalization; one depthwise convolution as large as
-    the map, whose channels are grouped into primary capsules; class capsules; lengths. Train it
-    with `MarginLoss` on one-hot labels.
+    The network starts with convolutions, each with relu and batch normalization. The channels of a
+    depthwise convolution as large as the map are grouped into primary capsules. The lengths of the
+    class capsules are the scores. Train it with `MarginLoss` on one-hot labels.
 
     Args:
         input_shape: Tuple `(height, width, channels)`. Pixels in [0, 1].
         num_classes: Integer.
         filters: Tuple of integers. Channels of the convolutions.
-        kernel_sizes: Tuple of integers. Their windows.
-        strides: Tuple of integers. Their strides.
-        primary_capsules: Integer. Number of primary capsules, among which the last convolution's
-            channels are divided.
+        kernel_sizes: Tuple of integers. Windows of the convolutions.
+        strides: Tuple of integers. Strides of the convolutions.
+        primary_capsules: Integer. Number of primary capsules. They share the channels of the last
+            convolution.
         capsule_dim: Integer. Size of the class capsules' poses.
         routing: As in `CapsuleLayer`.
-        with_decoder: Boolean. Whether to add the decoder that the authors train with. The model
-            then takes `{"image": ..., "label": ...}` with one-hot labels and returns
+        with_decoder: Boolean. Whether to add the authors' decoder for training. The model then
+            takes `{"image": ..., "label": ...}` with one-hot labels and returns
             `{"scores": ..., "reconstruction": ...}`. Defaults to `False`.
         decoder_units: Tuple of integers. Widths of the decoder's hidden layers.
         name: String. Name of the model.
@@ -67,7 +67,7 @@ def efficient_capsnet(
 
 
 def convolution_blocks(x, filters, kernel_sizes, strides, attention=None):
-    """Convolutions, each with relu and batch normalization, and an attention after it if given."""
+    """Adds convolutions with relu, batch normalization and, if given, attention after each."""
     sizes = zip(filters, kernel_sizes, strides, strict=True)
     for index, (width, kernel_size, stride) in enumerate(sizes, start=1):
         x = layers.Conv2D(
@@ -85,7 +85,7 @@ def convolution_blocks(x, filters, kernel_sizes, strides, attention=None):
 
 
 def depthwise_capsules(x, num_capsules):
-    """Primary capsules of the channels, by a depthwise convolution as large as the map."""
+    """Adds primary capsules by a depthwise convolution as large as the map."""
     return PrimaryCapsule2D(
         num_capsules,
         x.shape[-1] // num_capsules,

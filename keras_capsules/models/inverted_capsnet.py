@@ -1,4 +1,4 @@
-"""Capsules with inverted dot-product attention routing on a residual network."""
+"""Builds capsules with inverted dot-product attention routing on a residual network."""
 
 import keras
 from keras import layers
@@ -33,24 +33,26 @@ def inverted_capsnet(
     routing="inverted_dot_product",
     name: str = "inverted_capsnet",
 ) -> keras.Model:
-    """Builds the network of inverted dot-product attention routing, with its residual stem.
+    """Builds the network of inverted dot-product attention routing with a residual stem.
 
-    Two stages of residual blocks, primary capsules with layer normalization, two layers of
-    convolutional matrix capsules, class capsules; one linear layer, the same for each class
-    capsule, gives its logit. The defaults are the authors' for CIFAR-10: 1,829,329 trainable
-    parameters, 512 more than in their code, which has no bias in the primary capsules. The routing
-    is sequential: each layer finishes its iterations before the next begins; the paper prefers
-    them concurrent. Train it with the cross-entropy.
+    The network has two stages of residual blocks, primary capsules with layer normalization, two
+    layers of convolutional matrix capsules, and class capsules. One linear layer, which all class
+    capsules share, computes their logits. The defaults are the authors' for CIFAR-10. They give
+    1,829,329 trainable parameters, 512 more than the authors' code, which has no bias in the
+    primary capsules. The routing is sequential: each layer finishes its iterations before the next
+    begins. The paper prefers concurrent routing. Train the model with the cross-entropy.
 
     Args:
         input_shape: Tuple `(height, width, channels)`. The authors standardize each channel.
         num_classes: Integer.
-        filters: Tuple of integers. Channels of the stages; each after the first halves the image.
+        filters: Tuple of integers. Channels of the stages. Each stage after the first halves the
+            image.
         blocks: Tuple of integers. Residual blocks of the stages.
         primary_capsules: Integer. Types of primary capsules in each cell.
         conv_capsules: Tuple of integers. Types of convolutional capsules, for each layer.
         capsule_dim: Integer, a square. Size of all poses, which are matrices.
-        routing: As in `CapsuleLayer`, without explicit activations; each layer has its own.
+        routing: As in `CapsuleLayer`, without explicit activations. Each layer makes a separate
+            routing.
         name: String. Name of the model.
 
     Returns:
@@ -92,7 +94,7 @@ def inverted_capsnet(
 
 
 def _kernel_scaling(parents):
-    """The authors' standard deviation, `sqrt(J / (I * p))` for I children and J parents."""
+    """Uses the authors' standard deviation, `sqrt(J / (I * p))` for I children and J parents."""
     return keras.initializers.VarianceScaling(
         parents**2, mode="fan_in", distribution="untruncated_normal"
     )

@@ -1,4 +1,4 @@
-"""Matrix capsules with EM routing."""
+"""Builds matrix capsules with EM routing."""
 
 import keras
 from keras import layers
@@ -35,24 +35,26 @@ def matrix_capsnet(
     routing="em",
     name: str = "matrix_capsnet",
 ) -> keras.Model:
-    """Builds the matrix capsule network; the defaults are the paper's A = B = C = D = 32.
+    """Builds the matrix capsule network. The defaults are the paper's A = B = C = D = 32.
 
-    Convolution, primary capsules with explicit activations, two layers of convolutional capsules,
-    class capsules that share one kernel over all cells and learn of them by coordinate addition.
-    316,394 parameters, where the paper says 310K. The paper's small network, of which it says 68K,
-    is `filters=64, primary_capsules=8, conv_capsules=(16, 16)`, 67,154. Train it with `SpreadLoss`
-    and `SpreadMarginSchedule` on one-hot labels.
+    The network has a convolution, primary capsules with explicit activations, two layers of
+    convolutional capsules, and class capsules. The class capsules share one kernel over all cells
+    and distinguish the cells by coordinate addition. The network has 316,394 parameters; the paper
+    says 310K. The paper's small network, with 68K according to the paper, is
+    `filters=64, primary_capsules=8, conv_capsules=(16, 16)`, with 67,154 parameters. Train it with
+    `SpreadLoss` and `SpreadMarginSchedule` on one-hot labels.
 
     Args:
         input_shape: Tuple `(height, width, channels)`. The paper crops 32 x 32 of small NORB.
         num_classes: Integer.
-        filters: Integer. Channels of the first convolution; A of the paper.
-        kernel_size: Integer or pair. Its window.
-        strides: Integer or pair. Its strides.
-        primary_capsules: Integer. Types of primary capsules in each cell; B.
-        conv_capsules: Tuple of integers. Types of convolutional capsules, for each layer; C and D.
+        filters: Integer. Channels of the first convolution, the paper's A.
+        kernel_size: Integer or pair. Window of the first convolution.
+        strides: Integer or pair. Strides of the first convolution.
+        primary_capsules: Integer. Types of primary capsules in each cell, the paper's B.
+        conv_capsules: Tuple of integers. Types of convolutional capsules in each layer, C and D.
         capsule_dim: Integer, a square. Size of all poses, which are matrices.
-        routing: As in `CapsuleLayer`, with explicit activations; each layer has its own.
+        routing: As in `CapsuleLayer`, with explicit activations. Each layer makes a separate
+            routing.
         name: String. Name of the model.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Weights that come with the library, each with a card that says what they are."""
+"""Loads the weights that come with the library, each with a card that describes them."""
 
 import hashlib
 import json
@@ -17,16 +17,16 @@ def names(model: str) -> list[str]:
 
 
 def card(model: str, weights: str) -> dict:
-    """Returns what is known about weights that come with the library.
+    """Returns the card of weights that come with the library.
 
     Args:
         model: String. Name of a model of the zoo.
         weights: String. Name of its weights, such as `"mnist"`.
 
     Returns:
-        A dictionary: the data and their licence, the arguments that build the model, how its inputs
-        are prepared, the metric and its value for each seed, the command and the versions that made
-        the weights, and the digests of the files.
+        A dictionary with the data and their licence, the arguments that build the model, the
+        preparation of its inputs, the metric and its value for each seed, the command and the
+        versions that made the weights, and the digests of the files.
 
     Raises:
         ValueError: If there are no such weights.
@@ -45,7 +45,7 @@ def card(model: str, weights: str) -> dict:
 
 
 def examples(model: str, weights: str) -> dict[str, np.ndarray]:
-    """Returns `image`s prepared for the model, and the `scores` that it gave when it was stored.
+    """Returns `image`s prepared for the model, and the `scores` that the stored model gave.
 
     Args:
         model: String. Name of a model of the zoo.
@@ -70,9 +70,9 @@ def restore(build: Callable[..., keras.Model], model: str, weights: str, argumen
 
     Args:
         build: The function that builds the model.
-        model: String. Its name in the zoo.
+        model: String. Name of the model in the zoo.
         weights: String. Name of the weights.
-        arguments: For `build`, where the card leaves them open, such as `with_decoder`.
+        arguments: Dictionary. Arguments of `build` that override the card, such as `with_decoder`.
 
     Raises:
         ValueError: If the weights do not fit the model that `arguments` ask for, or are damaged.
@@ -92,8 +92,8 @@ def restore(build: Callable[..., keras.Model], model: str, weights: str, argumen
             built.get_layer("reconstruction").set_weights(list(decoder.values()))
     except ValueError as error:
         raise ValueError(
-            f"The weights {weights!r} of {model!r} fit {description['arguments']} and the defaults "
-            "else. For other classes take include_top=False and add a classifier of your own. "
+            f"The weights {weights!r} of {model!r} fit {description['arguments']} and defaults "
+            "otherwise. For other classes use include_top=False and add your own classifier. "
             f"Received: {arguments}. ({error})"
         ) from error
     return built
@@ -115,7 +115,7 @@ def load_file(model: keras.Model, name: str, path: str):
 
 
 def _checked(name, digests):
-    """Returns the path of a file after its digest was compared."""
+    """Compares the digest of a file and returns its path."""
     path = FOLDER / name
     if not path.is_file() or name not in digests:
         raise ValueError(f"There is no {name} among the weights of the library.")

@@ -19,11 +19,10 @@ _MODELS: dict[str, _Entry] = {}
 
 
 def register_model(top: str, tiny: dict):
-    """Adds a function that builds a model to the zoo, under the function's name.
+    """Registers a function that builds a model in the zoo, under the function's name.
 
     Args:
-        top: String. Name of the layer with which the classifier begins; what it takes are the
-            features.
+        top: String. Name of the first layer of the classifier. Its inputs are the features.
         tiny: Dictionary. Arguments of the function for a model small enough for tests.
 
     Returns:
@@ -41,10 +40,10 @@ def list_models(pattern: str = "*", weights: str | None = None) -> list[str]:
     """Lists the models of the zoo.
 
     Args:
-        pattern: String. Shell-style pattern that the names must match, such as `"*caps*"`.
-            Defaults to `"*"`.
-        weights: String. Only models that have weights of this name, such as `"mnist"`, for
-            `create_model`; `"*"` for any. `None`, the default, lists the others too.
+        pattern: String. Shell-style pattern for the names, such as `"*caps*"`. Defaults to `"*"`.
+        weights: String or `None`. Lists only models that have weights of this name for
+            `create_model`, such as `"mnist"`, or any weights with `"*"`. `None`, the default, lists
+            all models.
 
     Returns:
         Sorted list of names for `create_model`.
@@ -71,20 +70,20 @@ def create_model(
 
     Args:
         name: String. One of `list_models()`.
-        weights: Name of weights that come with the library, such as `"mnist"`; or the path of a
-            `.weights.h5` file that `model.save_weights` wrote; or `None`, the default, for freshly
-            drawn weights. Weights by name bring the sizes that they were trained with.
-        include_top: Boolean. Whether the model ends with the classifier. Without it the model
+        weights: String or `None`. Name of weights that come with the library, such as `"mnist"`, or
+            path of a `.weights.h5` file that `model.save_weights` wrote. `None`, the default, draws
+            new weights. A name also sets the sizes with which the weights were trained.
+        include_top: Boolean. Whether the model ends with the classifier. Otherwise the model
             returns features: the capsules below the class capsules, or the map of the last
             convolution. Defaults to `True`.
-        size: `"tiny"` for a model small enough for tests, or `None`, the default, for the sizes of
-            the paper.
-        **kwargs: Sizes of the model, such as `input_shape` and `num_classes`; its own function,
-            `keras_capsules.models.<name>`, documents them.
+        size: `"tiny"` for a model small enough for tests, or `None`, the default, for the paper's
+            sizes.
+        **kwargs: Sizes of the model, such as `input_shape` and `num_classes`. The function
+            `keras_capsules.models.<name>` documents them.
 
     Returns:
-        A functional `keras.Model` whose output `scores` has one column for each class; without the
-        top, from `image` to the features.
+        A functional `keras.Model` whose output `scores` has one column for each class. Without the
+        top, the output is the features.
 
     Raises:
         ValueError: If there is no such model, size or weights, if the weights do not fit the sizes,

@@ -1,4 +1,4 @@
-"""SE-CapsNet: squeeze-and-excitation gates and capsules in one small network."""
+"""Builds SE-CapsNet, a small capsule network with squeeze-and-excitation gates."""
 
 import keras
 
@@ -30,23 +30,23 @@ def se_capsnet(
     decoder_units=(512, 1024),
     name: str = "se_capsnet",
 ) -> keras.Model:
-    """Builds SE-CapsNet, this library's own; by default it has 160,376 trainable parameters.
+    """Builds SE-CapsNet, a model of this library. It has 160,376 trainable parameters by default.
 
-    The form of Efficient-CapsNet with gates: one for each channel after each convolution block, one
-    for each primary capsule. The second convolution strides too, so that at 28 x 28 the network
-    takes 6.9 million multiplications where Efficient-CapsNet takes 30; what the smaller depthwise
-    window saves in parameters pays for the gates. `routing="squeeze_excitation"` puts gates in the
-    place of the routing as well. Train it with `MarginLoss` on one-hot labels.
+    It is Efficient-CapsNet with a gate for each channel after each convolution block and a gate for
+    each primary capsule. The second convolution has strides too. At 28 x 28 the network therefore
+    takes 6.9 million multiplications, while Efficient-CapsNet takes 30 million. The smaller
+    depthwise window saves the parameters that the gates need. `routing="squeeze_excitation"`
+    replaces the routing by gates as well. Train it with `MarginLoss` on one-hot labels.
 
     Args:
         input_shape: Tuple `(height, width, channels)`. Pixels in [0, 1].
         num_classes: Integer.
         filters: Tuple of integers. Channels of the convolutions.
-        kernel_sizes: Tuple of integers. Their windows.
-        strides: Tuple of integers. Their strides.
+        kernel_sizes: Tuple of integers. Windows of the convolutions.
+        strides: Tuple of integers. Strides of the convolutions.
         reduction_ratio: Integer or float. As in `SqueezeExcitation`, for the gates of channels.
-        primary_capsules: Integer. Number of primary capsules, among which the last convolution's
-            channels are divided.
+        primary_capsules: Integer. Number of primary capsules. They share the channels of the last
+            convolution.
         capsule_dim: Integer. Size of the class capsules' poses.
         routing: As in `CapsuleLayer`.
         with_decoder: Boolean. Whether to add a decoder for training, as `efficient_capsnet` does.

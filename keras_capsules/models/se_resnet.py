@@ -1,4 +1,4 @@
-"""Residual networks with squeeze-and-excitation, or another of its family, in every block."""
+"""Builds residual networks with squeeze-and-excitation, or other attention, in every block."""
 
 import keras
 from keras import layers
@@ -18,17 +18,18 @@ def se_resnet20(
 ) -> keras.Model:
     """Builds SE-ResNet-20: three stages of three residual blocks, each with a gate per channel.
 
-    Two 3 x 3 convolutions a block, batch normalization after each; the gate stands after the last
-    normalization and before the addition. A stage after the first halves the image, and its first
-    block joins by a 1 x 1 convolution.
+    A block has two 3 x 3 convolutions with batch normalization after each. The gate is between the
+    last normalization and the addition. Each stage after the first halves the image, and the
+    shortcut of its first block is a 1 x 1 convolution.
 
     Args:
         input_shape: Tuple `(height, width, channels)`. The paper standardizes each channel.
         num_classes: Integer.
         filters: Tuple of integers. Channels of the stages.
         blocks: Integer. Residual blocks in each stage.
-        attention: Name, config or instance of an attention, cloned for each block, such as
-            `"eca"` or `attention.get("se", reduction_ratio=8)`; `None` for the plain network.
+        attention: Name, config or instance of an attention, such as `"eca"` or
+            `attention.get("se", reduction_ratio=8)`. It is cloned for each block. `None` builds the
+            plain network.
         name: String. Name of the model.
 
     Returns:
@@ -44,9 +45,9 @@ def se_resnet20(
     (None, 10)
 
     References:
-        Hu, Shen, Albanie, Sun, Wu, 2018, arXiv 1709.01507 (the gate and its place).
-        He, Zhang, Ren, Sun, 2016, arXiv 1512.03385, section 4.2 (the network; there the shortcuts
-        between stages have no parameters).
+        Hu, Shen, Albanie, Sun, Wu, 2018, arXiv 1709.01507 (the gate and its position). He, Zhang,
+        Ren, Sun, 2016, arXiv 1512.03385, section 4.2 (the network, but without parameters in the
+        shortcuts between stages).
     """
     image = keras.Input(input_shape, name="image")
     x = basic_stages(image, filters, [blocks] * len(filters), attention)
@@ -106,9 +107,10 @@ def se_resnet50(
 ) -> keras.Model:
     """Builds SE-ResNet-50: four stages of bottleneck blocks, each with a gate per channel.
 
-    A block reduces by a 1 x 1 convolution, convolves 3 x 3 and expands by 1 x 1 to four times the
-    channels. The stride of a stage is in its first 1 x 1 convolution, as in the paper and in the
-    network released with it; torchvision has it in the 3 x 3, with as many parameters.
+    A block reduces the channels by a 1 x 1 convolution, applies a 3 x 3 convolution, and expands to
+    four times the channels by a 1 x 1 convolution. The stride of a stage is in its first 1 x 1
+    convolution, as in the paper and in the network released with it. In torchvision it is in the 3
+    x 3 convolution, with the same number of parameters.
 
     Args:
         input_shape: Tuple `(height, width, channels)`.
@@ -145,14 +147,14 @@ def se_resnet50(
 
 
 def basic_stages(image, filters, blocks, attention=None):
-    """The network for small images without its classifier: blocks of two 3 x 3 convolutions."""
+    """Adds the network for small images without the classifier, in blocks of two convolutions."""
     x = _convolution(image, filters[0], 3, 1, "stem")
     x = layers.ReLU(name="stem_relu")(x)
     return _stages(x, filters, blocks, ((3, 1), (3, 1)), attention)
 
 
 def _stages(x, filters, blocks, kernels, attention):
-    """Blocks of one convolution for each pair of a kernel's size and a multiple of the channels."""
+    """Adds blocks with a convolution for each pair of kernel size and multiple of the channels."""
     for stage, (width, count) in enumerate(zip(filters, blocks, strict=True), start=1):
         for block in range(1, count + 1):
             strides = 2 if stage > 1 and block == 1 else 1

@@ -1,4 +1,4 @@
-"""Self-routing capsules on a residual network."""
+"""Builds self-routing capsules on a residual network."""
 
 import keras
 from keras import layers, ops
@@ -11,7 +11,7 @@ from keras_capsules.models.se_resnet import basic_stages
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
 class UntransformedCapsuleLayer(CapsuleLayer):
-    """Class capsules whose poses are not used: children vote by their poses as they are.
+    """Class capsules whose poses are not used, so the children's poses are the votes.
 
     A kernel that only these poses depend on would never be trained.
     """
@@ -36,21 +36,22 @@ def self_routing_capsnet(
     capsule_dim: int = 16,
     name: str = "self_routing_capsnet",
 ) -> keras.Model:
-    """Builds ResNet-20 with self-routing capsules in the place of its pooling and dense layer.
+    """Builds ResNet-20 with self-routing capsules instead of its pooling and dense layer.
 
-    Three stages of residual blocks, primary capsules by 3 x 3 convolutions with batch
-    normalization, class capsules over the whole map, whose activations are the scores and sum to
-    one. The defaults are the authors' for CIFAR-10: 934,416 trainable parameters, 2,752 more than
-    in their code (0.9M in the paper), where the shortcuts between stages have none. Train it with
-    the cross-entropy.
+    The network has three stages of residual blocks, primary capsules by 3 x 3 convolutions with
+    batch normalization, and class capsules over the whole map. The activations of the class
+    capsules are the scores and sum to one. The defaults are the authors' for CIFAR-10. They give
+    934,416 trainable parameters, 2,752 more than the authors' code (0.9M in the paper), in which
+    the shortcuts between stages have none. Train the model with the cross-entropy.
 
     Args:
         input_shape: Tuple `(height, width, channels)`. The authors standardize each channel.
         num_classes: Integer.
-        filters: Tuple of integers. Channels of the stages; each after the first halves the image.
+        filters: Tuple of integers. Channels of the stages. Each stage after the first halves the
+            image.
         blocks: Integer. Residual blocks in each stage.
         primary_capsules: Integer. Types of primary capsules in each cell.
-        capsule_dim: Integer. Size of their poses.
+        capsule_dim: Integer. Size of the primary capsules' poses.
         name: String. Name of the model.
 
     Returns:

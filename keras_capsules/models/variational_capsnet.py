@@ -1,4 +1,4 @@
-"""Matrix capsules with variational-Bayes routing."""
+"""Builds matrix capsules with variational-Bayes routing."""
 
 import keras
 from keras import layers
@@ -37,14 +37,14 @@ def variational_capsnet(
 ) -> keras.Model:
     """Builds the capsule network with variational-Bayes routing.
 
-    The form of `matrix_capsnet`, with batch normalization after the first convolution, and of the
+    The network is `matrix_capsnet` with batch normalization after the first convolution, and of the
     primary capsules' poses and activations. The defaults are those of the released code for small
-    NORB, 68,714 trainable parameters there and here. They train it with the activations as logits,
-    `CategoricalCrossentropy(from_logits=True)`.
+    NORB, with the same 68,714 trainable parameters. The authors train it with the activations as
+    logits, `CategoricalCrossentropy(from_logits=True)`.
 
     Args:
-        input_shape: Tuple `(height, width, channels)`. The authors crop 32 x 32 of small NORB, of
-            both cameras.
+        input_shape: Tuple `(height, width, channels)`. The authors crop 32 x 32 from both cameras
+            of small NORB.
         num_classes, filters, kernel_size, strides, primary_capsules, conv_capsules, capsule_dim,
             routing, name: As in `matrix_capsnet`.
 

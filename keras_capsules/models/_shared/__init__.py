@@ -1,1 +1,1 @@
-"""Parts that several models of the zoo are built of."""
+"""Provides parts that several models of the zoo share."""

@@ -1,4 +1,4 @@
-"""Ends capsule networks: lengths as scores, and the decoder of their training."""
+"""Ends capsule networks with lengths as scores, and with a decoder for training."""
 
 import keras
 
@@ -20,11 +20,12 @@ def capsule_classifier(
         class_independent: Boolean. As in `ReconstructionDecoder`.
 
     Raises:
-        ValueError: If the class capsules have explicit activations, whose lengths mean nothing.
+        ValueError: If the class capsules have explicit activations. The lengths of their poses
+            would then have no meaning.
     """
     if split_pair(poses)[1] is not None:
         raise ValueError(
-            f"{name} scores classes by the length of their poses, and its routing gives explicit "
+            f"{name} scores classes by the length of their poses, but its routing gives explicit "
             "activations instead. Choose a routing without them, such as 'dynamic'."
         )
     scores = CapsuleLength(name="scores")(poses)

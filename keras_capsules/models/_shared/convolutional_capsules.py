@@ -8,10 +8,11 @@ from keras_capsules.routing import Routing, get
 
 
 def routing_for_each(routing, explicit, name):
-    """Returns what several layers may take as `routing=`, each to make its own.
+    """Returns a value of `routing=` from which each of several layers makes a separate routing.
 
     Raises:
-        ValueError: If the routing does not have explicit activations, or has, as `explicit` says.
+        ValueError: If the routing has explicit activations and `explicit` is `False`, or the
+            reverse.
     """
     if get(routing).explicit_activations != explicit:
         family, example = ("with", "em") if explicit else ("without", "dynamic")
@@ -25,9 +26,9 @@ def routing_for_each(routing, explicit, name):
 
 
 def normalized_capsules(x, num_capsules, capsule_dim, kernel_size, by_type):
-    """Poses by a convolution with batch normalization, and sigmoid activations likewise.
+    """Adds poses and sigmoid activations, by a convolution with batch normalization for each.
 
-    The statistics of the poses are those of each capsule type, or of each channel.
+    With `by_type` the poses are normalized for each capsule type, otherwise for each channel.
     """
     options = {"kernel_size": kernel_size, "padding": "same", "use_bias": False}
     poses = layers.Conv2D(num_capsules * capsule_dim, **options, name="poses_convolution")(x)
@@ -42,9 +43,9 @@ def normalized_capsules(x, num_capsules, capsule_dim, kernel_size, by_type):
 
 
 def convolutional_capsules(x, types, capsule_dim, routing, initializer=None):
-    """Layers of 3 x 3 windows, the first of stride 2, one for each number of `types`.
+    """Adds a layer with 3 x 3 windows for each number in `types`. The first has stride 2.
 
-    `initializer(count)` makes that of the kernel for so many types.
+    `initializer(count)` makes the kernel initializer for a layer with `count` types.
     """
     for index, count in enumerate(types, start=1):
         x = ConvCapsule2D(
