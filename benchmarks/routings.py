@@ -129,14 +129,18 @@ def to_markdown(results: dict) -> str:
     lines = [
         "# Every routing, in every layer, on every backend",
         "",
-        "Made by `python -m benchmarks.routings`. Each cell says: by how much a step of gradient "
-        "descent changed the loss (batch 24, learning rate 0.05); the largest difference between "
-        "the model and what a fresh process loaded from its file (at most 1e-6); and the largest "
-        "between the model and its ONNX file in onnxruntime on random inputs, batches of 1, 2, 7 "
-        "and 32 (at most 1e-5); extreme inputs are held to the export's own rule, which allows "
-        "more where the last bit of an input moves the model by more. ✓ says that these hold, that "
-        "the layer came back from its config, and that the file holds no Loop, If, Scan, Einsum or "
-        "Where.",
+        "`python -m benchmarks.routings` makes this page. Each cell has three numbers:",
+        "",
+        "1. the change of the loss by one step of gradient descent (batch 24, learning rate 0.05),",
+        "2. the largest difference between the model and the model that a fresh process loads from",
+        "   its file (at most 1e-6),",
+        "3. the largest difference between the model and its ONNX file in onnxruntime, on random",
+        "   inputs in batches of 1, 2, 7 and 32 (at most 1e-5).",
+        "",
+        "Extreme inputs follow the export's rule, which allows more where the last bit of an input",
+        "changes the outputs of the model by more. ✓ means that the loss fell, that these limits",
+        "hold, that the layer was restored from its config, and that the file contains no Loop, If,",
+        "Scan, Einsum or Where.",
         "",
     ]
     table = []
