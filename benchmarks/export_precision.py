@@ -51,17 +51,17 @@ INTRODUCTION = f"""\
 
 `python -m benchmarks.export_precision` makes this table. It ran on two CPU cores that were not
 idle, so trust the ratios of the times and not the times. Each model of the zoo is small
-(`size="tiny"`), not trained, and exported with each routing that it takes. Routings with explicit
-activations are for the networks whose capsules have them. Each cell has five entries: the bytes of
-the file, its nodes, the milliseconds for one image (onnxruntime, one thread, median), the share of
-{SAMPLES} random images for which it names the same label as Keras, and the largest error on any
-suite, huge inputs included, relative to outputs above 1. ✓ means that the file passed. float32 passes by
-its errors. float16 and int8 pass by their labels, of which at most 0.5 % may differ, and if NaN and
-infinity are only where the model has them. An untrained network hardly distinguishes its classes.
-A ✗ for the labels of int8 therefore says little about a trained network, but it shows that the
-export refuses the file. Networks this small have so few weights that the scales of int8 can exceed
-what it saves. The activations of `heinsen` all start at one half, so its row only shows that it
-runs.
+(`size="tiny"`), not trained, and exported with each routing that it takes. Routings with
+explicit activations are for the networks whose capsules have them. Each cell has five entries:
+the bytes of the file, its nodes, the milliseconds for one image (onnxruntime, one thread,
+median), the share of {SAMPLES} random images for which it names the same label as Keras, and
+the largest error on any suite, huge inputs included, relative to outputs above 1. ✓ means that
+the file passed. float32 passes by its errors. float16 and int8 pass by their labels, of which
+at most 0.5 % may differ, and if NaN and infinity are only where the model has them. An
+untrained network hardly distinguishes its classes. A ✗ for the labels of int8 therefore says
+little about a trained network, but it shows that the export refuses the file. Networks this
+small have so few weights that the scales of int8 can exceed what it saves. The activations of
+`heinsen` all start at one half, so its row only shows that it runs.
 """
 
 

@@ -22,11 +22,11 @@ WEIGHTS = "mnist"
 TESTED, CALIBRATED = 2000, CALIBRATION_SAMPLES
 HEADER = ["model", "precision", "bytes", "nodes", "ms", "accuracy", "largest error", "passed"]
 INTRODUCTION = f"""
-`python -m benchmarks.export_trained` makes this table. It has every model with MNIST weights that
-come with the library. int8 is calibrated on {CALIBRATED} of the training digits, and the accuracy is
-measured on the first {TESTED:,} test digits. Milliseconds are for one image, as above. The largest
-error is over all suites, huge inputs included, relative to outputs above 1. A file passes if it loses at most 0.5
-percentage points.
+`python -m benchmarks.export_trained` makes this table. It has every model with MNIST weights
+that come with the library. int8 is calibrated on {CALIBRATED} of the training digits, and the
+accuracy is measured on the first {TESTED:,} test digits. Milliseconds are for one image, as
+above. The largest error is over all suites, huge inputs included, relative to outputs above 1.
+A file passes if it loses at most 0.5 percentage points.
 """
 
 

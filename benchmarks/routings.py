@@ -139,7 +139,7 @@ def to_markdown(results: dict) -> str:
         "",
         "Extreme inputs follow the export's rule, which allows more where the last bit of an input",
         "changes the outputs of the model by more. ✓ means that the loss fell, that these limits",
-        "hold, that the layer was restored from its config, and that the file contains no Loop, If,",
+        "hold, that the layer was restored from its config, and that the file has no Loop, If,",
         "Scan, Einsum or Where.",
         "",
     ]

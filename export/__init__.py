@@ -1,11 +1,11 @@
-"""Exports Keras models as ONNX files that are compared with the model before they are written.
+"""Exports Keras models as ONNX files, which are compared with the model before they are written.
 
-The folders are the steps: `admit` reads a model and refuses what is unsafe; `convert` runs the
-converter in another process; `graph` makes the canonical file; `compare` decides whether it
-computes the same; `reduce` makes float16 and int8; `targets` checks what devices need; `report`
-shows the results. `pipeline` calls them in this order, `seal` adds what `export.verify` checks.
-`device` and `verify` are whole in one file, for devices. Importing this package loads neither
-Keras nor a backend nor onnx.
+The folders are the steps. `admit` reads a model and refuses unsafe ones, `convert` runs the
+converter in another process, `graph` makes the canonical file, `compare` decides whether the file
+computes the same as the model, `reduce` makes float16 and int8 files, `targets` checks the needs of
+devices, and `report` shows the results. `pipeline` calls these steps in this order. `export.verify`
+checks the seal that `compare.seal` makes. `device` and `verify` are single files, which can be
+copied to devices. Importing this package loads neither Keras nor a backend nor onnx.
 """
 
 import os
@@ -35,25 +35,25 @@ def export_onnx(
 ) -> ExportReport:
     """Converts a Keras model to ONNX, compares the two, and writes the file if they agree.
 
-    The file is the same, byte for byte, whichever backend asks for it: the conversion runs under
-    TensorFlow in another process, the comparison on the backend that is active here. The batch axis
-    stays open and is called `batch`; weights are inside the file.
+    The file is the same on every backend, byte for byte: the conversion runs under TensorFlow in
+    another process, and the comparison on the active backend. The batch axis stays open and is
+    called `batch`. The weights are inside the file.
 
     Args:
         model: `keras.Model`, functional or sequential and in float32, or the path of a `.keras`
             file.
         path: Path of the ONNX file to write. Its folder must exist.
-        options: `ExportOptions` to start from, or `None`. Each may also be given by keyword:
+        options: `ExportOptions` to start from, or `None`. Each option may also be given by keyword:
         {options}
 
     Returns:
         An `ExportReport`.
 
     Raises:
-        ParityError: If the file computes something else than the model, or loses more accuracy
-            than `max_drop`; it carries the `report`.
+        ParityError: If the file computes something else than the model, or loses more accuracy than
+            `max_drop`. The error has the `report`.
         ConversionError: If the model cannot be converted.
-        UnsupportedOperationError: If it needs an operation that the file may not hold.
+        UnsupportedOperationError: If the model needs an operation that the file may not hold.
         RefusedInputError: If the model file is damaged or unsafe.
         UsageError: If a path or an option is wrong.
 
@@ -68,7 +68,7 @@ def export_onnx(
     except ModuleNotFoundError as error:
         raise UsageError(
             f"The export needs the package {error.name}. Install it with "
-            "`pip install 'keras-capsules[export]'`, or set KERAS_BACKEND to a backend you have."
+            "`pip install 'keras-capsules[export]'`, or set KERAS_BACKEND to an installed backend."
         ) from error
     return run(model, path, replace(options or ExportOptions(), **changes))
 

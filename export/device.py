@@ -2,7 +2,7 @@
 
 `python -m export.device model.onnx photo.png`
 
-This file needs nothing else of the project: copying it to a device is a way to install it, and
+This file needs nothing else of the project. It can be copied to a device, and
 `python device.py model.onnx photo.png` runs it there.
 """
 
@@ -28,15 +28,15 @@ _TYPES |= {f"tensor({name})": name for name in ("int8", "int16", "int32", "int64
 
 
 class DamagedFileError(ValueError):
-    """A file is there and cannot be read."""
+    """A file exists, but cannot be read."""
 
 
 class Prediction(NamedTuple):
-    """The answer of the model for one image.
+    """Answer of the model for one image.
 
     Attributes:
-        label: Name of the class with the largest score, its number where the file has no names.
-        score: That score.
+        label: Name of the class with the largest score, or its number if the file has no names.
+        score: The largest score.
         scores: Array `(num_classes,)`.
     """
 
@@ -46,22 +46,22 @@ class Prediction(NamedTuple):
 
 
 class Predictor:
-    """A model ready to run.
+    """Model that is ready to run.
 
     Args:
-        path: Path of an ONNX file that `export.to_onnx` wrote, or of its `.ort` copy.
+        path: Path of an ONNX file from `export.to_onnx`, or of its `.ort` copy.
         threads: Integer. Threads for one inference. Defaults to `0`, all cores.
 
     Attributes:
         labels: List of class names, or `None`.
-        input_range: Pair of floats: the inputs that a black and a white pixel become.
+        input_range: Pair of floats: the inputs for a black and a white pixel.
         shapes: Shape of one sample of each input, by name.
         layout: Layout of the images, `"channels_last"` or `"channels_first"`.
-        batch: Size of the batches that the file takes, or `None` where it takes any.
+        batch: Size of the batches that the file takes, or `None` if it takes any.
 
     Raises:
         ValueError: If there is no such file.
-        DamagedFileError: If onnxruntime cannot load it; a `ValueError` too.
+        DamagedFileError: If onnxruntime cannot load the file. It is a `ValueError` too.
 
     Example:
 
@@ -80,10 +80,10 @@ class Predictor:
             self.session = onnxruntime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # onnxruntime's errors have no common class but this.
+        except Exception as error:  # onnxruntime's errors have no other common class.
             raise DamagedFileError(
-                f"{path} cannot be loaded. Export the model again with export.to_onnx, or bring "
-                f"onnxruntime {onnxruntime.__version__} up to date. onnxruntime says: {error}"
+                f"{path} cannot be loaded. Export the model again with export.to_onnx, or upgrade "
+                f"onnxruntime {onnxruntime.__version__}. onnxruntime says: {error}"
             ) from error
         properties = self.session.get_modelmeta().custom_metadata_map
         self.labels = json.loads(properties.get("class_names") or "null")
@@ -111,18 +111,17 @@ class Predictor:
         """Classifies images.
 
         Args:
-            images: Array `(batch, ...)` or one sample without the batch axis. Where the model
-                takes floats, uint8 arrays are pixels and are brought to the model's range, and
-                floats are taken as they are. A file with its preprocessing inside takes uint8 as
-                it is, and nothing else.
+            images: Array `(batch, ...)`, or one sample without the batch axis. If the model takes
+                floats, uint8 arrays are pixels and are scaled to the model's range, and floats are
+                not changed. A file with preprocessing takes only uint8.
 
         Returns:
-            A `Prediction` for each.
+            A `Prediction` for each image.
 
         Raises:
-            ValueError: If the images do not have the model's shape, are whole numbers of another
-                type than uint8 or no uint8 where the file takes pixels, or if the model has several
-                inputs or gives no scores.
+            ValueError: If the images do not have the model's shape, if they are integers of another
+                type than uint8, if they are not uint8 although the file takes pixels, or if the
+                model has several inputs or gives no scores.
         """
         name, shape = self._only_input()
         images = np.asarray(images)
@@ -139,12 +138,12 @@ class Predictor:
                 images = low + images * ((high - low) / 255)
             elif images.dtype.kind != "f":
                 raise ValueError(
-                    "Pass pixels from 0 to 255 as uint8, or floats in the range that the model was "
-                    f"trained on, {self.input_range}. Received: {images.dtype}"
+                    "Pass pixels from 0 to 255 as uint8, or floats in the range of the model's "
+                    f"training, {self.input_range}. Received: {images.dtype}"
                 )
         elif self._types[0] == "uint8" and images.dtype != np.uint8:
             raise ValueError(
-                "The file takes raw pixels from 0 to 255 and scales them itself. Pass uint8. "
+                "The file takes raw pixels from 0 to 255 and scales them. Pass uint8. "
                 f"Received: {images.dtype}"
             )
         predictions, size = [], self.batch or _CHUNK
@@ -155,20 +154,20 @@ class Predictor:
             scores = outputs.get("scores", next(iter(outputs.values())))
             if scores.ndim != 2:
                 raise ValueError(
-                    "The model gives no scores, one row for each image; `Predictor.run` returns "
-                    f"its outputs as they are. Received: an output of shape {scores.shape}"
+                    "The model gives no scores, one row for each image. `Predictor.run` returns "
+                    f"its outputs unchanged. Received: an output of shape {scores.shape}"
                 )
             predictions.extend(self._prediction(row) for row in scores[: len(chunk)])
         return predictions
 
     def latency(self, runs: int = 300) -> dict[str, float]:
-        """Times single images of zeros, or whole batches where the file takes nothing else.
+        """Times single images of zeros, or complete batches if the file takes nothing else.
 
         Args:
-            runs: Integer. Runs that count, after a tenth as many that do not.
+            runs: Integer. Number of runs that count. A tenth as many run before and do not count.
 
         Returns:
-            Milliseconds: `p50`, which half of the runs kept to, and `p99`.
+            Milliseconds `p50`, which half of the runs did not exceed, and `p99`.
         """
         name, shape = self._only_input()
         image = {name: np.zeros((self.batch or 1, *shape), self._types[0])}
@@ -181,7 +180,7 @@ class Predictor:
         return {"p50": float(p50), "p99": float(p99)}
 
     def read_image(self, path) -> np.ndarray:
-        """Reads a `.npy` file as it is, and an image file as pixels of the model's size.
+        """Reads a `.npy` file unchanged, or an image file as pixels of the model's size.
 
         Raises:
             ValueError: If the file cannot be read.
@@ -192,11 +191,11 @@ class Predictor:
                 return np.load(path, allow_pickle=False)
             sizes = shape[1:] + shape[:1] if self.layout == "channels_first" else shape
             if len(sizes) != 3 or sizes[2] not in (1, 3):
-                raise ValueError(f"The model takes arrays of shape {shape}, pass them as .npy.")
+                raise ValueError(f"The model takes arrays of shape {shape}. Pass them as .npy.")
             from PIL import Image, ImageOps
 
             with Image.open(path) as image:
-                image = ImageOps.exif_transpose(image)  # Phones store which way they were held.
+                image = ImageOps.exif_transpose(image)  # Phones store how they were held.
                 if image.mode in ("I", "F") or image.mode.startswith("I;"):
                     raise ValueError(
                         f"its pixels have more than 8 bits (mode {image.mode}). Pass an array "

@@ -1,8 +1,8 @@
-"""Says which ways of converting a model work with the packages installed here.
+"""Tests which converters work with the installed packages.
 
 `python -m export.doctor`
 
-Each way that has its packages converts a small capsule network, in another process.
+Each converter whose packages are installed converts a small capsule network, in another process.
 """
 
 import os
@@ -19,7 +19,7 @@ from packaging.specifiers import SpecifierSet
 from export.options import ROUTES
 from export.report import environment
 
-# As pyproject.toml asks for them; where it does not, any version will do.
+# Versions from pyproject.toml. Without an entry there, any version is possible.
 PACKAGES = {
     "keras": ">=3.15,<4",
     "numpy": ">=1.26",
@@ -35,7 +35,7 @@ PACKAGES = {
 }
 
 
-# The reference outputs are TensorFlow's, whichever way the model is converted.
+# TensorFlow computes the reference outputs for every converter.
 _COMMON = ("keras", "numpy", "onnx", "onnxruntime", "onnxslim", "tensorflow")
 ROUTE_PACKAGES = {
     "tf2onnx": (*_COMMON, "tf2onnx"),
@@ -46,7 +46,7 @@ DEFAULT = "tf2onnx"
 
 
 class Conflict(NamedTuple):
-    """Versions that do not go together."""
+    """Versions that are incompatible."""
 
     versions: dict[str, str]
     reason: str
@@ -61,12 +61,12 @@ CONFLICTS = (
     ),
     Conflict(
         {"tf2onnx": "<1.17", "tensorflow": ">=2.20"},
-        "tf2onnx before 1.17 wants protobuf 3.20, TensorFlow from 2.20 on 5.28 or later",
+        "tf2onnx before 1.17 needs protobuf 3.20, TensorFlow from 2.20 on needs 5.28 or later",
         "pip install --upgrade 'tf2onnx>=1.17'",
     ),
     Conflict(
         {"protobuf": "<5.28", "tensorflow": ">=2.20"},
-        "TensorFlow from 2.20 on wants protobuf 5.28 or later",
+        "TensorFlow from 2.20 on needs protobuf 5.28 or later",
         "pip install --upgrade 'protobuf>=5.28'",
     ),
 )
@@ -87,12 +87,12 @@ print(f"{report.max_abs:.1e}")
 
 
 def installed_versions() -> dict[str, str | None]:
-    """Returns the version of each package, or `None` where it is missing."""
+    """Returns the version of each package, or `None` if it is missing."""
     return dict.fromkeys(PACKAGES) | environment.versions(PACKAGES)
 
 
 def fits(version: str | None, wanted: str) -> bool:
-    """Returns whether a version is installed and is one of those wanted."""
+    """Returns whether a version is installed and is one of the wanted ones."""
     return version is not None and SpecifierSet(wanted).contains(version, prereleases=True)
 
 
@@ -112,7 +112,7 @@ def fix(names: list[str]) -> str:
 
 
 class Trial:
-    """A conversion by one route that has been started in another process."""
+    """Conversion by one route that has been started in another process."""
 
     def __init__(self, route: str):
         self.folder = tempfile.TemporaryDirectory()
@@ -132,7 +132,7 @@ class Trial:
         )
 
     def result(self) -> tuple[bool, str]:
-        """Waits, and returns whether it worked and what there is to say of it."""
+        """Waits, and returns whether the conversion worked, and a message."""
         output, errors = self.process.communicate()
         self.folder.cleanup()
         if self.process.returncode != 0:
@@ -143,7 +143,7 @@ class Trial:
 
 
 def main() -> int:
-    """Prints what was found; returns 0 if the default route works, and 2 otherwise."""
+    """Prints the results. Returns 0 if the default route works, and 2 otherwise."""
     print(f"Python {platform.python_version()} on {platform.platform()}\n")
     versions = installed_versions()
     for name, wanted in PACKAGES.items():
@@ -168,7 +168,7 @@ def main() -> int:
     if works.get(DEFAULT):
         print("\nThe export works.")
         return 0
-    print(f"\nThe export does not work: it converts by {DEFAULT}, see above.")
+    print(f"\nThe export does not work: it needs {DEFAULT}, see above.")
     return 2
 
 

@@ -1,4 +1,4 @@
-"""The errors that stop an export, each with the exit code of the command line."""
+"""Defines the errors that stop an export, each with an exit code of the command line."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ EXIT_CODES = {
 
 
 class ExportError(Exception):
-    """An export that wrote nothing. The message says what was passed and how to fix it."""
+    """The export wrote nothing. The message says what was passed and how to fix it."""
 
     exit_code: int
 
@@ -42,7 +42,7 @@ class UnsupportedOperationError(ExportError):
 
 
 class RefusedInputError(ExportError):
-    """A file is damaged or unsafe: it contains code, refers to others, or declares too much."""
+    """A file is damaged or unsafe: it has code, refers to other files, or declares too much."""
 
     exit_code = 4
 

@@ -1,4 +1,4 @@
-"""Answers what an export asks of a Keras model: inputs and outputs by name, scores, a call."""
+"""Reads a Keras model for an export: its inputs and outputs by name, its scores, its layers."""
 
 import itertools
 import re
@@ -10,17 +10,17 @@ from keras_capsules import _graph
 
 
 def check_exportable(model: keras.Model) -> None:
-    """Says what to change in a model whose graph cannot be read off, or is not float32.
+    """Raises an error for a model that has no readable graph, or that is not float32.
 
     Raises:
-        ConversionError: If the model is neither functional nor sequential, has an input of
-            unknown size or an output without batch, names that a file cannot have, or computes in
-            another precision.
+        ConversionError: If the model is neither functional nor sequential, if it has an input of
+            unknown size, an output without batch axis, or names that a file cannot have, or if it
+            computes in another precision.
     """
     if not getattr(model, "inputs", None):
         raise ConversionError(
-            f"The model {model.name!r} is a {type(model).__name__} without inputs that could be "
-            "read off. Give it some: inputs = keras.Input(...), "
+            f"The model {model.name!r} is a {type(model).__name__} without inputs. "
+            "Add them: inputs = keras.Input(...), "
             "model = keras.Model(inputs, model(inputs))."
         )
     for tensor in model.inputs:
@@ -32,23 +32,23 @@ def check_exportable(model: keras.Model) -> None:
     for tensor in model.outputs:
         if len(tensor.shape) == 0 or tensor.shape[0] is not None:
             raise ConversionError(
-                "Each output must keep the batch axis open. Give the inputs as keras.Input(shape), "
-                "without batch_shape; a model that was built by calling it on data has the size of "
+                "Each output must keep the batch axis open. Make inputs as keras.Input(shape), "
+                "without batch_shape. A model that was built by a call on data has the size of "
                 f"that batch. Received: an output of shape {tensor.shape}"
             )
     names = input_names(model) + output_names(model)
     for name in names:
         if names.count(name) > 1 or not re.fullmatch(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*", name):
             raise ConversionError(
-                "The names of inputs and outputs must differ, and be letters without accents, "
-                "digits, '_', '.', '-' and '/': they become names in the file. Rename the layer, "
+                "The names of inputs and outputs must differ, and have letters without accents, "
+                "digits, '_', '.', '-' and '/' only, as names in the file. Rename the layer, "
                 f"or the key of the output dictionary. Received: {names}"
             )
     for layer in _layers_within(model):
         if "float" not in (layer.compute_dtype or "float"):
             raise ConversionError(
-                "The export is for models that take numbers and compute in float32. Look words and "
-                "classes up before the model, and give it their numbers. Received: layer "
+                "The export is for models that take numbers and compute in float32. Turn words and "
+                "classes into numbers before the model. Received: layer "
                 f"{layer.name!r} with compute_dtype={layer.compute_dtype}"
             )
         if layer.compute_dtype not in ("float32", None):
@@ -60,7 +60,7 @@ def check_exportable(model: keras.Model) -> None:
 
 
 def _layers_within(model):
-    """Yields the layers of a model and of the models in it."""
+    """Yields the layers of a model and of its nested models."""
     for layer in model.layers:
         yield layer
         if isinstance(layer, keras.Model):
@@ -68,12 +68,12 @@ def _layers_within(model):
 
 
 def input_names(model: keras.Model) -> list[str]:
-    """Returns the names of the model's inputs, flat and in its order."""
+    """Returns the names of the model's inputs as a flat list, in the model's order."""
     return [_graph.name_of(tensor) for tensor in model.inputs]
 
 
 def output_names(model: keras.Model) -> list[str]:
-    """Returns the names of the model's outputs, flat: the keys of a dictionary, or layer names."""
+    """Returns a flat list of the outputs' names: the keys of a dictionary, or layer names."""
     if isinstance(model, keras.Sequential):
         return [model.layers[-1].name]
     names = list(model.output_names)
@@ -88,18 +88,18 @@ def output_names(model: keras.Model) -> list[str]:
 
 
 def scored_output(model: keras.Model) -> int:
-    """Returns which output holds the scores: `scores`, or the first, as `export.device` has it."""
+    """Returns the index of the output `scores`, or of the first one, as `export.device` does."""
     names = output_names(model)
     return names.index("scores") if "scores" in names else 0
 
 
 def scored_model(model: keras.Model) -> keras.Model:
-    """Returns the model with its scores as only output. It shares the layers of the other."""
+    """Returns the model with its scores as the only output. Both models share their layers."""
     return keras.Model(_graph.ends(model)[0], model.outputs[scored_output(model)])
 
 
 def layer_names(model: keras.Model) -> set[str]:
-    """Returns the names of the model's layers, and of those within them that have weights."""
+    """Returns the names of the model's layers, and of nested layers that have weights."""
     names = {layer.name for layer in model.layers}
     return names.union(*(variable.path.split("/")[:-1] for variable in model.weights))
 
@@ -113,5 +113,5 @@ def call(model: keras.Model, inputs: list) -> list:
 
 
 def shapes(names: list[str], tensors: list, batch: int | None) -> dict[str, tuple]:
-    """Returns the shapes of inputs or outputs by name, with this batch axis."""
+    """Returns the shapes of inputs or outputs by name, with the given batch axis."""
     return {name: (batch, *x.shape[1:]) for name, x in zip(names, tensors, strict=True)}

@@ -1,4 +1,4 @@
-"""Declares the options of an export: the type, the default and the text of each, in one place."""
+"""Declares the options of an export, with type, default and text of each in one place."""
 
 import argparse
 import inspect
@@ -15,10 +15,10 @@ LAYOUTS = ("channels_last", "channels_first")
 PROFILES = ("cpu", "web", "mobile")
 
 ROUTES = {"tf2onnx": "tensorflow", "torch": "torch", "jax": "jax"}
-"""The converters, and the backend that each runs on."""
+"""The converters, each with the backend that it runs on."""
 
 PRECISIONS = ("float32", "float16", "int8")
-"""Precisions of the file; the model computes in float32."""
+"""Precisions of the file. The model computes in float32."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,38 +29,40 @@ class ExportOptions:
 
     Args:
         opset: Version of ONNX' operators, 13 to 18. The default is 17, which every onnxruntime
-            since 1.12 runs, or the newest that `min_onnxruntime` runs.
-        min_onnxruntime: The oldest onnxruntime that must run the file, such as 1.10.
-        batch: The only batch size, for a file without open axes. The default, on the command line
-            also called dynamic, takes any.
-        via: The converter: tf2onnx, torch or jax. The last two are Keras' own exports on these
-            backends. The file of tf2onnx is the same whichever backend asks for it.
+            since 1.12 runs, or else the newest that `min_onnxruntime` runs.
+        min_onnxruntime: Oldest onnxruntime that must run the file, such as 1.10.
+        batch: Only batch size, for a file without open axes. The default, on the command line also
+            called dynamic, allows any size.
+        via: The converter: tf2onnx, torch or jax. The last two are Keras' exports on these
+            backends. The file of tf2onnx is the same on every backend.
         outputs: The outputs of the file, some of scores, poses, activations, coupling, map,
             reconstruction and gates; see `keras_capsules.explain.explained_model`. The default is
-            what the model returns. On the command line, names with commas between.
+            the model's outputs. On the command line, names separated by commas.
         labels: Names of the classes, one for each column of the output scores, or of the first
-            output where none has that name. They are stored in the file. On the command line, a
-            text file with one name a line.
-        data: Real inputs to compare on as well, arrays by input name. An array labels among them
-            holds the right labels, by which reduced precision is judged. Of more than 256 samples,
-            256 are compared in every setting and all of them once, by score. On the command line,
-            an .npz file.
-        input_range: The inputs for a black and a white pixel, stored in the file.
-        preprocess: Put the preprocessing into the file, so that it takes pixels as uint8: 0 to 255
-            becomes `input_range`, then `mean` is subtracted and the result divided by `std`.
-        mean: Subtracted by `preprocess`: one value for all channels or one for each, in units of
-            `input_range`.
-        std: Divided by in `preprocess`: one value for all channels or one for each.
+            output if none has this name. They are stored in the file. On the command line, a text
+            file with one name per line.
+        data: Real inputs for the comparison, arrays by input name. An additional array labels has
+            the right labels, by which reduced precision is judged. If there are more than 256
+            samples, 256 are compared in every setting and all of them once, by score. On the
+            command line, an .npz file.
+        input_range: Inputs for a black and a white pixel, stored in the file.
+        preprocess: Put the preprocessing into the file, which then takes pixels as uint8: 0 to 255
+            becomes `input_range`, then `mean` is subtracted and the result is divided by `std`.
+        mean: Mean that `preprocess` subtracts: one value for all channels or one for each, in units
+            of `input_range`.
+        std: Standard deviation by which `preprocess` divides: one value for all channels or one for
+            each.
         layout: Layout of the pixels that `preprocess` takes: channels_last, the default, or
             channels_first.
-        ort: Write a copy in onnxruntime's own format, as .ort beside the file, and the list of
+        ort: Also write a copy in onnxruntime's format, with the suffix .ort, and the list of
             operators for a reduced build.
         profile: Report the nodes that the execution providers of cpu, web or mobile leave to the
             CPU.
         precision: float32, float16 or int8. The float32 file is made and compared first. int8 needs
-            `data`: it is calibrated on 256 samples, at most half of them, and judged on the others.
-        max_drop: Accuracy that float16 or int8 may lose, in percentage points: right labels where
-            `data` has them, else agreement with the model.
+            `data`: it is calibrated on up to 256 samples, at most half of them, and judged on the
+            others.
+        max_drop: Accuracy that float16 or int8 may lose, in percentage points. It counts right
+            labels if `data` has them, else agreement with the model.
         force: Replace an existing file, and remove its old .ort copy and list of operators.
 
     Raises:
@@ -86,7 +88,7 @@ class ExportOptions:
     force: bool = False
 
     def __post_init__(self):
-        _ = self.target_opset  # Raises for what no runtime has.
+        _ = self.target_opset  # Raises an error if no runtime has it.
         if self.ort:
             runtimes.check_ort(self.min_onnxruntime)
         _check_choice("routes", "via", self.via, ROUTES)
@@ -104,7 +106,7 @@ class ExportOptions:
 
     @property
     def preprocessing(self) -> dict[str, Any]:
-        """What the file says of its preprocessing, and who does it: the file or the device."""
+        """The preprocessing, and whether the file or the device does it, as stored in the file."""
         steps = {"input_range": [float(limit) for limit in self.input_range]}
         if not self.preprocess:
             return {"by": "device", **steps}
@@ -188,7 +190,7 @@ _PARSED = {
 
 
 def add_to_parser(parser: argparse.ArgumentParser) -> None:
-    """Adds a flag for each option. Those that are not given stay absent from what is parsed."""
+    """Adds a flag for each option. The result lacks the options that are not given."""
     texts = dict(re.findall(r"\n {8}(\w+): (.+(?:\n {12}.+)*)", ExportOptions.__doc__ or ""))
     for option in fields(ExportOptions):
         text = re.sub(r"\s+", " ", texts.get(option.name, ""))
@@ -205,7 +207,7 @@ def flag_of(name: str) -> str:
 
 
 def document(function: Callable) -> None:
-    """Gives a function of `**changes` the signature and the texts of `ExportOptions`.
+    """Gives a function with `**changes` the signature and the texts of `ExportOptions`.
 
     The texts replace the line `{options}` of its docstring.
     """
@@ -213,6 +215,6 @@ def document(function: Callable) -> None:
     own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
     options = inspect.signature(ExportOptions).parameters.values()
     setattr(function, "__signature__", signature.replace(parameters=[*own, *options]))  # noqa: B010
-    if function.__doc__ and ExportOptions.__doc__:  # Python may leave docstrings out.
+    if function.__doc__ and ExportOptions.__doc__:  # Python may drop docstrings.
         texts = ExportOptions.__doc__.split("Args:\n")[1].split("\n\n")[0]
         function.__doc__ = function.__doc__.replace("        {options}", texts)

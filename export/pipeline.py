@@ -1,4 +1,4 @@
-"""Calls the steps of an export in their order."""
+"""Calls the steps of an export in order."""
 
 import functools
 import io
@@ -55,14 +55,14 @@ def run(
         write_atomically(target.worst_inputs, _npz(prepared.model, float32.divergence))
     if sealed is None or not report.passed:
         raise ParityError(report.to_text(), report)
-    target.check()  # The conversion took a while.
+    target.check()  # Again, because the conversion took a while.
     write_together(sealed.contents, derived=target.copies)
     return report
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The inputs to compare on, and the samples to judge reduced precision on, if it is asked."""
+    """The inputs of the comparison, and the samples for reduced precision if there is one."""
 
     suites: SuiteSet
     samples: Samples | None
@@ -81,7 +81,7 @@ def choose_inputs(model: keras.Model, options: ExportOptions) -> Inputs:
 
 @dataclass(frozen=True)
 class Float32:
-    """The float32 file; its layers on random inputs, or where it differs from the model."""
+    """The float32 file, with the errors of its layers and the first difference, if any."""
 
     candidate: Candidate
     layers: list[LayerError]
@@ -112,7 +112,7 @@ def compare_float32(
 
 @dataclass(frozen=True)
 class Reduced:
-    """The file of reduced precision, and whether it still is the model."""
+    """The file of reduced precision, and its judgement."""
 
     candidate: Candidate
     judgement: Judgement
@@ -125,7 +125,7 @@ def reduce_precision(
     float32: Float32,
     options: ExportOptions,
 ) -> Reduced | None:
-    """Makes and judges the file of reduced precision, if it is asked for and float32 passed."""
+    """Makes and judges the file of reduced precision, if it is wanted and float32 passed."""
     if inputs.samples is None or not float32.candidate.passed:
         return None
     model, samples, suites = prepared.model, inputs.samples, inputs.suites
@@ -140,7 +140,7 @@ def reduce_precision(
 
 @dataclass(frozen=True)
 class Sealed:
-    """The files to write, and what devices can expect of them."""
+    """The files to write, and the checks for devices."""
 
     contents: dict[Path, bytes]
     seal_holds: bool
@@ -159,7 +159,7 @@ def seal_and_pack(
     target: Target,
     options: ExportOptions,
 ) -> Sealed | None:
-    """Makes the seal and the copies of a file that passed, and looks at it as devices will."""
+    """Makes the seal and the copies of a file that passed, and checks the file for devices."""
     if not float32.candidate.passed or (reduced and not reduced.judgement.passed):
         return None
     shipped = reduced.candidate if reduced else float32.candidate

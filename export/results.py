@@ -1,4 +1,4 @@
-"""The results of an export's steps, as frozen dataclasses. Reports are made of them."""
+"""Defines the results of an export's steps as frozen dataclasses, which make up the report."""
 
 import math
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class SuiteKey:
 
     Attributes:
         kind: Kind of the inputs.
-        batch: Number of samples that are run at once.
+        batch: Number of samples in each run.
         samples: Number of samples in all.
         scale: Factor on random inputs.
         sealed: Whether the inputs are stored in the seal.
@@ -39,12 +39,12 @@ class SuiteKey:
 
     @property
     def label(self) -> str:
-        """The name for people. Nothing is decided by it."""
+        """The name for people. No code makes decisions by it."""
         return f"sealed, {self.plain_label}" if self.sealed else self.plain_label
 
     @property
     def plain_label(self) -> str:
-        """The label without the word that it is sealed."""
+        """The label without the word sealed."""
         match self.kind:
             case Kind.RANDOM if self.batch == self.samples:
                 return f"random, batch {self.batch}"
@@ -61,7 +61,7 @@ class SuiteKey:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One output of the model over one suite of inputs, the worst of all sessions.
+    """Comparison of one output over one suite, the worst of all sessions.
 
     Attributes:
         output: Name of the output.
@@ -70,16 +70,16 @@ class Comparison:
         rmse: Root of the mean squared difference.
         cosine: Smallest cosine between the two outputs of a sample.
         scale: `max(1, max(abs(output)))`.
-        rounding: Largest absolute difference between the model and its float64 model, on these
-            inputs or on the random ones, whichever is larger; on huge inputs also with the last
-            bit of each changed. `None` where there is no float64 model.
+        rounding: Largest absolute difference between the model and the float64 model, on these
+            inputs or on random ones, whichever is larger. For huge inputs it also includes these
+            inputs with the last bit of each changed. `None` if there is no float64 model.
         allowed: Largest absolute difference that passes, see `export.compare.tolerance`.
-        nan_equal: Whether both are NaN, and infinite, at the same positions.
-        label_flips: Samples whose largest score is at another class, although the model's two
-            largest differ by more than twice what is allowed. Zero for outputs that are not scores.
-        sample: Number of the sample with the largest difference, or `None` where none was run.
+        nan_equal: Whether both outputs are NaN, and infinite, at the same positions.
+        label_flips: Number of samples with another label, although the model's two largest scores
+            differ by more than twice the allowed difference. Zero for outputs that are not scores.
+        sample: Index of the sample with the largest difference, or `None` if none was run.
         passed: Whether the file may be written.
-        error: The message of onnxruntime where it could not run the file, or empty.
+        error: Message of onnxruntime if it could not run the file, or empty.
     """
 
     output: str
@@ -104,16 +104,16 @@ class Comparison:
 
 @dataclass(frozen=True)
 class LayerError:
-    """The difference between a part of the file and the Keras layer that it comes from.
+    """Difference between a Keras layer and the part of the file that computes it.
 
     Attributes:
         layer: Name of the layer.
         max_abs: Largest absolute difference between the layer's outputs in the file and in the
-            model: its own errors and inherited ones together. `None` where the file does not hold
-            the output, as of a layer that was folded into another.
-        local: The same where the part of the file is given the inputs of the model's layer; close
-            to zero if the error is inherited. Measured where the layer differs, and `None` where
-            the file does not hold these inputs.
+            model. It includes inherited errors. `None` if the file does not have the output, for
+            example because the layer was merged with another.
+        local: The same difference if this part of the file gets the inputs of the model's layer. It
+            is close to zero if the error is inherited. It is measured only if the layer differs,
+            and is `None` if the file does not have these inputs.
         allowed: Largest absolute difference that counts as rounding.
     """
 
@@ -124,13 +124,13 @@ class LayerError:
 
     @property
     def differs(self) -> bool:
-        """Whether the file holds the layer's outputs, and they differ."""
+        """Whether the file has the layer's outputs and they differ."""
         return self.max_abs is not None and not self.max_abs <= self.allowed
 
 
 @dataclass(frozen=True)
 class FileFacts:
-    """Facts of an ONNX file; `inputs` and `outputs` are names with shapes."""
+    """Facts of an ONNX file, where `inputs` and `outputs` are names with shapes."""
 
     bytes: int
     sha256: str
@@ -144,7 +144,7 @@ class FileFacts:
 
 @dataclass(frozen=True)
 class Row:
-    """One file of a comparison of precisions.
+    """File in a comparison of precisions.
 
     Attributes:
         precision: `"float32"`, `"float16"` or `"int8"`.
@@ -165,16 +165,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The cost and the gain of reduced precision, see `export.reduce.judge`.
+    """Cost and gain of reduced precision, see `export.reduce.judge`.
 
     Attributes:
         precision: `"float16"` or `"int8"`.
-        criterion: What is counted, on which samples.
+        criterion: The counted property and the samples, in words.
         model: Score of the Keras model, in percent.
         drop: Percentage points that the reduced file loses.
         max_drop: Percentage points that it may lose.
         rows: The float32 file and the reduced one.
-        comparisons: Those of the reduced file; errors do not decide.
+        comparisons: Comparisons of the reduced file. Their errors do not decide.
         passed: Whether the file may be written.
     """
 
@@ -190,7 +190,7 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Check:
-    """One entry of the checklist for devices; `passed` is `None` for what is only counted."""
+    """Entry of the checklist for devices, where `passed` is `None` if it is only counted."""
 
     check: str
     finding: str
@@ -199,7 +199,7 @@ class Check:
 
 @dataclass(frozen=True)
 class UnsupportedNode:
-    """A node that an execution provider leaves to the CPU."""
+    """Node that an execution provider leaves to the CPU."""
 
     node: str
     layer: str | None
@@ -209,14 +209,14 @@ class UnsupportedNode:
 
 @dataclass(frozen=True)
 class ProviderProfile:
-    """What an execution provider runs of a file.
+    """Part of a file that an execution provider runs.
 
     Attributes:
         provider: Name of the provider.
-        source: Where its operations are listed.
+        source: The list of its operations.
         nodes: Number of nodes of the file.
-        unsupported: Nodes that it cannot run.
-        conditions: Conditions that its list states on operations of the file.
+        unsupported: Nodes that the provider cannot run.
+        conditions: Conditions in its list for operations of the file.
         remark: Advice, or `None`.
     """
 
@@ -230,7 +230,7 @@ class ProviderProfile:
 
 @dataclass(frozen=True)
 class Profile:
-    """What the execution providers of a target run of a file."""
+    """Parts of a file that the execution providers of a target run."""
 
     profile: str
     providers: list[ProviderProfile]
@@ -238,7 +238,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class OrtFacts:
-    """Facts of the `.ort` copy; `identical_on` lists the suites of the bit by bit comparison."""
+    """Facts of the `.ort` copy, where `identical_on` lists the suites of the exact comparison."""
 
     bytes: int
     sha256: str

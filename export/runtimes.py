@@ -1,4 +1,4 @@
-"""Knows which onnxruntime runs which opset and IR version."""
+"""Finds the releases of onnxruntime that run an opset and IR version."""
 
 import re
 from importlib.metadata import version as installed
@@ -7,13 +7,14 @@ from export.errors import UsageError
 
 DEFAULT_OPSET = 17
 OPSETS = range(13, 19)
-"""Opsets that tf2onnx can write with the layers' softmax axis right."""
+"""Opsets in which tf2onnx writes the softmax axis of the layers correctly."""
 
 OLDEST_FOR_ORT = "1.16"
-"""The first onnxruntime that reads the `.ort` format 6, which all since then write."""
+"""First onnxruntime that reads version 6 of the `.ort` format, which all later ones write."""
 
-# The newest opset and IR version of each release, as onnxruntime.ai/docs/reference/compatibility
-# lists them. Later releases run all of `OPSETS`: each runs what the earlier ones do.
+# The newest opset and IR version of each release, from the list at
+# onnxruntime.ai/docs/reference/compatibility. Later releases run all of `OPSETS`, because each
+# release runs what the earlier ones do.
 _RELEASES = {
     (1, 6): (13, 7),
     (1, 7): (13, 7),
@@ -28,10 +29,10 @@ _RELEASES = {
 
 
 def choose_opset(opset: int | None, minimum: str | None) -> int:
-    """Returns the opset to write: 17 by default, or the newest that an older onnxruntime runs.
+    """Returns the opset to write: by default 17, or the newest that an older onnxruntime runs.
 
-    A newer opset than 17 must be asked for. It serves no layer better, and 18 keeps Transposes
-    that 17 does not.
+    Opset 18 is written only on request. No layer profits from it, and it keeps Transposes that 17
+    does not.
 
     Raises:
         UsageError: If the opset cannot be written, or the oldest onnxruntime cannot run it.
@@ -54,7 +55,7 @@ def choose_opset(opset: int | None, minimum: str | None) -> int:
 
 
 def oldest_for(opset: int, ir_version: int) -> str:
-    """Returns the first onnxruntime that runs an opset and IR version, such as `"1.12"`."""
+    """Returns the oldest onnxruntime that runs an opset and IR version, such as `"1.12"`."""
     return next(
         _text(release)
         for release, (newest, ir) in _RELEASES.items()
@@ -63,17 +64,17 @@ def oldest_for(opset: int, ir_version: int) -> str:
 
 
 def runs(minimum: str, opset: int, ir_version: int) -> bool:
-    """Whether this onnxruntime, and so every later one, runs an opset and IR version."""
+    """Returns whether this onnxruntime, and so every later one, runs an opset and IR version."""
     newest, ir = _newest_of(minimum)
     return opset <= newest and ir_version <= ir
 
 
 def check_ort(minimum: str | None) -> None:
-    """Raises a `UsageError` if the oldest onnxruntime cannot read an `.ort` file from here."""
+    """Raises a `UsageError` if the oldest onnxruntime cannot read today's `.ort` files."""
     if minimum is not None and _parsed(minimum) < _parsed(OLDEST_FOR_ORT):
         raise UsageError(
-            f"The .ort format is read by onnxruntime {OLDEST_FOR_ORT} and later; earlier ones take "
-            f"the ONNX file alone. Received: min_onnxruntime={minimum!r} with ort"
+            f"The .ort format is read by onnxruntime {OLDEST_FOR_ORT} and later. Earlier ones read "
+            f"only the ONNX file. Received: min_onnxruntime={minimum!r} with ort"
         )
 
 

@@ -1,4 +1,4 @@
-"""The command line of the export: `python -m export.to_onnx model.keras -o model.onnx`."""
+"""Runs the export from the command line: `python -m export.to_onnx model.keras -o model.onnx`."""
 
 import argparse
 import contextlib
@@ -92,12 +92,12 @@ def _model_and_options(given: argparse.Namespace) -> tuple[Any, ExportOptions]:
         model, more = zoo.pretrained(given.name, given.weights, outputs, preprocess)
         changes |= more
     elif given.weights is not None:
-        raise UsageError("A file brings its weights: pass --weights with --model NAME only.")
+        raise UsageError("A file has its weights: pass --weights only with --model NAME.")
     return model, ExportOptions(**changes)
 
 
 def _check_paths(given: argparse.Namespace) -> None:
-    """Raises a `UsageError` where a file would be read and written, or written twice."""
+    """Raises a `UsageError` if a file would be both read and written, or written twice."""
     written = {path.resolve() for path in Target(Path(given.output), force=True).all}
     paths = {flag_of(name): getattr(given, name, None) for name in ("labels", "data")}
     paths["MODEL"] = given.model
@@ -106,8 +106,8 @@ def _check_paths(given: argparse.Namespace) -> None:
         taken = written | read if name == "--report" else written
         if path is not None and Path(path).resolve() in taken:
             raise UsageError(
-                f"{name} {path} is another file of this export, or one that it replaces. Name "
-                "another one, there or with -o."
+                f"{name} {path} is another file of this export, or one that it replaces. Choose "
+                "another path, there or with -o."
             )
     if given.report is not None:
         ExportReport.check_path(Path(given.report))
@@ -127,11 +127,12 @@ def _read_data(path: str) -> dict[str, Any]:
 
 
 def _unwind_when_terminated() -> None:
-    """Turns SIGTERM into an exception, so that temporary files are removed.
+    """Turns SIGTERM into an exception, after which temporary files are removed.
 
-    Only once everything is imported: until then there are none, and imports swallow exceptions.
+    This starts once everything is imported: until then there are no temporary files, and imports
+    swallow exceptions.
     """
-    with contextlib.suppress(ModuleNotFoundError):  # export_onnx says which, and how to get it.
+    with contextlib.suppress(ModuleNotFoundError):  # export_onnx names the missing package.
         importlib.import_module("export.pipeline")
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

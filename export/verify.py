@@ -1,14 +1,14 @@
-"""Checks, on any machine, that an exported file is whole and computes what the model did.
+"""Checks, on any machine, that an exported file is intact and computes the model's outputs.
 
 `python -m export.verify model.onnx`
 
-The export seals each file: beside it stands the seal, `model.onnx.golden.npz`, with the SHA-256 of
-the file, a few inputs, what the Keras model makes of them, and how far each output may be off. The
-seal detects corruption, mixed-up files and faulty runtimes. It is not a signature: whoever can
-write both files can make them agree.
+The export writes a seal for each file, `model.onnx.golden.npz`, with the SHA-256 of the file, a few
+inputs, the Keras model's outputs for them, and the tolerance of each output. The seal detects
+corruption, mixed-up files and faulty runtimes. It is not a signature: whoever can write both files
+can make them agree.
 
-This file needs onnxruntime and numpy, and nothing else of the project: copying it to a device is a
-way to install it, and `python verify.py model.onnx` runs it there.
+This file needs onnxruntime and numpy, and nothing else of the project. It can be copied to a
+device, and `python verify.py model.onnx` runs it there.
 """
 
 import argparse
@@ -28,7 +28,7 @@ import onnxruntime
 
 FORMAT = 1
 VALUES = 4093
-"""How many values of an array are sealed at most; a prime, so that no axis divides it."""
+"""Largest number of sealed values of an array. It is a prime, which no axis divides."""
 
 _LARGEST = 2**26  # Bytes of a seal, and elements of an array that it describes.
 _EXIT_CODES = """
@@ -47,7 +47,7 @@ class SealError(ValueError):
 
 
 class CannotRunError(ValueError):
-    """onnxruntime on this machine cannot run the file, which is whole."""
+    """onnxruntime on this machine cannot run the file, although it is intact."""
 
     exit_code = 1
 
@@ -59,9 +59,9 @@ class UsageError(ValueError):
 
 
 class Check(NamedTuple):
-    """One output over one suite of inputs: its largest absolute difference from the Keras model.
+    """Largest absolute difference of one output from the Keras model, over one suite.
 
-    It passes with the right shape, and with NaN and infinity at the same positions.
+    The check also needs the right shape, and NaN and infinity at the same positions.
     """
 
     output: str
@@ -73,7 +73,7 @@ class Check(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """The result of `verify`: the digest of the file, and what computed the sealed outputs."""
+    """Result of `verify`, with the digest of the file and the origin of the sealed outputs."""
 
     checks: list[Check]
     sha256: str
@@ -91,10 +91,10 @@ def seal_path(model: str | os.PathLike) -> Path:
 
 
 def verify(path: str | os.PathLike) -> Verdict:
-    """Checks the ONNX file at `path` against the seal beside it.
+    """Checks the ONNX file at `path` against its seal in the same folder.
 
     Raises:
-        SealError, CannotRunError, UsageError: If there is nothing to compare; all `ValueError`s.
+        SealError, CannotRunError, UsageError: If no comparison is possible. All are `ValueError`s.
     """
     try:
         model, sealed = Path(path).read_bytes(), seal_path(path).read_bytes()
@@ -124,10 +124,10 @@ def replay(model: bytes, sealed: bytes) -> Verdict:
         return Verdict(list(_compare(session, seal, arrays)), digest, seal["reference"])
     except SealError:
         raise
-    except Exception as error:  # onnxruntime's errors have no common class but this.
+    except Exception as error:  # onnxruntime's errors have no other common class.
         raise CannotRunError(
             f"The file is whole, but onnxruntime {onnxruntime.__version__} cannot run it here. "
-            f"Bring it up to date. onnxruntime says: {error}"
+            f"Upgrade it. onnxruntime says: {error}"
         ) from error
 
 
@@ -149,13 +149,13 @@ def _compare(session, seal, arrays):
 
 
 def sealed_values(array: np.ndarray) -> np.ndarray:
-    """Returns the values of an array that a seal holds: all, or `VALUES` evenly spread."""
+    """Returns the values of an array that a seal stores: all, or `VALUES` evenly spread."""
     count = min(array.size, VALUES)
     return array.ravel()[np.arange(count) * array.size // count]
 
 
 def difference(expected: np.ndarray, output: np.ndarray) -> float:
-    """Returns the largest difference; infinity where NaN and infinity are at other positions."""
+    """Returns the largest difference, or infinity if NaN or infinity are at other positions."""
     expected, output = expected.astype("float64"), output.astype("float64")
     finite = np.isfinite(expected)
     if not np.array_equal(expected[~finite], output[~finite], equal_nan=True):
@@ -168,10 +168,10 @@ def read_seal(content: bytes) -> tuple[dict, dict[str, np.ndarray]]:
     """Reads a seal, which may be damaged or hostile.
 
     Returns:
-        What is sealed, and the arrays by name.
+        The contents of the seal, and the arrays by name.
 
     Raises:
-        SealError: If they are not as the export writes them.
+        SealError: If the seal is not as the export writes it.
     """
     try:
         if len(content) > _LARGEST:
@@ -187,7 +187,7 @@ def read_seal(content: bytes) -> tuple[dict, dict[str, np.ndarray]]:
             raise SealError("the array 'seal' is missing")
         seal = json.loads(arrays.pop("seal").tobytes())
         _check_seal(seal, arrays)
-    except Exception as error:  # zipfile, numpy and json raise whatever the damage breaks.
+    except Exception as error:  # The type of error depends on the damage.
         reason = error if isinstance(error, SealError) else f"{type(error).__name__}: {error}"
         raise SealError(
             "The seal is damaged, or not what the export wrote. Copy it again, or "
@@ -205,18 +205,18 @@ def _read_array(archive, name):
         shape, _, dtype = np.lib.format.read_array_header_1_0(file)
         content = file.read()
     if dtype.hasobject or dtype.kind not in "fiub":
-        raise SealError(f"the array {name!r} holds {dtype}, not numbers")
+        raise SealError(f"the array {name!r} has {dtype}, not numbers")
     if len(shape) != 1 or shape[0] * dtype.itemsize != len(content):
         raise SealError(f"the array {name!r} of shape {shape} has {len(content)} bytes")
     return np.frombuffer(content, dtype)
 
 
 def _check_seal(seal, arrays):
-    """Raises a `SealError`, or whatever breaks, for a seal at odds with itself or its arrays."""
+    """Raises a `SealError`, or another error, if a seal contradicts itself or its arrays."""
     if seal["format"] != FORMAT:
-        raise SealError(f"its format is {seal['format']}, and this program reads {FORMAT}")
+        raise SealError(f"its format is {seal['format']}, but this program reads {FORMAT}")
     if not seal["inputs"] or not seal["outputs"] or not seal["suites"]:
-        raise SealError("it holds nothing to compare")
+        raise SealError("it has nothing to compare")
     words = [entry["name"] for key in ("inputs", "outputs", "suites") for entry in seal[key]]
     for word in [*words, seal["sha256"], seal["reference"]]:
         if not (word.isascii() and word.isprintable() and len(word) <= 300):
@@ -235,13 +235,13 @@ def _check_seal(seal, arrays):
                     raise SealError(f"the array {name!r} is missing")
                 _check_array(arrays[name], name, (suite["samples"], *value["shape"]), value, kind)
     if expected != set(arrays):
-        raise SealError(f"an array too many, {sorted(set(arrays) - expected)[0]!r}")
+        raise SealError(f"it has one array too many, {sorted(set(arrays) - expected)[0]!r}")
 
 
 def _check_array(array, name, shape, value, kind):
     size = math.prod(shape)
     possible = all(type(axis) is int and axis > 0 for axis in shape) and size <= _LARGEST
-    # Of an input the beginning is enough: it repeats.
+    # The beginning of an input is enough, because inputs repeat.
     fits = 1 <= len(array) <= size if kind == "input" else len(array) == min(size, VALUES)
     if not possible or not fits or array.dtype != value["dtype"]:
         raise SealError(
@@ -259,7 +259,7 @@ def _check_signature(session, seal):
             for v in seal[key]
         )
         if model != sealed:
-            raise SealError(f"The model has the {key} {model}, its seal {sealed}.")
+            raise SealError(f"The model has the {key} {model}, but its seal has {sealed}.")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -271,7 +271,7 @@ def main(arguments: list[str] | None = None) -> int:
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", help="an ONNX file; its seal stands beside it")
+    parser.add_argument("model", help="an ONNX file, with its seal in the same folder")
     try:
         path = parser.parse_args(arguments).model
         verdict = verify(path)

@@ -1,4 +1,4 @@
-"""Names and writes the files of an export, so that each path holds the old content or the new."""
+"""Names and writes the files of an export. Each path has either its old or its new content."""
 
 import contextlib
 import glob
@@ -17,7 +17,7 @@ _STALE_SECONDS = 3600  # A file takes seconds to write.
 
 @dataclass(frozen=True)
 class Target:
-    """The files of an export.
+    """Files of an export.
 
     Attributes:
         onnx: Path of the ONNX file.
@@ -30,18 +30,18 @@ class Target:
     @property
     def seal(self) -> Path:
         """The seal of the ONNX file."""
-        from export.verify import seal_path  # Imports onnxruntime, which takes a while.
+        from export.verify import seal_path  # It imports onnxruntime, which takes a while.
 
         return seal_path(self.onnx)
 
     @property
     def copies(self) -> list[Path]:
-        """The `.ort` copy and its list of operators; old ones do not belong to a new file."""
+        """The `.ort` copy and its list of operators. Old ones do not belong to a new file."""
         return ort_paths(self.onnx)
 
     @property
     def worst_inputs(self) -> Path:
-        """The inputs on which the file failed, as `--data` takes them."""
+        """The inputs on which the file failed, in the format of `--data`."""
         return self.onnx.with_suffix(".worst.npz")
 
     @property
@@ -50,16 +50,16 @@ class Target:
         return [self.onnx, self.seal, *self.copies]
 
     def check(self) -> None:
-        """Raises a `UsageError` where a file cannot, or may not, be written."""
+        """Raises a `UsageError` if a file cannot, or may not, be written."""
         for path in self.all:
             check_target(path, self.force)
 
 
 def ort_paths(onnx: Path) -> list[Path]:
-    """Returns the paths of the `.ort` copy and of its list of operators, beside the ONNX file.
+    """Returns the paths of the `.ort` copy and its list of operators, next to the ONNX file.
 
     Raises:
-        UsageError: If the ONNX file is itself called `.ort`.
+        UsageError: If the ONNX file has the suffix `.ort`.
     """
     if onnx.suffix == ".ort":
         raise UsageError(f"{onnx} has the name of its .ort copy. Call the ONNX file .onnx.")
@@ -81,7 +81,7 @@ def check_target(path: Path, force: bool) -> None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replaces a file in one step, through a temporary file beside it.
+    """Replaces a file in one step, through a temporary file in the same folder.
 
     Raises:
         UsageError: If the disk is full or the folder cannot be written. The old file stays.
@@ -90,10 +90,10 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def write_together(files: dict[Path, bytes], derived: Collection[Path] = ()) -> None:
-    """Replaces files one right after the other, once the new content of all is on the disk.
+    """Replaces files right after each other, once all new contents are on the disk.
 
-    Old ones that are `derived` from the others are removed just before, so that never, whatever
-    goes wrong, an old one stands beside the new file that it would be taken to belong to.
+    Old files that are `derived` from the others are removed just before. Even after a failure there
+    is thus never an old derived file next to a new file that it does not belong to.
 
     Raises:
         UsageError: If the disk is full or the folder cannot be written. The old files stay.
@@ -101,7 +101,7 @@ def write_together(files: dict[Path, bytes], derived: Collection[Path] = ()) -> 
     staged = []
     try:
         for path, content in files.items():
-            path = path.resolve()  # Through a link, so that the link stays one.
+            path = path.resolve()  # A link stays a link.
             _remove_stale(path)
             with tempfile.NamedTemporaryFile(
                 dir=path.parent, prefix=f".{path.name}.", suffix=".tmp", delete=False
@@ -119,7 +119,7 @@ def write_together(files: dict[Path, bytes], derived: Collection[Path] = ()) -> 
             del staged[0]
     except OSError as error:
         raise UsageError(
-            f"{path} cannot be written: {error.strerror or error}. Whatever stood there is "
+            f"{path} cannot be written: {error.strerror or error}. An existing file is "
             "unchanged. Make room or give permission, or pass another path."
         ) from error
     finally:
@@ -128,9 +128,9 @@ def write_together(files: dict[Path, bytes], derived: Collection[Path] = ()) -> 
 
 
 def _remove_stale(path):
-    """Removes what a writer that was killed left behind, and nothing of one that may be alive."""
+    """Removes the temporary files of a killed writer, but not those of one that may be alive."""
     for file in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"):
-        with contextlib.suppress(FileNotFoundError):  # Another one may remove it first.
+        with contextlib.suppress(FileNotFoundError):  # Another process may remove it first.
             if time.time() - file.stat().st_mtime > _STALE_SECONDS:
                 file.unlink()
 

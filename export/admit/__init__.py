@@ -1,1 +1,1 @@
-"""Reads what the user passes, and refuses what is damaged or unsafe."""
+"""Reads models, data and options, and refuses damaged or unsafe ones."""

@@ -1,7 +1,7 @@
 """Reads untrusted zip archives: `.keras` files of models, and `.npz` files of inputs.
 
-The declared sizes are checked against limits before anything is read, the content goes through
-memory in pieces, and its size is checked against the declared one.
+The declared sizes are checked against limits before anything is read. The content is read in
+pieces, and its size is compared with the declared one.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ import numpy as np
 
 from export.errors import ExportError, RefusedInputError, UsageError
 
-# An ONNX file holds 2 GiB at most; the optimizer's moments triple that in the model's file.
+# An ONNX file has at most 2 GiB. The optimizer's moments triple this in the model's file.
 _MAX_BYTES = 8 << 30
 _MAX_RATIO = 200
 _PIECE = 1 << 20
@@ -34,7 +34,7 @@ def unpack_model(path: Path, folder: Path) -> None:
 
     Raises:
         UsageError: If there is no such file.
-        RefusedInputError: If it is no such archive, is damaged, or holds anything else.
+        RefusedInputError: If the file is not such an archive, is damaged, or has other entries.
     """
     if not path.is_file():
         raise UsageError(
@@ -45,16 +45,16 @@ def unpack_model(path: Path, folder: Path) -> None:
         names = [entry.filename for entry in entries]
         if sorted(names) != sorted(_MODEL_ENTRIES):
             raise RefusedInputError(
-                f"{path} must hold {', '.join(_MODEL_ENTRIES)}, once each, and nothing else: it "
-                "may be of another kind, or have a layer whose vocabulary is a file, for which "
-                "ONNX has no operation. Take that layer out and save the model again. "
+                f"{path} must contain {', '.join(_MODEL_ENTRIES)}, once each, and nothing else. It "
+                "may be another kind of file, or have a layer with a vocabulary file, for which "
+                "ONNX has no operation. Remove that layer and save the model again. "
                 f"Received: {_short(names)}"
             )
         for entry in entries:
             if entry.file_size > _MODEL_ENTRIES[entry.filename]:
                 raise RefusedInputError(
-                    f"{path}: {entry.filename} may have {_MODEL_ENTRIES[entry.filename]} bytes at "
-                    f"most. Received: {entry.file_size}"
+                    f"{path}: {entry.filename} may have at most {_MODEL_ENTRIES[entry.filename]} "
+                    f"bytes. Received: {entry.file_size}"
                 )
             with archive.open(entry) as packed, open(folder / entry.filename, "wb") as file:
                 shutil.copyfileobj(packed, file, _PIECE)
@@ -69,8 +69,8 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Reads an `.npz` file of numbers.
 
     Raises:
-        UsageError: If there is no such file, or it is of another kind.
-        RefusedInputError: If it is damaged, or holds objects or less than it declares.
+        UsageError: If there is no such file, or it is another kind of file.
+        RefusedInputError: If the file is damaged, has objects, or has less data than it declares.
     """
     if not path.is_file() or not zipfile.is_zipfile(path):
         raise UsageError(
@@ -104,7 +104,7 @@ def _read_array(path, archive, entry):
 
 @contextlib.contextmanager
 def _open(path, writer) -> Iterator[zipfile.ZipFile]:
-    """Opens an archive none of whose entries is a link, a second one, encrypted or a bomb."""
+    """Opens an archive, and refuses entries that are links, duplicates, encrypted or bombs."""
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
@@ -118,10 +118,10 @@ def _open(path, writer) -> Iterator[zipfile.ZipFile]:
             yield archive
     except ExportError:
         raise
-    except Exception as error:  # zipfile raises whatever the damaged part happens to break.
+    except Exception as error:  # The type of zipfile's error depends on the damage.
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise RefusedInputError(
-            f"{path} is not a whole archive, as {writer} writes it; it may be cut short, or of "
+            f"{path} is not a complete archive of {writer}. It may be cut short, or of "
             f"another kind. ({reason})"
         ) from error
 
@@ -144,6 +144,6 @@ def _check_entry(path, entry, writer):
 
 
 def _short(names):
-    """Returns the first few names, short and on one line whatever they hold."""
+    """Returns the first few names, shortened and on one line even if they have line breaks."""
     more = f" and {len(names) - 4} more" if len(names) > 4 else ""
     return ", ".join(ascii(name[:60]) for name in names[:4]) + more

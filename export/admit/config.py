@@ -8,11 +8,11 @@ import keras
 
 from export.errors import RefusedInputError
 
-# These run code that the archive brings along, or that it names.
+# These run code that the archive contains or names.
 _CODE = ("Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 _DATA = ("__bytes__", "__ellipsis__", "__keras_tensor__", "__numpy__", "__slice__", "__tensor__")
 
-# Where Keras keeps what a model is made of. What it has elsewhere reads, writes or downloads files.
+# Keras' modules for parts of models. Its other modules read, write or download files.
 _KERAS_MODULES = re.compile(
     r"keras(\.(activations|constraints|dtype_policies|initializers|layers|losses|metrics|ops"
     r"|quantizers|random|regularizers))?|keras\.src\.(layers|models|ops)(\.\w+)+"
@@ -20,18 +20,19 @@ _KERAS_MODULES = re.compile(
 
 
 def check(path: Path, name: str) -> list[str]:
-    """Checks a model's configuration, and removes what an export does not need.
+    """Checks a model's configuration, and removes the parts that an export does not need.
 
     Args:
-        path: Path of its `config.json`, which is written again.
+        path: Path of the model's `config.json`, which is replaced.
         name: Name of the model's file, for messages.
 
     Returns:
         The modules that define the model's custom classes.
 
     Raises:
-        RefusedInputError: If it is damaged, has a layer that runs other code or reads a file,
-            or a class or function that is neither of Keras nor registered in an imported module.
+        RefusedInputError: If the configuration is damaged, or has a layer that runs other code or
+            reads a file, or a class or function that is neither part of Keras nor registered in an
+            imported module.
     """
     modules = set()
     try:
@@ -39,7 +40,7 @@ def check(path: Path, name: str) -> list[str]:
         if not isinstance(config, dict):
             raise ValueError(f"config.json holds a {type(config).__name__}")
         for entry, layer in _serialized_objects(config):
-            # Losses and metrics do not reach the exported file.
+            # Losses and metrics are not part of the exported file.
             entry.pop("compile_config", None)
             modules |= _check(entry, f"{name}: layer {layer!r}")
         path.write_text(json.dumps(config))
@@ -54,24 +55,24 @@ def _check(entry, where):
     """Returns the module of a custom class or function, in a set, or an empty set."""
     kind, module = entry["class_name"], entry.get("module")
     is_function = kind == "function" and isinstance(entry["config"], str)
-    # Keras joins module and name to look them up, so a part of either may stand in the other.
+    # Keras joins module and name for the look-up, so either may contain a part of the other.
     home, _, name = f"{module}.{entry['config'] if is_function else kind}".rpartition(".")
     if name in _CODE:
         raise RefusedInputError(
-            f"{where} is or holds a {name.strip('_')}, which runs code that a file should not "
-            "bring along. Write it as a keras.layers.Layer with "
+            f"{where} is or has a {name.strip('_')}, which runs code that a file should not "
+            "contain. Write it as a keras.layers.Layer with "
             "@keras.saving.register_keras_serializable, and save the model again."
         )
     if isinstance(entry["config"], dict) and isinstance(entry["config"].get("vocabulary"), str):
         raise RefusedInputError(
-            f"{where} reads its vocabulary from a file. Give it the list of words instead."
+            f"{where} reads its vocabulary from a file. Pass it the list of words instead."
         )
     if kind in _DATA or _KERAS_MODULES.fullmatch(home):
         return set()
     if home.partition(".")[0] == "keras":
-        raise RefusedInputError(f"{where} uses {home}.{name}, which is not a part of a model.")
+        raise RefusedInputError(f"{where} uses {home}.{name}, which is not part of a model.")
     registered = entry["config"] if is_function else entry.get("registered_name")
-    known = "module" in entry and isinstance(registered, str)  # Keras 2 wrote none.
+    known = "module" in entry and isinstance(registered, str)  # Keras 2 wrote no module.
     custom = keras.saving.get_registered_object(registered) if known else None
     if custom is None:
         raise RefusedInputError(
@@ -88,7 +89,7 @@ def _check(entry, where):
 
 
 def _serialized_objects(node, layer=""):
-    """Yields every serialized class and function below a node, and the layer that it is part of."""
+    """Yields every serialized class and function below a node, each with its layer."""
     if isinstance(node, dict):
         if isinstance(node.get("class_name"), str) and "config" in node:
             if isinstance(node["config"], dict):
@@ -103,6 +104,6 @@ def _serialized_objects(node, layer=""):
 
 
 def _is_code(node):
-    """Recognises a lambda where a function is expected: its code, defaults and closure."""
+    """Returns whether a value is a lambda in place of a function: code, defaults and closure."""
     value = node.get("value")
     return len(node) == 1 and isinstance(value, list) and len(value) == 3

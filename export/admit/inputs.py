@@ -25,7 +25,7 @@ def checked_data(model: keras.Model, data: dict[str, Any] | None) -> dict[str, n
     """Returns the data as arrays.
 
     Raises:
-        UsageError: If they do not fit the inputs of the model.
+        UsageError: If the data do not fit the inputs of the model.
     """
     if not data:
         return None
@@ -37,7 +37,7 @@ def checked_data(model: keras.Model, data: dict[str, Any] | None) -> dict[str, n
     fits = all(received.get(name, ())[1:] == shape for name, shape in expected.items())
     if not fits or len(samples) != 1 or 0 in samples:
         raise UsageError(
-            "The data must hold an array for each input, with the same number of samples before "
+            "The data must have an array for each input: the same number of samples, then "
             f"the shape of one: {expected}. Received: {received}"
         )
     for name, tensor in zip(names, model.inputs, strict=True):

@@ -11,11 +11,11 @@ from export.admit import archive, config, weights
 from export.errors import RefusedInputError
 from keras_capsules import _graph
 
-_MAX_VALUES = 1 << 27  # The largest batch of the comparison makes that 16 GiB.
+_MAX_VALUES = 1 << 27  # In the largest batch of the comparison this is 16 GiB.
 
 
 def unpack(path: Path, folder: Path) -> list[str]:
-    """Unpacks a `.keras` file into a folder, as far as it can be trusted.
+    """Checks a `.keras` file and unpacks it into a folder.
 
     Returns:
         The modules that define the model's custom classes.
@@ -29,23 +29,23 @@ def unpack(path: Path, folder: Path) -> list[str]:
 
 
 def load_model(folder: Path, name: str) -> keras.Model:
-    """Loads a model that `unpack` has let through.
+    """Loads a model that `unpack` has accepted.
 
     Args:
         folder: Path of the unpacked model.
         name: Name of the model's file, for messages.
 
     Raises:
-        RefusedInputError: If the weights are damaged, or the layers want others or larger ones, or
-            hold more than fits a machine.
+        RefusedInputError: If the weights are damaged, if the layers need other or larger weights,
+            or if they make values too large for a machine.
     """
     try:
         content = json.loads((folder / archive.CONFIG).read_bytes())
         model = _build(content, weights.count(folder / archive.WEIGHTS))
         model.load_weights(folder / archive.WEIGHTS)
-    except Exception as error:  # Keras raises whatever the damaged part happens to break.
+    except Exception as error:  # The type of Keras' error depends on the damage.
         raise RefusedInputError(
-            f"{name} cannot be loaded; it may be damaged, unsafe, or saved by another version of "
+            f"{name} cannot be loaded. It may be damaged, unsafe, or saved by another version of "
             f"Keras than {keras.__version__}. Save the model again. ({_first_line(error)})"
         ) from error
     for operation, shape in _values_within(model):
@@ -58,14 +58,15 @@ def load_model(folder: Path, name: str) -> keras.Model:
 
 
 def _build(content, held):
-    """Builds a model, and gives its weights memory only if the file can fill them.
+    """Builds a model, and allocates memory for its weights only if the file can fill them.
 
-    In a stateless scope a weight has a shape and no memory yet. Keras keeps a list of such weights
-    for each thread: in a thread that ends, those of a refused model are forgotten.
+    In a stateless scope a weight has a shape, but no memory yet. Keras has a list of such weights
+    for each thread. The model is built in another thread, and the weights of a refused model are
+    forgotten when this thread ends.
 
     Args:
         content: The checked configuration.
-        held: How many numbers the file of weights holds.
+        held: Number of values in the file of weights.
     """
 
     def build():
@@ -73,7 +74,7 @@ def _build(content, held):
             model = keras.saving.deserialize_keras_object(content, safe_mode=True)
         _check_size(model.variables, held)
         with keras.StatelessScope():
-            pass  # At its end Keras gives memory to the weights that have none.
+            pass  # At the end of the scope Keras allocates the weights that have no memory.
         return model
 
     with ThreadPoolExecutor(1) as thread:
@@ -81,7 +82,7 @@ def _build(content, held):
 
 
 class _ShapesOnly(keras.StatelessScope):
-    """Keeps weights without memory, also where a layer reads one that is too large."""
+    """Keeps weights without memory, even if a layer reads one that is too large."""
 
     def __init__(self, held):
         super().__init__(initialize_variables=False)
@@ -94,19 +95,19 @@ class _ShapesOnly(keras.StatelessScope):
 
 
 def _check_size(variables, held):
-    # Twice as many are allowed, and a few: what LoRA adds is merged when it is saved.
+    # A bit more than twice as many are allowed, because LoRA's weights are merged when saved.
     left = 2 * held + 65536
     for variable in variables:
         left -= math.prod(variable.shape)
         if left < 0:
             raise ValueError(
                 f"layer {variable.path.rpartition('/')[0]!r} wants weights of shape "
-                f"{tuple(variable.shape)}, and the file holds {held} numbers in all"
+                f"{tuple(variable.shape)}, but the file has only {held} numbers in all"
             )
 
 
 def _values_within(model):
-    """Yields the operations of a model and of the models in it, and the shapes of their outputs."""
+    """Yields the operations of a model and of its nested models, with their output shapes."""
     for operation in getattr(model, "operations", None) or getattr(model, "layers", ()):
         for call in _graph.calls(operation):
             yield from ((operation, tensor.shape) for tensor in call.outputs)

@@ -1,4 +1,4 @@
-"""Reads untrusted ONNX files: all that they need is inside, and is as declared.
+"""Reads untrusted ONNX files, which must be complete and have the declared contents.
 
 `export.graph.refused_operations` decides which operations a file may hold.
 """
@@ -15,21 +15,21 @@ _MAX_BYTES = 2 << 30  # Protobuf's own limit.
 
 
 def load(path: Path) -> onnx.ModelProto:
-    """Loads an ONNX file, and no other file with it.
+    """Loads an ONNX file without reading any other file.
 
     Raises:
         UsageError: If there is no such file.
-        RefusedInputError: If it is damaged, keeps weights in other files or sparsely, defines
-            custom operations, or has weights that are fewer than their shape says.
+        RefusedInputError: If the file is damaged, stores weights sparsely or in other files,
+            defines custom operations, or has fewer weights than their shape says.
     """
     if not path.is_file():
         raise UsageError(f"There is no file {path}. Pass the path of an ONNX file.")
     if path.stat().st_size > _MAX_BYTES:
         raise RefusedInputError(f"{path} is larger than the 2 GiB that an ONNX file may have.")
     try:
-        # By name, the format would follow the suffix.
+        # With a name, the format would depend on the suffix.
         model = onnx.load(path, format="protobuf", load_external_data=False)
-    except Exception as error:  # onnx raises whatever the damaged part happens to break.
+    except Exception as error:  # The type of onnx's error depends on the damage.
         raise RefusedInputError(
             f"{path} is damaged, or not an ONNX file. Export the model again. onnx says: {error}"
         ) from error
@@ -42,11 +42,11 @@ def load(path: Path) -> onnx.ModelProto:
 def _faults(model) -> Iterator[str]:
     """Yields the faults of a model, worst first."""
     if not model.HasField("graph"):
-        yield "holds no graph"
+        yield "has no graph"
     if model.functions:
         yield f"defines custom operations: {[function.name for function in model.functions]}"
     if model.training_info:
-        yield "holds a training graph"
+        yield "has a training graph"
     graphs = [model.graph]
     while graphs:
         graph = graphs.pop()
@@ -58,19 +58,19 @@ def _faults(model) -> Iterator[str]:
             tensors += [attribute.t] if attribute.HasField("t") else []
             tensors += attribute.tensors
             if attribute.HasField("sparse_tensor") or attribute.sparse_tensors:
-                yield f"holds a sparse constant, {attribute.name!r}"
+                yield f"has a sparse constant, {attribute.name!r}"
         for sparse in graph.sparse_initializer:
-            yield f"holds sparse weights, {sparse.values.name!r}"
+            yield f"has sparse weights, {sparse.values.name!r}"
         yield from (fault for tensor in tensors for fault in _faults_of_tensor(tensor))
 
 
 def _faults_of_tensor(tensor):
     if tensor.external_data or tensor.data_location == onnx.TensorProto.EXTERNAL:
-        yield f"keeps the weights {tensor.name!r} in another file"
+        yield f"stores the weights {tensor.name!r} in another file"
     elif min(tensor.dims, default=0) < 0:
         yield f"has weights {tensor.name!r} of shape {list(tensor.dims)}"
     else:
         try:
-            numpy_helper.to_array(tensor)  # Reads what is there, then gives it its shape.
-        except Exception as error:  # Of the type, of the number of bytes.
+            numpy_helper.to_array(tensor)  # Reads the data, then reshapes them.
+        except Exception as error:  # About the type or the number of bytes.
             yield f"has weights {tensor.name!r} that contradict their shape and type ({error})"

@@ -1,4 +1,4 @@
-"""Turns what the user passes into a checked Keras model, changed as the options ask."""
+"""Turns a model or path into a checked Keras model with the changes of the options."""
 
 import os
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from keras_capsules.explain import explained_model
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model to convert.
+    """Model to convert.
 
     Attributes:
-        name: Name in reports: the path, or the model's name where it came from memory.
+        name: Name in reports: the path, or the model's name if the model was passed.
         model: The model.
-        folder: Path of the model, saved and unpacked for other processes.
+        folder: Path of a folder with the saved and unpacked model, for other processes.
         modules: Modules that register the model's custom classes.
     """
 
@@ -35,14 +35,13 @@ def prepare(model, target: Path, folder: Path, options: ExportOptions) -> Prepar
     """Reads, checks and changes a model.
 
     Args:
-        model: `keras.Model` or path, as `export.export_onnx` takes it. It is not
-            changed.
+        model: `keras.Model` or path, as in `export.export_onnx`. The model is not changed.
         target: Path of the ONNX file to write.
         folder: Path of a folder to write to.
         options: Options of the export.
 
     Raises:
-        UsageError, RefusedInputError, ConversionError: If it cannot be exported.
+        UsageError, RefusedInputError, ConversionError: If the model cannot be exported.
     """
     if not isinstance(model, (keras.Model, str, os.PathLike)):
         raise UsageError(
@@ -54,7 +53,7 @@ def prepare(model, target: Path, folder: Path, options: ExportOptions) -> Prepar
     else:
         name, saved = str(model), Path(model)
         if saved.resolve() == target.resolve():
-            raise UsageError(f"{target} is the model itself. Pass another path for the ONNX file.")
+            raise UsageError(f"{target} is the model. Pass another path for the ONNX file.")
     unpacked, modules = _unpack(saved, folder / "model")
     changed = options.outputs or options.preprocess
     if changed or not isinstance(model, keras.Model):

@@ -1,6 +1,7 @@
-"""Puts preprocessing in front of a model, so that the device feeds raw pixels.
+"""Puts preprocessing in front of a model, which then takes raw pixels.
 
-The preprocessing is two Keras layers. The new model is saved, converted and compared as a whole.
+The preprocessing consists of two Keras layers. The new model is saved, converted and compared as a
+whole.
 """
 
 import keras
@@ -12,17 +13,18 @@ from keras_capsules import _graph
 
 
 def with_preprocessing(model: keras.Model, options: ExportOptions) -> keras.Model:
-    """Returns the model with the preprocessing in front. It shares the layers of the other.
+    """Returns the model with the preprocessing in front. Both models share their layers.
 
     Args:
         model: Functional or sequential model.
-        options: Options of the export, of which `input_range`, `mean`, `std` and `layout` count.
+        options: Options of the export: `input_range`, `mean`, `std` and `layout` are used.
 
     Returns:
-        The new model, whose image input keeps the name and takes uint8.
+        The new model. Its image input keeps the name and takes uint8.
 
     Raises:
-        UsageError: If the model does not have one input of images, or other channels.
+        UsageError: If the model does not have exactly one input of images, or if its number of
+            channels does not fit.
     """
     if isinstance(model, keras.Sequential):
         model = keras.Model(model.inputs, model.outputs, name=model.name)
@@ -68,12 +70,12 @@ def _image_input(model):
 
 
 def _scale_and_offset(steps, channels):
-    """Returns the steps as one factor and one summand: for all channels, or for each."""
+    """Returns the steps as a factor and a summand, one for all channels or one for each."""
     (low, high), mean, std = steps["input_range"], steps["mean"], steps["std"]
     for name, values in (("mean", mean), ("std", std)):
         if len(values) not in (1, channels):
             raise UsageError(
-                f"Pass one {name} for all channels or {channels}, one for each. Received: {values}"
+                f"Pass one {name} for all channels, or {channels}, one for each. Received: {values}"
             )
     count = max(len(mean), len(std))
     means, stds = (values * (count // len(values)) for values in (mean, std))

@@ -8,11 +8,11 @@ from export.errors import RefusedInputError
 
 
 def count(path: Path) -> int:
-    """Returns how many numbers a file of weights holds.
+    """Returns the number of values in a file of weights.
 
     Raises:
-        RefusedInputError: If a name in it leads out of the file or to a second place in it, if
-            something in it is not an array of numbers, or if the arrays declare more than it holds.
+        RefusedInputError: If a name leads out of the file or to a second place in it, if an item is
+            not an array of numbers, or if the arrays declare more data than the file has.
     """
     room, numbers = path.stat().st_size, 0
     try:
@@ -24,7 +24,7 @@ def count(path: Path) -> int:
                     item = _item(group, name)
                     address = h5py.h5o.get_info(item.id).addr
                     if address in seen:
-                        raise RefusedInputError(f"{_where(item)} stands in the file twice.")
+                        raise RefusedInputError(f"{_where(item)} is in the file twice.")
                     seen.add(address)
                     if isinstance(item, h5py.Group):
                         groups.append(item)
@@ -39,7 +39,7 @@ def count(path: Path) -> int:
                         )
     except RefusedInputError:
         raise
-    except Exception as error:  # h5py raises whatever the damaged part happens to break.
+    except Exception as error:  # The type of h5py's error depends on the damage.
         raise RefusedInputError(
             f"The weights are damaged. Save the model again. h5py says: {error}"
         ) from error
@@ -50,7 +50,7 @@ def _item(group, name):
     link = group.get(name, getlink=True)
     if not isinstance(link, h5py.HardLink):
         raise RefusedInputError(
-            f"The weights lead elsewhere: {name!r} in {group.name!r} is a {type(link).__name__}. "
+            f"The weights refer elsewhere: {name!r} in {group.name!r} is a {type(link).__name__}. "
             "Save the model again."
         )
     item = group[name]
@@ -65,7 +65,7 @@ def _is_plain_array(item):
     return (
         isinstance(item, h5py.Dataset)
         and item.shape is not None
-        and item.dtype.kind in "biufV"  # V: bfloat16, which HDF5 does not know
+        and item.dtype.kind in "biufV"  # V: bfloat16, which HDF5 does not have.
         and not item.dtype.hasobject
         and not item.external
         and not item.is_virtual

@@ -1,1 +1,1 @@
-"""Decides whether a file computes the same as its model."""
+"""Decides whether a file computes the same as the model."""

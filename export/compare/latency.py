@@ -13,7 +13,7 @@ _SECONDS = 0.2
 
 
 def latency_ms(file: onnx.ModelProto, content: bytes) -> dict[str, Latency]:
-    """Times single samples of zeros, or whole batches of a fixed size, for a moment only.
+    """Briefly times single samples of zeros, or batches of a fixed size.
 
     Returns:
         Milliseconds by number of threads.

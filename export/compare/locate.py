@@ -1,4 +1,4 @@
-"""Finds the first Keras layer that a file computes differently, and the layer's own error."""
+"""Finds the first Keras layer that a file computes differently, and measures its local error."""
 
 import functools
 import re
@@ -21,11 +21,11 @@ from keras_capsules import _graph
 
 @dataclass(frozen=True)
 class Divergence:
-    """Where a file and its model differ.
+    """The layers in which a file and its model differ.
 
     Attributes:
         suite: The inputs of the worst comparison.
-        layers: A `LayerError` for each layer, none where onnxruntime cannot run the file.
+        layers: A `LayerError` for each layer. Empty if onnxruntime cannot run the file.
         first: The first layer, or routing iteration, that differs, or `None`.
     """
 
@@ -41,15 +41,14 @@ def divergence(
     suites: SuiteSet,
     trace: Callable[[Suite, list[str]], dict[str, np.ndarray]],
 ) -> Divergence:
-    """Finds where a file differs from its model, on the inputs of its worst comparison.
+    """Finds the layers in which a file differs from its model, on the worst comparison's inputs.
 
     Args:
         model: The Keras model.
         candidate: The file and its comparisons.
         raw_names: The converter's names for the file's values.
         suites: All inputs.
-        trace: Function that returns the values of TensorFlow for such names, as far as it knows
-            them.
+        trace: Function that returns TensorFlow's values for such names, if it knows them.
     """
     worst = candidate.worst
     suite = suites.find(worst.suite).around(worst.sample)
@@ -65,11 +64,11 @@ def divergence(
 def layer_errors(
     model: keras.Model, file: onnx.ModelProto, suite: Suite, local: bool = False
 ) -> list[LayerError]:
-    """Compares each Keras layer with the values that the file names after it.
+    """Compares each Keras layer with the file's values that are named after the layer.
 
     Args:
         model: The Keras model.
-        file: Its canonical file, whose nodes carry the names of the layers.
+        file: The canonical file, whose nodes have the names of the layers.
         suite: Inputs.
         local: Boolean. Whether to measure `LayerError.local` too.
     """
@@ -93,14 +92,14 @@ def layer_errors(
 
 
 def _layer_error(call, file, values, truth, held, ends):
-    """Compares one call of a layer, and notes in `held` which values of the file are its outputs.
+    """Compares one call of a layer, and records in `held` which values of the file are its outputs.
 
     Args:
         call: The `keras_capsules._graph.Call`.
         file: The canonical file.
         values: The file's values by name.
         truth: The model's values by the identity of their tensors.
-        held: Names of the file's values by the identity of their tensors, as far as found.
+        held: Names of the file's values by the identity of their tensors, as far as known.
         ends: Names of the model's outputs by the identity of their tensors.
     """
     name = call.operation.name
@@ -118,7 +117,7 @@ def _layer_error(call, file, values, truth, held, ends):
 
 
 def _failing_layer(error: str) -> str | None:
-    """Returns the layer, or routing iteration, of the node that onnxruntime could not run."""
+    """Returns the layer or routing iteration of the node that onnxruntime could not run."""
     node = re.search(r"Name:'([^']+)'", error)
     return node and node.group(1).rpartition("/")[0]
 
@@ -130,20 +129,19 @@ def first_divergence(
     raw_names: dict[str, str],
     trace: Callable[[list[str]], dict[str, np.ndarray]],
 ) -> str | None:
-    """Names the first layer, and routing iteration, that the file computes otherwise.
+    """Names the first layer and routing iteration that the file computes differently.
 
     Args:
-        errors: Those of the layers.
+        errors: Errors of the layers.
         file: The canonical file.
-        values: Its values by name.
+        values: The file's values by name.
         raw_names: The converter's names for them.
-        trace: Function that returns the values of TensorFlow for such names, as far as it knows
-            them.
+        trace: Function that returns TensorFlow's values for such names, if it knows them.
 
     Returns:
-        `"layer"`, or `"layer/routing_2"`, or `None` where no layer differs. Where layers before it
-        are not in the file, as a convolution into which its normalization was folded, any of
-        them may be it: `"a or b"`.
+        `"layer"`, `"layer/routing_2"`, or `None` if no layer differs. If layers before it are not
+        in the file, such as a convolution that was merged with its normalization, the first one may
+        be any of them: `"a or b"`.
     """
     suspects = []
     for error in errors:
@@ -171,7 +169,7 @@ def _first_iteration(layer, file, values, raw_names, trace):
 
 
 def all_values(file: onnx.ModelProto, model: keras.Model, suite: Suite) -> dict[str, np.ndarray]:
-    """Returns every value of the file's graph by name, optimizations off."""
+    """Returns every value of the file's graph by name, with optimizations off."""
     runner, names = probe_session(file)
     outputs = run_onnx(runner, model, names, suite)
     values = dict(zip(names, outputs, strict=True))
@@ -179,12 +177,12 @@ def all_values(file: onnx.ModelProto, model: keras.Model, suite: Suite) -> dict[
 
 
 def _closest(expected, values):
-    """Returns the name of the value closest to what is expected, and the largest difference."""
+    """Returns the name of the value closest to the expected one, and the largest difference."""
     best = None, np.inf
     for name, value in values.items():
         value = _in_layout_of(expected, value)
         if value is not None:
-            difference = np.subtract(value, expected, dtype="float64")  # Of booleans too.
+            difference = np.subtract(value, expected, dtype="float64")  # For booleans too.
             difference = float(np.abs(difference).max(initial=0.0))
             if best[0] is None or not difference > best[1]:
                 best = name, difference
@@ -192,7 +190,7 @@ def _closest(expected, values):
 
 
 def _in_layout_of(expected, value):
-    """Returns the value channels last, or `None` where it is neither that nor channels first."""
+    """Returns the value with channels last, or `None` if its shape fits neither layout."""
     for candidate in (value, np.moveaxis(value, 1, -1) if value.ndim > 2 else value):
         if candidate.shape == expected.shape:
             return candidate
@@ -204,7 +202,7 @@ def _allowed(expected):
 
 
 def _local_error(file, values, needed, expected):
-    """Returns the error of the part of the file between values that are given and expected."""
+    """Returns the error of the part of the file between given inputs and expected outputs."""
     if None in needed:
         return None
     feeds = {
@@ -215,7 +213,7 @@ def _local_error(file, values, needed, expected):
     try:
         part = onnx.utils.Extractor(typed).extract_model(list(feeds), list(expected))
         outputs = session(part, optimize=False, threads=1).run(list(expected), feeds)
-    except Exception:  # It was merged with its neighbours; onnxruntime's errors share no class.
+    except Exception:  # The part was merged with its neighbours. The errors share no other class.
         return None
     differences = map(_closest, expected.values(), ({"": array} for array in outputs))
     return max(difference for _, difference in differences)

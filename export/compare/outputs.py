@@ -1,9 +1,10 @@
 """Compares the outputs of a Keras model with those of its file.
 
-Batches of several sizes, ordinary and extreme values, with onnxruntime's optimizations on and off
-and on one thread and many. The file passes if in every case the outputs agree to the tolerance,
-are finite and infinite at the same positions, name the same label wherever the model itself can
-tell the labels apart, and are the same in a second run.
+Both run on batches of several sizes with ordinary and extreme values. The file runs with
+onnxruntime's optimizations on and off, and on one thread and many. It passes if four conditions
+hold in every case: the outputs agree within the tolerance, they are finite and infinite at the same
+positions, they name the same label wherever the model can distinguish the labels, and a second run
+gives the same outputs.
 """
 
 import functools
@@ -22,12 +23,12 @@ from export.compare.tolerance import allowed_difference, roundings, scale_of
 from export.results import Comparison, Kind, SuiteKey
 
 SESSIONS = tuple(itertools.product((False, True), (1, 0)))
-"""Optimized or not, and the number of threads; 0 are all cores."""
+"""Pairs: whether the session optimizes, and its number of threads, where 0 means all cores."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A file that may be written, with the results of its comparison.
+    """File that may be written, with the results of its comparison.
 
     Attributes:
         file: The canonical file.
@@ -62,7 +63,7 @@ def compare(
         model: The Keras model, on any backend.
         file: Its conversion.
         suites: The inputs.
-        references: Outputs of the float64 model for each suite, or why there is none.
+        references: Outputs of the float64 model for each suite, or the reason why there are none.
 
     Returns:
         A `Comparison` for each output and suite.
@@ -76,7 +77,7 @@ def compare(
         run = functools.partial(_run_twice, session(file, optimize, threads), model, names)
         return [entry for case in cases for entry in _compare_suite(run, names, *case)]
 
-    # One after the other: each session holds the weights, and memory for every value.
+    # One after the other, because each session needs memory for the weights and every value.
     entries = [in_session(*setting) for setting in SESSIONS]
     return [
         max(same, key=lambda entry: (not entry.passed, entry.max_abs))
@@ -87,15 +88,15 @@ def compare(
 def compare_scores(
     model: keras.Model, file: onnx.ModelProto, suite: Suite, comparisons: list[Comparison]
 ) -> Comparison:
-    """Compares the scores alone, in one run as a device makes it: optimized, on all threads.
+    """Compares only the scores, in one run as on a device: optimized, on all threads.
 
-    For more samples than `compare` could run so often, and than could be kept with all outputs.
+    It is for more samples than `compare` could run in every setting and store with all outputs.
 
     Args:
         model: The Keras model.
         file: Its conversion.
         suite: The inputs.
-        comparisons: Those of `compare`; on its real inputs it measured the model's rounding.
+        comparisons: Results of `compare`, which measured the model's rounding on its real inputs.
     """
     name = keras_model.output_names(model)[keras_model.scored_output(model)]
     rounding = next(
@@ -111,10 +112,10 @@ def compare_scores(
 def _compare_suite(
     run: Callable, names: list[str], suite: Suite, expected: list, roundings: list
 ) -> Iterator[Comparison]:
-    """Yields a `Comparison` for each output, also where onnxruntime cannot run the file."""
+    """Yields a `Comparison` for each output, even if onnxruntime cannot run the file."""
     try:
         outputs = run(suite)
-    except Exception as error:  # onnxruntime's errors have no common class but this.
+    except Exception as error:  # onnxruntime's errors have no other common class.
         yield from (Comparison(name, suite.key, error=str(error)) for name in names)
         return
     for name, own, output, rounding in zip(names, expected, outputs, roundings, strict=True):
@@ -124,7 +125,7 @@ def _compare_suite(
 def compare_arrays(
     name: str, suite: SuiteKey, expected: np.ndarray, output: np.ndarray, rounding: float | None
 ) -> Comparison:
-    """Compares one output; `rounding` is the model's own rounding error, or `None`."""
+    """Compares one output, where `rounding` is the model's rounding error or `None`."""
     if expected.shape != output.shape or expected.dtype != output.dtype:
         return Comparison(name, suite, sample=0)
     finite = np.isfinite(expected)
@@ -156,7 +157,7 @@ def compare_arrays(
 
 
 def _run_twice(session, model, names, suite):
-    """Returns what the file gives, if it gives it twice."""
+    """Returns the file's outputs if two runs give the same ones."""
     first, second = (run_onnx(session, model, names, suite) for _ in range(2))
     for name, *pair in zip(names, first, second, strict=True):
         if not np.array_equal(*pair, equal_nan=True):

@@ -14,7 +14,7 @@ from export.graph.canonical import serialize
 
 
 def run_keras(model: keras.Model, suite: Suite) -> list[np.ndarray]:
-    """Runs the model for inference, and returns its flat outputs as arrays."""
+    """Runs the model for inference, and returns its outputs as a flat list of arrays."""
 
     def run(batch):
         tensors = [keras.ops.convert_to_tensor(array) for array in batch]
@@ -34,7 +34,7 @@ def run_onnx(
 
 
 def in_batches(run: Callable, suite: Suite) -> list[np.ndarray]:
-    """Calls `run` on the inputs of one batch after the other, and joins what it returns."""
+    """Calls `run` on the inputs of one batch after the other, and joins the results."""
     starts = range(0, suite.samples, suite.batch)
     batches = ([array[start : start + suite.batch] for array in suite.inputs] for start in starts)
     parts = list(map(run, batches))
@@ -52,11 +52,11 @@ def session(
     Args:
         file: The file, or its bytes.
         optimize: Whether onnxruntime optimizes the graph.
-        threads: Number of threads; 0 are all cores.
+        threads: Number of threads. 0 means all cores.
         disabled: Names of optimizers that stay off.
 
     Raises:
-        ConversionError: If onnxruntime cannot load it.
+        ConversionError: If onnxruntime cannot load the file.
     """
     options = onnxruntime.SessionOptions()
     levels = onnxruntime.GraphOptimizationLevel
@@ -70,12 +70,12 @@ def session(
             providers=["CPUExecutionProvider"],
             disabled_optimizers=list(disabled),
         )
-    except Exception as error:  # onnxruntime's errors have no common class but this.
+    except Exception as error:  # onnxruntime's errors have no other common class.
         raise ConversionError(f"onnxruntime cannot load the converted model: {error}") from error
 
 
 def probe_session(file: onnx.ModelProto) -> tuple[onnxruntime.InferenceSession, list[str]]:
-    """Loads a file so that it returns every value of its graph, and returns their names as well."""
+    """Loads a file with every value of its graph as an output, and returns their names as well."""
     probe = onnx.ModelProto()
     probe.CopyFrom(file)
     names = sorted({name for node in file.graph.node for name in node.output if name})

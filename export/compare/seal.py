@@ -1,7 +1,7 @@
-"""Makes the seal of a file: a few inputs and what Keras makes of them, for `export.verify`.
+"""Makes the seal of a file, a few inputs and Keras' outputs for them, for `export.verify`.
 
-The outputs are computed in the conversion's process, in float64 where the model runs in it, so that
-they are the same whichever backend asks for the export, and independent of onnxruntime.
+The outputs are computed in the process of the conversion, in float64 if the model runs in it. They
+are therefore the same on every backend, and independent of onnxruntime.
 """
 
 import importlib
@@ -25,9 +25,9 @@ def vectors(
     suites: list[Suite],
     references: list[list[np.ndarray]] | str,
 ) -> bytes:
-    """Returns inputs, outputs and tolerances of the sealed suites, not yet bound to a file.
+    """Returns inputs, outputs and tolerances of the sealed suites, which do not name a file yet.
 
-    The outputs are those of the float64 model, or the model's own where there is none.
+    The outputs are those of the float64 model, or of the model if there is no float64 model.
     """
     sealed = [index for index, suite in enumerate(suites) if suite.sealed]
     suites = [suites[index] for index in sealed]
@@ -64,28 +64,28 @@ def seal(unbound: bytes, sha256: str, reduced: Sequence[Comparison] = ()) -> byt
     """Returns the seal for the ONNX file of this digest, the same bytes each time.
 
     Args:
-        unbound: What `vectors` returned.
+        unbound: Result of `vectors`.
         sha256: Digest of the ONNX file.
-        reduced: Comparisons of a file of reduced precision. On a device it then matters whether
-            the file computes there what it does here, so twice the error found here is allowed.
+        reduced: Comparisons of a file of reduced precision. A device must then compute the same as
+            this machine, so twice the error of this machine is allowed.
     """
     with np.load(io.BytesIO(unbound), allow_pickle=False) as stored:
         arrays = dict(stored)
     content = json.loads(arrays.pop("seal").tobytes())
     errors = iter([entry.max_abs for entry in reduced if entry.suite.sealed])
     for suite in content["suites"] if reduced else ():
-        # Comparisons come suite by suite, and output by output, as the seal has them.
+        # Comparisons are ordered by suite and then by output, as in the seal.
         suite["allowed"] = [max(allowed, _twice(next(errors))) for allowed in suite["allowed"]]
     return _npz(arrays, content | {"sha256": sha256})
 
 
 def _twice(error):
-    """Rounds to two digits, since onnxruntime's threads change the last ones."""
+    """Rounds to two digits, because onnxruntime's threads change the last digits."""
     return float(f"{2 * error:.1e}")
 
 
 def _npz(arrays, content):
-    """Returns the bytes as numpy.savez writes them: uncompressed, and dated 1980 at any time."""
+    """Returns the bytes that numpy.savez would write: uncompressed, and always dated 1980."""
     buffer = io.BytesIO()
     text = json.dumps(content, sort_keys=True).encode()
     np.savez(buffer, seal=np.frombuffer(text, "uint8"), **arrays)

@@ -1,4 +1,4 @@
-"""Makes the inputs that a model and its file are compared on: ordinary, real and extreme ones."""
+"""Makes the ordinary, real and extreme inputs on which a model and its file are compared."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ PROBE_BATCH = 7
 """Batch of the random suite on which layers are compared."""
 BATCHES = (1, 2, PROBE_BATCH, 32)
 REAL = 256
-"""How many of the real inputs are compared in each setting; of more, only the scores are, once."""
+"""Number of real inputs that are compared in each setting. Others are compared once, by score."""
 
 _SEALED_BATCH = 2
 _EXTREMES = ((Kind.HUGE, 1e4), (Kind.TINY, 1e-8), (Kind.TINY, 1e-30))
@@ -28,9 +28,9 @@ class Suite:
     """Inputs of one kind.
 
     Attributes:
-        kind: Kind of the inputs, by which code decides.
+        kind: Kind of the inputs. Code makes decisions by it.
         inputs: Array `(samples, ...)` for each of the model's inputs, in its order.
-        batch: Number of samples that are run at once.
+        batch: Number of samples in each run.
         scale: Factor on random inputs.
         sealed: Whether the inputs are stored in the seal.
     """
@@ -48,11 +48,11 @@ class Suite:
 
     @property
     def key(self) -> SuiteKey:
-        """The suite without its arrays."""
+        """The key of the suite, without its arrays."""
         return SuiteKey(self.kind, self.batch, self.samples, self.scale, self.sealed)
 
     def around(self, sample: int | None) -> "Suite":
-        """Returns the batch in which a sample is run, or everything for `None`."""
+        """Returns the batch of a sample, or all samples for `None`."""
         if sample is None:
             return self
         start = sample // self.batch * self.batch
@@ -65,8 +65,8 @@ class SuiteSet:
 
     Attributes:
         ordinary: Suites that are compared in every setting.
-        sealed: Those whose inputs are stored in the seal, compared in every setting too.
-        all_real: All real inputs, where `ordinary` holds only some of them, or `None`.
+        sealed: Suites whose inputs are stored in the seal. They are compared in every setting too.
+        all_real: All real inputs if `ordinary` has only some of them, else `None`.
         probe: Random inputs on which layers are compared.
     """
 
@@ -97,8 +97,8 @@ def suite_set(
     Args:
         model: The Keras model.
         input_range: Pair of floats between which inputs usually lie.
-        data: Real inputs by name, all of one length, or `None`. Of more than `REAL` samples, as
-            many are drawn.
+        data: Real inputs by name, all of one length, or `None`. If there are more than `REAL`
+            samples, `REAL` of them are drawn.
         batch: The only size of batches, or `None` for any.
     """
     ordinary = suites(model, input_range, data, batch)
@@ -142,9 +142,9 @@ def suites(
 
 
 def sealed_suites(ordinary: list[Suite]) -> list[Suite]:
-    """Returns the inputs to seal: of large ones the beginning, again and again."""
+    """Returns the inputs to seal. Large ones repeat their beginning."""
     random = [suite for suite in ordinary if suite.kind is Kind.RANDOM]
-    # A file for batches of one size gets one such batch in place of two random samples.
+    # A file for batches of one size gets one such batch instead of two random samples.
     first = next((s for s in random if s.samples == s.batch == _SEALED_BATCH), random[0])
     chosen = [
         suite
@@ -164,7 +164,7 @@ def sealed_suites(ordinary: list[Suite]) -> list[Suite]:
 
 
 def beginning(array: np.ndarray) -> np.ndarray:
-    """Returns the values of an input that the seal stores: one of a constant, else `VALUES`."""
+    """Returns the values of an input that the seal stores: one if constant, else `VALUES`."""
     return array.ravel()[: 1 if np.ptp(array) == 0 else VALUES]
 
 
@@ -173,7 +173,7 @@ def _count(model, data):
 
 
 def _real(kind, model, data, batch, drawn):
-    """Returns the real inputs that are drawn; the first are repeated to fill the last batch."""
+    """Returns the drawn real inputs. The first ones are repeated to fill the last batch."""
     inputs = zip(keras_model.input_names(model), model.inputs, strict=True)
     return in_suite(
         kind, [np.asarray(data[name], tensor.dtype)[drawn] for name, tensor in inputs], batch
@@ -181,7 +181,7 @@ def _real(kind, model, data, batch, drawn):
 
 
 def in_suite(kind: Kind, inputs: Sequence[np.ndarray], batch: int | None) -> Suite:
-    """Returns inputs as a suite, filled up to whole batches where only one size will do."""
+    """Returns inputs as a suite, filled up to complete batches if only one size is possible."""
     arrays = list(inputs) if batch is None else _filled_batches(inputs, batch)
     return Suite(kind, arrays, batch or _LARGEST_BATCH)
 
@@ -197,20 +197,20 @@ def made_inputs(
     for tensor in model.inputs:
         is_pixels = tensor.dtype == "uint8"
         array = make((samples, *tensor.shape[1:]), *((0, 255) if is_pixels else input_range))
-        if "int" in tensor.dtype:  # Numbers of words or classes: all have a 0 and a 1.
+        if "int" in tensor.dtype:  # Numbers of words or classes, which always include 0 and 1.
             array = np.clip(np.round(array), 0, 255 if is_pixels else 1)
         arrays.append(array.astype(tensor.dtype))
     return arrays
 
 
 def _filled_batches(arrays, batch):
-    """Repeats samples from the first on until the last batch is full."""
+    """Repeats samples, from the first one on, until the last batch is full."""
     samples = -(-len(arrays[0]) // batch) * batch
     return [np.resize(array, (samples, *array.shape[1:])) for array in arrays]
 
 
 def last_bits_changed(suite: Suite, seed: int) -> Suite:
-    """Returns a suite whose real numbers are all one of their two neighbours, up or down."""
+    """Returns a suite in which each real number is replaced by the next one above or below."""
     generator = np.random.default_rng(seed)
 
     def neighbours(array):

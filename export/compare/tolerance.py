@@ -1,8 +1,8 @@
-"""Decides how far a file may differ from its model.
+"""Decides how far a file may differ from the model.
 
-The tolerance is derived. The model's own rounding error is measured against its float64 model on
-the same inputs; a file that sums in another order may differ by a few times that, and by no more.
-Where there is no float64 model, because a layer insists on float32, the tolerance is fixed.
+The tolerance is derived. The model's rounding error is its difference from the float64 model on the
+same inputs. A file that sums in another order may differ by a few times this error, but not by
+more. If there is no float64 model, because a layer insists on float32, the tolerance is fixed.
 """
 
 import keras
@@ -13,13 +13,13 @@ from export.compare.suites import Suite, last_bits_changed
 from export.results import Kind
 
 ROUNDINGS = 8
-"""How many times the model's own rounding error a file may differ from it."""
+"""Factor on the model's rounding error by which a file may differ from the model."""
 FLOOR = 1e-6
-"""Smallest tolerance, times the scale of the output: where the model happens not to round."""
+"""Smallest tolerance, times the scale of the output, in case the model happens not to round."""
 LIMIT = 1e-4
-"""Largest tolerance, times the scale of the output, however much the model itself rounds."""
+"""Largest tolerance, times the scale of the output, however much the model rounds."""
 WITHOUT_FLOAT64 = 1e-5
-"""Tolerance, times the scale of the output, where the rounding error cannot be measured."""
+"""Tolerance, times the scale of the output, if the rounding error cannot be measured."""
 TOLERANCE = {"roundings": ROUNDINGS, "floor": FLOOR, "limit": LIMIT}
 
 _RUNS_OF_HUGE = 4
@@ -28,8 +28,8 @@ _RUNS_OF_HUGE = 4
 def allowed_difference(rounding: float | None, scale: float) -> float:
     """Returns the largest absolute difference that passes.
 
-    It is `ROUNDINGS * rounding`, but at least `FLOOR * scale` and at most `LIMIT * scale`, or
-    `WITHOUT_FLOAT64 * scale` where `rounding` is `None`.
+    It is `ROUNDINGS * rounding`, but at least `FLOOR * scale` and at most `LIMIT * scale`. If
+    `rounding` is `None`, it is `WITHOUT_FLOAT64 * scale`.
     """
     if rounding is None:
         return WITHOUT_FLOAT64 * scale
@@ -53,13 +53,13 @@ def roundings(
         model: The Keras model.
         suites: The inputs.
         expected: Outputs of the model for each suite.
-        references: Outputs of its float64 model, or why there is none.
+        references: Outputs of the float64 model, or the reason why there are none.
     """
     if isinstance(references, str):
         return [[None] * len(outputs) for outputs in expected]
     own = [list(map(_error, *pair)) for pair in zip(expected, references, strict=True)]
     for number, suite in enumerate(suites):
-        # Votes decide by differences as small as their rounding: one run may be right by chance.
+        # Votes decide by differences as small as their rounding, so one run may be right by chance.
         for seed in range(_RUNS_OF_HUGE) if suite.kind is Kind.HUGE else ():
             again = run_keras(model, last_bits_changed(suite, seed))
             own[number] = list(map(max, own[number], map(_error, again, references[number])))
@@ -69,15 +69,15 @@ def roundings(
 
 
 def tolerance_in_words(references: list[list[np.ndarray]] | str) -> str:
-    """Says where the tolerance comes from."""
+    """Returns the origin of the tolerance in words."""
     if isinstance(references, str):
         return (
-            f"{WITHOUT_FLOAT64:.0e} times the largest output above 1, since the model's rounding "
+            f"{WITHOUT_FLOAT64:.0e} times the largest output above 1, because the model's rounding "
             f"cannot be measured: it does not run in float64 ({references})"
         )
     return (
-        f"{ROUNDINGS} times the model's own rounding, measured against float64 on the same "
-        f"inputs, but from {FLOOR:.0e} to {LIMIT:.0e} times the largest output above 1"
+        f"{ROUNDINGS} times the model's rounding, measured against float64 on the same "
+        f"inputs, but {FLOOR:.0e} to {LIMIT:.0e} times the largest output above 1"
     )
 
 

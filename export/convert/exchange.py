@@ -17,7 +17,7 @@ def save_suites(path: Path, suites: list[Suite]) -> None:
 
 
 def load_suites(path: Path) -> list[Suite]:
-    """Returns what `save_suites` stored."""
+    """Returns the suites that `save_suites` stored."""
     with np.load(path) as arrays:
         keys = [SuiteKey(**key) for key in json.loads(str(arrays["keys"]))]
         return [
@@ -27,12 +27,12 @@ def load_suites(path: Path) -> list[Suite]:
 
 
 def save_outputs(path: Path, outputs: list[list[np.ndarray]] | str) -> None:
-    """Stores the outputs for each suite, or why there are none."""
+    """Stores the outputs for each suite, or the reason why there are none."""
     save_arrays(path, {"error": outputs} if isinstance(outputs, str) else _numbered(outputs))
 
 
 def load_outputs(path: Path) -> list[list[np.ndarray]] | str:
-    """Returns what `save_outputs` stored."""
+    """Returns the outputs, or the reason, that `save_outputs` stored."""
     with np.load(path) as arrays:
         return str(arrays["error"]) if "error" in arrays else _grouped(arrays)
 

@@ -1,6 +1,6 @@
-"""Holds every patch of Keras and tf2onnx. They apply to the conversion's process alone.
+"""Patches Keras and tf2onnx, in the process of the conversion alone.
 
-Each says why it is there, for which version, and which test tells when it can go.
+Each patch documents its reason, its version, and the test that shows when it can be removed.
 """
 
 import contextlib
@@ -10,10 +10,11 @@ from unittest import mock
 
 @contextlib.contextmanager
 def nodes_in_order() -> Iterator[None]:
-    """Makes tf2onnx meet the nodes of a graph in the same order in each process.
+    """Makes tf2onnx visit the nodes of a graph in the same order in each process.
 
-    Of equal nodes tf2onnx keeps the first, and the file gets its name. TensorFlow's optimizer
-    returns the nodes in any order, and tf2onnx holds them in sets, by their addresses.
+    tf2onnx keeps the first of several equal nodes, whose name then appears in the file. The order
+    is not fixed: TensorFlow's optimizer returns the nodes in any order, and tf2onnx stores them in
+    sets, by their addresses.
 
     Version: tf2onnx 1.17.0.
     Test: `tests/export/convert/test_patches.py`, which fails when the patch is not needed.

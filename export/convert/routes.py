@@ -1,4 +1,4 @@
-"""Chooses the way from a Keras model to a raw ONNX graph."""
+"""Chooses the converter from a Keras model to a raw ONNX graph."""
 
 import keras
 import onnx
@@ -16,15 +16,15 @@ def to_raw_graph(
     Args:
         model: The Keras model.
         opset: Integer.
-        via: One of `export.options.ROUTES`, whose backend is the active one.
-        batch: Size of the batches, which tf2onnx alone can fix, or `None` for an open axis.
+        via: One of `export.options.ROUTES`. Its backend must be active.
+        batch: Size of the batches, or `None` for an open axis. Only tf2onnx can fix it.
 
     Returns:
-        The raw `onnx.ModelProto`, whose inputs and outputs carry the model's names.
+        The raw `onnx.ModelProto`. Its inputs and outputs have the model's names.
 
     Raises:
         ConversionError: If the converter fails, or a package is missing.
-        UnsupportedOperationError: If it does not know an operation.
+        UnsupportedOperationError: If the converter does not know an operation.
     """
     try:
         if via == "tf2onnx":
@@ -32,6 +32,6 @@ def to_raw_graph(
         return via_keras(model, opset)
     except ModuleNotFoundError as error:
         raise ConversionError(
-            f"The conversion via {via} needs the package {error.name}, whichever backend runs the "
+            f"The conversion via {via} needs the package {error.name}, on every backend of the "
             f"model. Install it: pip install 'keras-capsules[export-{via}]'"
         ) from error

@@ -1,9 +1,9 @@
-"""Starts the other process: from a Keras model to raw ONNX and to its reference outputs.
+"""Starts the worker, which converts a Keras model to raw ONNX and computes reference outputs.
 
-The process is another one because one model must give one file whichever backend asks for it,
-because only TensorFlow computes in float64 without being told so at its start, and because tf2onnx
-numbers the names it gives within a process, so that a second conversion in it may give another
-file. `export.convert.worker` runs in it.
+The worker is another process for three reasons. A model must give the same file on every backend.
+Only TensorFlow computes in float64 without an option at its start. tf2onnx numbers its names within
+a process, and a second conversion may therefore give another file. The worker runs
+`export.convert.worker`.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from export.convert import exchange
 from export.errors import ConversionError, ExportError, RefusedInputError
 from export.options import ROUTES
 
-# Hash order decides in which order tf2onnx meets nodes, and oneDNN how constants are folded.
+# Hash order decides the order in which tf2onnx visits nodes; oneDNN changes folded constants.
 _WORKER_ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
     "CUDA_VISIBLE_DEVICES": "-1",
@@ -38,11 +38,11 @@ _WORKER_ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Conversion:
-    """The results of the other process.
+    """Results of the worker.
 
     Attributes:
-        raw: The converter's `onnx.ModelProto`, whose inputs and outputs carry the model's names.
-        references: Outputs of the model's float64 model for each suite, or why there is none.
+        raw: The converter's `onnx.ModelProto`. Its inputs and outputs have the model's names.
+        references: Outputs of the float64 model for each suite, or the reason why there are none.
         vectors: Contents for `export.compare.seal.seal`.
     """
 
@@ -58,11 +58,11 @@ def convert(
     via: str = "tf2onnx",
     batch: int | None = None,
 ) -> Conversion:
-    """Converts a model, and computes what it should return.
+    """Converts a model, and computes its reference outputs.
 
     Args:
         prepared: The model, saved and unpacked.
-        opset: Integer out of `export.runtimes.OPSETS`.
+        opset: Integer from `export.runtimes.OPSETS`.
         suites: Inputs to compute reference outputs for.
         via: One of `export.options.ROUTES`.
         batch: Size of the file's batches, or `None` for an open axis.
@@ -92,7 +92,7 @@ def convert(
 
 
 def trace(prepared: Prepared, suite: Suite, names: list[str]) -> dict[str, np.ndarray]:
-    """Returns the values inside a model under TensorFlow, see `export.convert.trace`."""
+    """Returns values inside a model under TensorFlow, see `export.convert.trace`."""
     with tempfile.TemporaryDirectory() as folder:
         stored, wanted, values = (Path(folder) / name for name in ("suites", "names", "values"))
         exchange.save_suites(stored, [suite])
@@ -104,7 +104,7 @@ def trace(prepared: Prepared, suite: Suite, names: list[str]) -> dict[str, np.nd
 
 
 def run_worker(backend: str, prepared: Prepared, *arguments: str) -> None:
-    """Runs `export.convert.worker` on a saved model, and raises what it raised."""
+    """Runs `export.convert.worker` on a saved model, and raises its error if it has one."""
     with tempfile.TemporaryDirectory() as folder:
         failure = Path(folder) / "error.json"
         environment = _WORKER_ENVIRONMENT | {"KERAS_BACKEND": backend}
@@ -119,7 +119,7 @@ def run_worker(backend: str, prepared: Prepared, *arguments: str) -> None:
 def start_worker(
     arguments: list[str], environment: dict[str, str]
 ) -> subprocess.CompletedProcess[str]:
-    """Runs `export.convert.worker` with these arguments, and this environment added, to its end."""
+    """Runs `export.convert.worker` to its end, with these arguments and environment variables."""
     with _lifeline() as lifeline:
         return subprocess.run(
             [sys.executable, "-P", "-m", "export.convert.worker", *arguments],
@@ -132,7 +132,7 @@ def start_worker(
 
 @contextlib.contextmanager
 def _lifeline() -> Iterator[int]:
-    """Yields the end of a pipe that stays open, and silent, as long as this process lives."""
+    """Yields the end of a pipe that stays open and empty as long as this process lives."""
     worker_end, own_end = os.pipe()
     try:
         yield worker_end
@@ -142,7 +142,7 @@ def _lifeline() -> Iterator[int]:
 
 
 def _error_of(worker, failure):
-    """Rebuilds the error that the worker wrote down; any other end is a failed conversion."""
+    """Rebuilds the error that the worker stored. Any other end is a failed conversion."""
     try:
         error = json.loads(failure.read_text())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Computes the values inside a Keras model by TensorFlow, under the converter's names."""
+"""Computes the values inside a Keras model with TensorFlow, by the converter's names."""
 
 import keras
 import numpy as np
@@ -9,7 +9,7 @@ from export.compare.suites import Suite
 
 
 def tensorflow_values(model: keras.Model, suite: Suite, names: list[str]) -> dict[str, np.ndarray]:
-    """Runs a model and returns those of the named tensors that its TensorFlow graph has.
+    """Runs a model and returns the named tensors that its TensorFlow graph has.
 
     Args:
         model: The Keras model, on TensorFlow.

@@ -1,4 +1,4 @@
-"""Converts a model by Keras' own export: TorchScript under PyTorch, jax2onnx under JAX."""
+"""Converts a model by Keras' export: TorchScript under PyTorch, jax2onnx under JAX."""
 
 import tempfile
 from pathlib import Path
@@ -13,26 +13,26 @@ from export.errors import ConversionError
 def via_keras(model: keras.Model, opset: int) -> onnx.ModelProto:
     """Converts a model on the active backend; see `export.convert.routes.to_raw_graph`."""
     one = [keras.ops.zeros((1, *tensor.shape[1:]), tensor.dtype) for tensor in model.inputs]
-    keras_model.call(model, one)  # Keras refuses a model that was never called.
+    keras_model.call(model, one)  # Keras cannot export a model that was never called.
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         try:
             model.export(path, format="onnx", opset_version=opset, verbose=False)
         except ModuleNotFoundError:
             raise
-        except Exception as error:  # The exporters raise any class.
+        except Exception as error:  # The exporters may raise any class.
             raise ConversionError(
                 f"The export of Keras on {keras.backend.backend()} failed: "
                 f"{type(error).__name__}: {error}"
             ) from error
-        proto = onnx.load(path)  # With the weights that jax2onnx puts beside the file.
+        proto = onnx.load(path)  # With the weights, which jax2onnx stores in another file.
     _rename(proto.graph, proto.graph.input, keras_model.input_names(model))
     _rename(proto.graph, proto.graph.output, keras_model.output_names(model))
     return proto
 
 
 def _rename(graph, values, names):
-    """Gives inputs or outputs other names, in their order."""
+    """Renames inputs or outputs, in their order."""
     new = dict(zip((value.name for value in values), names, strict=True))
     for value in values:
         value.name = new[value.name]

@@ -1,4 +1,4 @@
-"""Converts a Keras model by tf2onnx, under TensorFlow."""
+"""Converts a Keras model with tf2onnx, under TensorFlow."""
 
 import logging
 
@@ -37,16 +37,16 @@ def via_tf2onnx(model: keras.Model, opset: int, batch: int | None) -> onnx.Model
     try:
         with patches.nodes_in_order():
             proto, _ = tf2onnx.convert.from_function(forward, signature, opset=opset)
-    except Exception as error:  # tf2onnx and TensorFlow raise any class.
+    except Exception as error:  # tf2onnx and TensorFlow may raise any class.
         raise ConversionError(f"tf2onnx failed: {type(error).__name__}: {error}") from error
-    # tf2onnx writes the file all the same when it cannot convert an operation, and only logs it.
+    # If tf2onnx cannot convert an operation, it writes the file anyway and only logs an error.
     if errors.messages:
         raise UnsupportedOperationError(
             "tf2onnx cannot convert the model. Replace the layer that uses the operation (a "
             "convolution with groups becomes a StatefulPartitionedCall), or try --via torch (in "
             "Python: via='torch'). tf2onnx says: " + "; ".join(errors.messages)
         )
-    # tf2onnx takes the constants that a layer holds for inputs of the graph.
+    # tf2onnx treats the constants of a layer as inputs of the graph.
     for value in [value for value in proto.graph.input if value.name in constants]:
         constant = onnx.numpy_helper.from_array(constants[value.name], value.name)
         proto.graph.initializer.append(constant)

@@ -1,4 +1,4 @@
-"""Runs in another process, started by `export.convert.start`: conversion, references, tracing."""
+"""Runs in the worker, which `export.convert.start` starts: conversion, references, tracing."""
 
 import argparse
 import gc
@@ -21,7 +21,7 @@ from export.errors import ExportError
 
 
 def main() -> int:
-    """Does what the arguments ask for, and writes down the error if there is one."""
+    """Runs the command of the arguments, and stores the error if there is one."""
     arguments = _parser().parse_args()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     for module in arguments.modules:
@@ -71,14 +71,14 @@ def _work(arguments):
 
 
 def _collect_early():
-    """Makes Python find garbage early from here on, without looking through all imports each time.
+    """Makes Python collect garbage early from now on, without scanning all imports each time.
 
     tf2onnx copies the graph and its weights for every optimization, and leaves the copies in
-    cycles: of the paper's CapsNet, 20 copies, or 0.6 GiB.
+    reference cycles. For the paper's CapsNet these are 20 copies, or 0.6 GiB.
     """
     gc.collect()
     gc.freeze()
-    gc.collect()  # From nothing it now counts what has to grow by a quarter before the next time.
+    gc.collect()  # Resets the object count that must grow by a quarter before the next one.
     gc.set_threshold(700, 1, 1)
 
 

@@ -1,1 +1,1 @@
-"""Makes the canonical ONNX graph: names, order, rewrites, refused operations, metadata."""
+"""Makes the canonical ONNX graph, with names, order, rewrites, checks and metadata."""

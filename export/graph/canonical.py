@@ -1,8 +1,8 @@
-"""Turns the converter's raw graph into the canonical file: one model, one sequence of bytes.
+"""Turns the converter's raw graph into the canonical file, which is the same for a model.
 
-The nodes stand in the order in which the outputs need them and carry the names of the Keras layers
-they come from; weights are named after the node that uses them. Nothing in the file depends on
-the order in which a converter met its nodes, on paths or on dates.
+The nodes are in the order in which the outputs need them, and have the names of the Keras layers
+that they come from. Weights are named after the node that uses them. Nothing in the file depends on
+the order in which a converter visited nodes, on paths or on dates.
 """
 
 import onnx
@@ -27,17 +27,17 @@ def to_canonical(
     """Makes the canonical file of a raw conversion.
 
     Args:
-        raw: What the converter wrote.
-        inputs: Shapes of the model's inputs by name, in its order.
-        outputs: Shapes of the model's outputs by name, in its order.
-        layer_names: Names of the model's layers, to recognise in the converter's names.
+        raw: Output of the converter.
+        inputs: Shapes of the model's inputs by name, in the model's order.
+        outputs: Shapes of the model's outputs by name, in the model's order.
+        layer_names: Names of the model's layers, to find in the converter's names.
         metadata: Properties to store in the file.
 
     Returns:
         The canonical `onnx.ModelProto`, checked, and the converter's names of its values.
 
     Raises:
-        UnsupportedOperationError: If the graph holds an operation that it may not hold.
+        UnsupportedOperationError: If the graph has an operation that a file may not hold.
         ConversionError: If the graph is not valid.
     """
     model = onnxslim.slim(raw)
@@ -80,7 +80,7 @@ def _constants_to_initializers(graph):
 
 
 def ordered_nodes(graph, outputs):
-    """Sorts the nodes by need: each after its inputs, in the order of the model's outputs."""
+    """Sorts the nodes: each after its inputs, in the order of the model's outputs."""
     producers = {name: node for node in graph.node for name in node.output if name}
     ordered, seen = [], set()
     stack = [(name, False) for name in reversed(outputs)]
@@ -99,7 +99,7 @@ def ordered_nodes(graph, outputs):
 
 
 def _typed_values(values, shapes):
-    """Describes inputs or outputs in the model's order; an open first axis gets a name."""
+    """Describes inputs or outputs in the model's order, and names an open first axis."""
     types = {value.name: value.type.tensor_type.elem_type for value in values}
     return [
         helper.make_tensor_value_info(name, types[name], [shape[0] or BATCH_AXIS, *shape[1:]])

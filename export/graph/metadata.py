@@ -1,4 +1,4 @@
-"""Describes a file: the properties stored in it, and its facts for the report."""
+"""Describes a file by the properties stored in it and by its facts for the report."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ def properties(
     versions: dict[str, str],
     tolerance: dict[str, float],
 ) -> dict[str, str]:
-    """Returns what a file says of itself: nothing that depends on day, machine or backend."""
+    """Returns the properties to store, none of which depends on day, machine or backend."""
     labels = None if options.labels is None else [str(label) for label in options.labels]
     input_range = (0, 255) if options.preprocess else options.input_range
     return {
@@ -32,7 +32,7 @@ def properties(
 
 
 def facts(file: onnx.ModelProto, content: bytes) -> FileFacts:
-    """Returns the facts of a file and of its bytes."""
+    """Returns the facts of a file and its bytes."""
     return FileFacts(
         bytes=len(content),
         sha256=hashlib.sha256(content).hexdigest(),

@@ -7,9 +7,9 @@ import onnx
 
 
 def name_after_layers(graph, nodes, kept, layer_names):
-    """Renames nodes after layers, values after nodes and weights after the input they feed.
+    """Renames nodes after layers, values after nodes, and weights after the inputs that use them.
 
-    Returns the new name of each value by its old one.
+    Returns a dictionary of the new name of each value by its old name.
     """
     weights = {tensor.name for tensor in graph.initializer}
     scopes, values = {}, {name: name for name in kept} | {"": ""}
@@ -44,7 +44,7 @@ def name_after_layers(graph, nodes, kept, layer_names):
 def _scope(node, weights, scopes, layer_names):
     """Returns the names of the layers around a node, outermost first, without the model's.
 
-    A node that an optimizer made has no such name; it takes that of its weights, or of its input.
+    A node that an optimizer made has no such names, and takes those of its weights or its input.
     """
     sources = [node.name, *(value for value in node.input if value in weights)]
     for source in sources:
@@ -55,7 +55,7 @@ def _scope(node, weights, scopes, layer_names):
 
 
 def _layer_name(part, layer_names):
-    """Undoes the numbering of name scopes; returns None for scopes that are not those of layers.
+    """Removes the numbers of a layer's name scope, or returns `None` for another scope.
 
     TensorFlow numbers the scope of every layer, `dense` to `dense_1` and `dense_1` to `dense_1_1`.
     """

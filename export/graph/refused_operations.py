@@ -4,12 +4,12 @@ import onnx
 
 from export.errors import UnsupportedOperationError
 
-# Control flow, and what onnxruntime runs slowly or other runtimes do not have.
+# Control flow, and operations that onnxruntime runs slowly or that other runtimes lack.
 REFUSED_OPERATIONS = {"Einsum", "If", "Loop", "Scan", "SequenceMap"}
 
 
 def is_refused(node: onnx.NodeProto) -> bool:
-    """Returns whether a file may not hold a node: a custom operation, or a refused one."""
+    """Returns whether a node is a custom or a refused operation, which a file may not hold."""
     custom = node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type)
     return custom or node.op_type in REFUSED_OPERATIONS
 
@@ -18,7 +18,7 @@ def refuse_operations(model: onnx.ModelProto) -> None:
     """Checks the operations of a file.
 
     Raises:
-        UnsupportedOperationError: If it holds a refused or a custom operation, or functions.
+        UnsupportedOperationError: If the file has a refused or a custom operation, or functions.
     """
     for node in model.graph.node:
         if is_refused(node):

@@ -1,4 +1,4 @@
-"""Rewrites graphs so that they run faster, or on more devices, and compute the same."""
+"""Rewrites graphs that then compute the same, but faster or on more devices."""
 
 import numpy as np
 from onnx import helper, numpy_helper
@@ -21,11 +21,11 @@ def _reciprocals_to_divisions(graph):
 
 
 def _reductions_before_transposes(graph):
-    """Lets a sum or mean over axes of a transposed tensor read the tensor as it was before.
+    """Lets a sum or mean over axes of a transposed tensor read the original tensor.
 
-    Where all other readers are matrix products, onnxruntime merges the Transpose into these, and
-    no longer copies the tensor: the votes of all capsules. What is left of it after the reduction
-    may need a Transpose too, a smaller one.
+    If all other readers are matrix products, onnxruntime merges the Transpose into these, and no
+    longer copies the tensor, which has the votes of all capsules. The result of the reduction may
+    need a Transpose too, but a smaller one.
     """
     transposes = {node.output[0]: node for node in graph.node if node.op_type == "Transpose"}
     for node in list(graph.node):
@@ -50,7 +50,7 @@ def _reductions_before_transposes(graph):
 
 
 def _dropped_axes(graph, node):
-    """Returns the axes that a reduction drops, or None where it keeps them or takes them as input.
+    """Returns the axes that a reduction drops, or None if it keeps them or computes them.
 
     Axes are an attribute of ReduceMean before opset 18, otherwise a constant.
     """

@@ -1,4 +1,4 @@
-"""Makes a float16 file of a float32 file."""
+"""Makes a float16 file from a float32 file."""
 
 import copy
 
@@ -11,19 +11,19 @@ from export.compare.run import probe_session
 from export.reduce.names import restore_names
 from export.reduce.nodes import products_with_weights, sensitive_nodes
 
-# float16 holds 6.1e-5 to 65504 with all its bits. Half of that, since sums may pass through more.
+# float16 has all its bits from 6.1e-5 to 65504. Half of this, because partial sums may be larger.
 _SMALLEST, _LARGEST = 2.0**-14, 2.0**15
-_LARGE_WEIGHT = 256  # Numbers from which on storing them in half is worth a node.
+_LARGE_WEIGHT = 256  # From so many values on, float16 saves more than the added node costs.
 
 
 def to_float16(
     file: onnx.ModelProto, batches: list[dict], metadata: dict[str, str]
 ) -> onnx.ModelProto:
-    """Converts a canonical file to float16; inputs and outputs stay in float32.
+    """Converts a canonical file to float16. Inputs and outputs stay in float32.
 
     Args:
         file: The float32 file.
-        batches: Inputs by name. Nodes that leave the range of float16 on one stay in float32.
+        batches: Inputs by name. Nodes that leave the range of float16 on any batch stay in float32.
         metadata: Properties to store in the new file.
 
     Returns:
@@ -39,7 +39,7 @@ def to_float16(
 
 
 def _nodes_out_of_range(file, batches):
-    """Returns the nodes whose inputs, weights or outputs float16 cannot hold."""
+    """Returns the nodes whose inputs, weights or outputs are outside the range of float16."""
     runner, names = probe_session(file)
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in file.graph.initializer}
     outside = set()
@@ -53,7 +53,7 @@ def _nodes_out_of_range(file, batches):
 
 
 def _skip_round_trips(graph):
-    """Undoes float32 to float16 to float32, which the converter puts between float32 nodes."""
+    """Removes the pairs of casts that the converter adds between float32 nodes."""
     producers = {name: node for node in graph.node for name in node.output}
     outputs = {value.name for value in graph.output}
     names = {}
@@ -64,7 +64,7 @@ def _skip_round_trips(graph):
             if old in outputs:  # Its name must stay.
                 old, new = new, old
             names[old] = new
-            node.output[0] = ""  # Nothing needs the node any more.
+            node.output[0] = ""  # The node is no longer needed.
     for node in graph.node:
         for values in (node.input, node.output):
             values[:] = [names.get(names.get(name, name), names.get(name, name)) for name in values]

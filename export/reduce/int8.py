@@ -1,4 +1,4 @@
-"""Makes an int8 file of a float32 file."""
+"""Makes an int8 file from a float32 file."""
 
 import copy
 import tempfile
@@ -16,23 +16,23 @@ from export.reduce.nodes import PRODUCTS, quantizable_products
 def to_int8(
     file: onnx.ModelProto, batches: list[dict], metadata: dict[str, str]
 ) -> onnx.ModelProto:
-    """Quantizes convolutions and dense layers, by the ranges that their values take on inputs.
+    """Quantizes convolutions and dense layers, by the ranges of their values on given inputs.
 
     Args:
         file: The float32 file.
-        batches: Inputs by name, to calibrate on.
+        batches: Inputs by name, for the calibration.
         metadata: Properties to store in the new file.
 
     Returns:
         The canonical `onnx.ModelProto`, checked.
 
     Raises:
-        UsageError: If the model has no convolution and no dense layer.
+        UsageError: If the model has neither a convolution nor a dense layer.
     """
     names = quantizable_products(file.graph)
     if not names:
         raise UsageError(
-            "int8 is for convolutions and dense layers, and the model has none outside of capsule "
+            "int8 is for convolutions and dense layers, but the model has none outside of capsule "
             'layers. Export it with precision="float16".'
         )
     names += [node.name for node in file.graph.node if node.op_type in ("Clip", "Relu")]

@@ -1,10 +1,10 @@
-"""Judges whether a file in float16 or int8 still is the model: accuracy decides, not errors.
+"""Judges a file in float16 or int8 by its accuracy, not by its errors.
 
-A tolerance for errors would say little: what eight bits do to a score is a thousand times more than
-rounding does, and may change no label or many. So the file fails if it names the right label more
-than `max_drop` percentage points less often than the Keras model does; or, where right labels are
-not known, if it names another label than the model that often. NaN and infinity elsewhere than in
-the model are a failure, whatever the accuracy.
+A tolerance for errors would say little. Eight bits change a score a thousand times more than
+rounding does, and this may change no label or many. So the file fails if its accuracy is more than
+`max_drop` percentage points below that of the Keras model. If right labels are not known, it fails
+if it names another label than the model for more than this share of the samples. NaN or infinity at
+other positions than in the model is a failure, whatever the accuracy.
 """
 
 import math
@@ -35,8 +35,8 @@ def judge(
         model: The Keras model.
         float32: The file in float32.
         reduced: The file in `options.precision`.
-        samples: Inputs on which labels are compared.
-        options: Options of the export, of which `max_drop` decides.
+        samples: Inputs for the comparison of labels.
+        options: Options of the export. `max_drop` is the limit.
     """
     count = len(samples.inputs[0])
     suite = samples.suite(options.batch)
@@ -79,5 +79,5 @@ def judge(
 
 
 def _without_tolerance(comparison):
-    """Lets any finite error pass, where NaN and infinity stand at the model's positions."""
+    """Accepts any finite error if NaN and infinity are at the model's positions."""
     return replace(comparison, allowed=math.inf, label_flips=0, passed=comparison.nan_equal)

@@ -1,4 +1,4 @@
-"""Names the nodes of a reduced file as in the float32 file that it was made from."""
+"""Names the nodes of a reduced file as in the float32 file."""
 
 import itertools
 
@@ -11,7 +11,7 @@ from export.graph.refused_operations import refuse_operations
 def restore_names(
     reduced: onnx.ModelProto, file: onnx.ModelProto, metadata: dict[str, str]
 ) -> onnx.ModelProto:
-    """Gives the nodes of `reduced` their names in `file`, and the added ones names like these."""
+    """Gives the nodes of `reduced` their names in `file`, and added nodes similar names."""
     graph = reduced.graph
     outputs = [value.name for value in file.graph.output]
     nodes = ordered_nodes(graph, outputs)

@@ -1,20 +1,20 @@
-"""Chooses the nodes of a graph that may be reduced, and those that capsules need in float32.
+"""Chooses the nodes of a graph that may be reduced. Capsules need the others in float32.
 
-Routing does not survive a reduction of the whole graph. float16 sums no squares of vectors longer
-than 256 or shorter than 1e-4, and the factors that keep `squash` finite (2**-60) are zero in it;
-eight bits hold no softmax of agreements. So, whichever the precision, in a layer that measures
-lengths or densities only the products with weights are reduced:
+Routing does not survive a reduction of the whole graph. float16 cannot sum the squares of vectors
+longer than 256 or shorter than 1e-4, and the factors that keep `squash` finite (2**-60) are zero in
+it. Eight bits cannot represent a softmax of agreements. In a layer that measures lengths or
+densities, only the products with weights are therefore reduced:
 
-* float16: those products, and all of the other layers but softmax, means and divisions. Nodes that
-  leave the range of float16 on ordinary, real or huge inputs stay in float32 too; only their
-  weights are stored in float16.
+* float16: these products, and in the other layers everything but softmax, means and divisions.
+  Nodes that leave the range of float16 on ordinary, real or huge inputs stay in float32 too, and
+  only their weights are stored in float16.
 * int8: convolutions and dense layers, and the relu after them. The kernels of capsules stay in
-  float32: with scales by channel, a product of three axes fails in onnxruntime as it runs.
+  float32, because with scales by channel a product of three axes fails in onnxruntime at run time.
 """
 
 import onnx
 
-# A layer with one of these measures lengths or densities.
+# A layer that has one of these operations measures lengths or densities.
 _MEASURES = {"Exp", "LayerNormalization", "Log", "Pow", "ReduceL2", "ReduceSum", "Sqrt"}
 _SENSITIVE = _MEASURES | {"Div", "GlobalAveragePool", "LogSoftmax", "ReduceMean", "Softmax"}
 PRODUCTS = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
@@ -22,7 +22,7 @@ PRODUCTS = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 
 
 def sensitive_nodes(graph: onnx.GraphProto) -> set[str]:
-    """Returns the names of the nodes that float16 leaves in float32."""
+    """Returns the names of the nodes that a float16 file leaves in float32."""
     measuring = _measuring_layers(graph)
     products = {node.name for node in products_with_weights(graph)}
     return {
@@ -33,7 +33,7 @@ def sensitive_nodes(graph: onnx.GraphProto) -> set[str]:
 
 
 def quantizable_products(graph: onnx.GraphProto) -> list[str]:
-    """Returns the names of the products that int8 takes."""
+    """Returns the names of the products that an int8 file quantizes."""
     measuring = _measuring_layers(graph)
     ranks = {tensor.name: len(tensor.dims) for tensor in graph.initializer}
     return [
@@ -49,7 +49,7 @@ def _measuring_layers(graph):
 
 
 def _layers_around(node):
-    """Returns the layers around a node: all of its name but the last part."""
+    """Returns the layers around a node, which are its name without the last part."""
     return node.name.rpartition("/")[0]
 
 

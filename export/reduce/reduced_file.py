@@ -1,4 +1,4 @@
-"""Makes the file of reduced precision that the options ask for."""
+"""Makes the file of reduced precision that the options choose."""
 
 import keras
 import onnx
@@ -27,9 +27,9 @@ def reduced_file(
     Args:
         model: The Keras model.
         file: Its conversion.
-        options: Options of the export, whose `precision` is `"float16"` or `"int8"`.
-        samples: Samples on which it will be judged, and int8 is calibrated.
-        suites: Ordinary inputs on which it will be compared. float16 must bear the huge ones.
+        options: Options of the export. `precision` must be `"float16"` or `"int8"`.
+        samples: Samples for the calibration of int8, and for the judgement of the file.
+        suites: Ordinary inputs of the comparison. float16 must cope with the huge ones.
         metadata: Properties to store in the new file.
     """
     names = keras_model.input_names(model)
@@ -45,6 +45,6 @@ def reduced_file(
         return to_int8(file, batches(suite, suite.samples, suite.batch), metadata)
     huge = [suite for suite in suites if suite.kind is Kind.HUGE]
     measured = [samples.suite(options.batch), *huge]
-    # Two at a time, since every value in between is held.
+    # Two at a time, because every intermediate value is stored.
     ranges = [batch for suite in measured for batch in batches(suite, _RANGE_SAMPLES, size=2)]
     return to_float16(file, ranges, metadata)

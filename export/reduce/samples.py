@@ -1,4 +1,4 @@
-"""Chooses the samples on which a file of reduced precision is judged and calibrated."""
+"""Chooses the samples on which a file of reduced precision is calibrated and judged."""
 
 import json
 from collections.abc import Sequence
@@ -15,21 +15,21 @@ from export.options import ExportOptions
 from export.results import Kind
 
 LABELS = "labels"
-"""Name of the array of right labels, in the data beside the inputs."""
+"""Name of the array of right labels, which the data may have besides the inputs."""
 CALIBRATION_SAMPLES = 256
-"""How many samples of the data int8 is calibrated on, half of them at most."""
+"""Number of samples on which int8 is calibrated, at most half of the data."""
 _RANDOM_SAMPLES = 512
 
 
 @dataclass(frozen=True)
 class Samples:
-    """The samples on which labels are compared.
+    """Samples for the comparison of labels.
 
     Attributes:
         inputs: Array `(samples, ...)` for each of the model's inputs.
         truth: Right labels `(samples,)`, or `None`.
-        criterion: What is counted on which samples, in words.
-        calibration: Other inputs to calibrate int8 on, or none.
+        criterion: The counted property and the samples, in words.
+        calibration: Other inputs for the calibration of int8, or none.
     """
 
     inputs: list[np.ndarray]
@@ -38,11 +38,11 @@ class Samples:
     calibration: Sequence[np.ndarray] = ()
 
     def suite(self, batch: int | None) -> Suite:
-        """Returns the inputs in batches, filled up where only one size of batch will do."""
+        """Returns the inputs in batches, filled up if only one batch size is possible."""
         return in_suite(Kind.LABELS, self.inputs, batch)
 
     def metadata(self, options: ExportOptions) -> dict[str, str]:
-        """Returns what a file of reduced precision says of itself."""
+        """Returns the properties to store in a file of reduced precision."""
         verification = {"verdict": "passed", "max_drop": float(options.max_drop)}
         verification["criterion"] = self.criterion
         return {"precision": options.precision, "verification": json.dumps(verification)}
@@ -54,22 +54,22 @@ def choose_samples(
     input_range: tuple[float, float],
     calibrated: bool = False,
 ) -> Samples:
-    """Returns the samples to judge a file on: the data, or random inputs where there are none.
+    """Returns the samples for the judgement of a file: the data, or random inputs without data.
 
     Args:
         model: The Keras model.
         data: Real inputs by name and the array `labels` if there is one, or `None`.
         input_range: Pair of floats between which inputs usually lie.
-        calibrated: Whether to set a part of the data aside to calibrate on, the same each time.
+        calibrated: Whether to reserve a part of the data for the calibration, the same each time.
 
     Raises:
-        UsageError: If the model has no labels that could be compared, or the data's do not fit.
+        UsageError: If the model names no labels, or if the labels of the data do not fit.
     """
     index, names = keras_model.scored_output(model), keras_model.input_names(model)
     shape = model.outputs[index].shape
     if len(shape) != 2 or shape[1] < 2:
         raise UsageError(
-            "Reduced precision is judged by the labels that the model names, and its output "
+            "Reduced precision is judged by the labels that the model names, but its output "
             f"{keras_model.output_names(model)[index]!r} has shape {tuple(shape)}, not "
             "(batch, classes). Export it in float32."
         )
@@ -101,12 +101,12 @@ def _random_samples(model, input_range):
 
 
 def _set_aside(samples):
-    """Divides samples into some to calibrate on and the rest."""
+    """Divides samples into some for the calibration and the rest."""
     count = len(samples.inputs[0])
     if count < 2:
         raise UsageError(
-            "int8 is calibrated on one part of the data and judged on the other, so it needs 2 "
-            f"samples or more, better hundreds. Received: {count}"
+            "int8 is calibrated on a part of the data and judged on the rest, so it needs 2 "
+            f"samples or more, preferably hundreds. Received: {count}"
         )
     drawn = np.random.default_rng(0).permutation(count)[: min(CALIBRATION_SAMPLES, count // 2)]
     rest = np.setdiff1d(np.arange(count), drawn)
@@ -119,12 +119,12 @@ def _set_aside(samples):
 
 
 def _right_labels(truth, shape):
-    """Returns right labels as numbers; `shape` is that of the scores."""
+    """Returns right labels as numbers, where `shape` is the shape of the scores."""
     one_hot = truth.shape == shape
     numbers = truth.shape == shape[:1] and truth.dtype.kind in "iu"
     if not one_hot and not (numbers and 0 <= truth.min() and truth.max() < shape[1]):
         raise UsageError(
-            f"The array {LABELS!r} of the data must hold the right label of each sample, whole "
+            f"The array {LABELS!r} of the data must have the right label of each sample, as whole "
             f"numbers from 0 to {shape[1] - 1} of shape ({shape[0]},), or one-hot rows. "
             f"Received: shape {truth.shape}, {truth.dtype}"
         )

@@ -1,4 +1,4 @@
-"""Identifies the machine of an export, and the versions of what is installed."""
+"""Identifies the machine of an export and the versions of installed packages."""
 
 import os
 import platform
@@ -10,7 +10,7 @@ _EXPORT_PACKAGES = ("keras", "numpy", "onnx", "onnxslim", "tensorflow", "tf2onnx
 
 
 def machine() -> dict[str, str]:
-    """Returns what identifies the machine."""
+    """Returns the properties that identify the machine."""
     return {
         "python": platform.python_version(),
         "os": platform.platform(),
@@ -22,14 +22,14 @@ def machine() -> dict[str, str]:
 def _processor():
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:  # Linux alone has it.
+    except OSError:  # Only Linux has this file.
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
 
 
 def versions(names: Iterable[str]) -> dict[str, str]:
-    """Returns the version of each package that is installed, whatever its distribution is called.
+    """Returns the version of each installed package, whatever the name of its distribution.
 
     `tensorflow` also comes as tensorflow-cpu, and `onnxruntime` as onnxruntime-gpu.
     """
@@ -46,7 +46,7 @@ def versions(names: Iterable[str]) -> dict[str, str]:
 
 
 def export_versions() -> dict[str, str]:
-    """Returns the versions that decide what a file looks like."""
+    """Returns the versions that determine the bytes of a file."""
     import keras_capsules
 
     return {"keras-capsules": keras_capsules.__version__} | versions(_EXPORT_PACKAGES)

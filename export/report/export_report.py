@@ -1,4 +1,4 @@
-"""Holds the result of an export."""
+"""Defines the report, which is the result of an export."""
 
 import dataclasses
 import importlib.util
@@ -30,29 +30,29 @@ SCHEMA = 1
 
 @dataclass(frozen=True, kw_only=True)
 class ExportReport:
-    """The result of an export: what was converted, what was compared and how it came out.
+    """Result of an export: the conversion, the comparisons and the verdict.
 
     Attributes:
-        source: Path of the Keras model, or its name where it came from memory.
+        source: Path of the Keras model, or its name if the model was passed.
         target: Path of the ONNX file.
         parameters: Number of the model's parameters.
-        backend: Backend that the model ran on for the comparison.
-        tolerance: What was allowed, and where that comes from.
+        backend: Backend of the model in the comparison.
+        tolerance: The tolerance and its origin, in words.
         comparisons: A `Comparison` for each output and suite.
         file: Facts of the ONNX file.
-        versions: Versions of the packages that took part.
+        versions: Versions of the packages that were used.
         environment: The machine: `python`, `os`, `cpu` and `cores`.
-        layers: A `LayerError` for each Keras layer, on random inputs, or on those of the worst
+        layers: A `LayerError` for each Keras layer, on random inputs, or on the inputs of the worst
             comparison if one failed.
-        first_divergence: First Keras layer whose output differs, if the comparison failed.
-        worst_inputs: Path of the inputs of the worst comparison, if it failed.
-        edge: Checklist of points that devices may stumble over.
-        profile: What the target's execution providers cannot run, or `None`.
+        first_divergence: First Keras layer whose output differs, if a comparison failed.
+        worst_inputs: Path of the inputs of the worst comparison, if one failed.
+        edge: Checklist of points that may cause problems on devices.
+        profile: Nodes that the target's execution providers cannot run, or `None`.
         ort: Facts of the `.ort` copy, or `None`.
         latency_ms: Milliseconds by number of threads.
         precision: The cost and the gain of float16 or int8, or `None`.
-        seal_holds: Whether the finished file computes what its seal says.
-        command: The command line that made this report, or empty.
+        seal_holds: Whether the finished file computes the outputs of its seal.
+        command: Command line that made this report, or empty.
     """
 
     source: str
@@ -101,7 +101,7 @@ class ExportReport:
         return to_text(self)
 
     def to_json(self) -> str:
-        """Returns the report as JSON; what is not finite is written as a string."""
+        """Returns the report as JSON, in which values that are not finite are strings."""
         verdict = {"verdict": "passed" if self.passed else "failed", "max_abs": self.max_abs}
         content = {**verdict, **_fields(self), "schema": SCHEMA}
         return json.dumps(_plain(content), indent=2) + "\n"
@@ -110,10 +110,11 @@ class ExportReport:
         """Writes the report to a file, as JSON or as a page that needs no other file.
 
         Args:
-            path: Path that ends in `.json` or `.html`. An existing file is replaced.
+            path: Path that ends with `.json` or `.html`. An existing file is replaced.
 
         Raises:
-            UsageError: If the path ends otherwise or cannot be written, or if jinja2 is missing.
+            UsageError: If the path has another ending or cannot be written, or if jinja2 is
+                missing.
 
         Example:
 
@@ -131,10 +132,10 @@ class ExportReport:
 
     @staticmethod
     def check_path(path: Path) -> None:
-        """Raises a `UsageError` where a report cannot be saved."""
+        """Raises a `UsageError` if a report cannot be saved there."""
         if path.suffix not in (".json", ".html"):
             raise UsageError(
-                "A report is saved as JSON or HTML. Give it a path that ends in .json or .html. "
+                "A report is saved as JSON or HTML. Pass a path that ends with .json or .html. "
                 f"Received: {path}"
             )
         if path.suffix == ".html" and importlib.util.find_spec("jinja2") is None:
@@ -150,7 +151,7 @@ def _fields(result):
 
 
 def _plain(value: Any) -> Any:
-    """Returns results as what JSON has."""
+    """Returns results as types that JSON has."""
     if isinstance(value, Comparison):
         entry = {"output": value.output, "suite": value.suite, "samples": value.suite.samples}
         return _plain({**entry, **_fields(value)})

@@ -1,4 +1,4 @@
-"""Draws the report as one HTML page that needs no script, no network and no other file."""
+"""Writes the report as one HTML page, without scripts, network access or other files."""
 
 import dataclasses
 import math
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from export.report.export_report import ExportReport
 
 _BARS = ("max_abs", "local")
-_DECADES = 6  # How many below the tolerance a bar shows.
+_DECADES = 6  # Decades below the tolerance that a bar shows.
 
 
 def to_html(report: "ExportReport") -> str:
-    """Returns the page; all texts of the report are escaped."""
+    """Returns the page, in which all texts of the report are escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -41,13 +41,13 @@ def _number(value: float | None) -> str:
 
 
 def _used(entry: Comparison) -> float:
-    """Returns how much of what is allowed a difference takes up, in percent of a log scale."""
+    """Returns a difference relative to the allowed one, in percent of a log scale."""
     ratio = entry.max_abs / (entry.allowed or 1.0)
     return _percent(ratio, 10.0**-_DECADES, 1.0)
 
 
 def _foremost(comparisons: list[Comparison]) -> list[Comparison]:
-    """Returns the comparisons that failed, and for each output the one closest to failing."""
+    """Returns the failed comparisons, and for each output the one closest to failing."""
     worst = {}
     for entry in sorted(comparisons, key=lambda entry: (not entry.passed, entry.relative)):
         worst[entry.output] = entry
@@ -62,12 +62,12 @@ def _percent(value, low, high):
 
 
 def _layer_chart(layers: list[LayerError]) -> dict:
-    """Returns the ticks of a log axis, and each layer with the ends of its bar and its dot."""
+    """Returns the ticks of a log axis, and for each layer the ends of its bar and its dot."""
     values = [getattr(entry, bar) for entry in layers for bar in _BARS]
     values = [value for value in values if value and math.isfinite(value)] or [1.0]
     first = math.floor(math.log10(min(values)))
     last = max(first + 1, math.ceil(math.log10(max(values))))
-    low, high = 10.0**first / 2, 10.0**last  # Half a decade more, so that the least is seen.
+    low, high = 10.0**first / 2, 10.0**last  # Half a decade more, for the smallest value.
     ticks = range(first, last + 1, 1 + (last - first) // 6)
     return {
         "ticks": [(f"1e{power}", _percent(10.0**power, low, high)) for power in ticks],

@@ -1,4 +1,4 @@
-"""Writes the result of an export for a terminal."""
+"""Writes the report for a terminal."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -19,11 +19,11 @@ def to_text(report: "ExportReport") -> str:
 
 
 def verdict_of(entry: Comparison) -> str:
-    """Returns the verdict of a comparison, with the reason where it failed."""
+    """Returns the verdict of a comparison, with the reason if it failed."""
     if entry.error:
         return f"FAILED: {entry.error}"
     if not entry.nan_equal:
-        return "FAILED: another shape, or NaN and infinity in other places"
+        return "FAILED: another shape, or NaN and infinity at other positions"
     if entry.label_flips:
         return f"FAILED: {entry.label_flips} samples get another label"
     return "ok" if entry.passed else "FAILED"
@@ -64,7 +64,7 @@ def _differences(entry):
 
 
 def _without_sealed(comparisons: list[Comparison]) -> list[Comparison]:
-    """Leaves out the comparisons on sealed inputs that passed, since they resemble others."""
+    """Omits passed comparisons on sealed inputs, because they resemble others."""
     return [entry for entry in comparisons if not (entry.passed and entry.suite.sealed)]
 
 
@@ -106,7 +106,7 @@ def _verdict(report):
 
 
 def _divergence(report):
-    """Says where the file goes wrong, and how to see it again."""
+    """Describes the first difference, and how to reproduce it."""
     if report.first_divergence:
         yield f"  first difference: {report.first_divergence}"
     for entry in report.layers:
@@ -118,13 +118,13 @@ def _divergence(report):
             )
     if report.worst_inputs:
         yield (
-            f"  inputs: {report.worst_inputs}; to see it again, python -m export.to_onnx "
+            f" inputs: {report.worst_inputs}; to reproduce it, python -m export.to_onnx "
             f"{report.source} -o {report.target} --data {report.worst_inputs}"
         )
 
 
 def _precision(result: Judgement) -> Iterator[str]:
-    """Says what the reduced precision costs and gains, and whether it passed."""
+    """Describes the cost and the gain of the reduced precision, and whether it passed."""
     name = result.precision
     yield f"{name} against Keras, the same way"
     for entry in _without_sealed(result.comparisons):
@@ -140,11 +140,11 @@ def _precision(result: Judgement) -> Iterator[str]:
     yield "  ms: median of one thread, for one sample or one batch of a fixed size, measured here"
     yield ""
     if not all(entry.passed for entry in result.comparisons):
-        yield f"FAILED: {name} gives NaN or infinity elsewhere than the model, or does not run."
+        yield f"FAILED: {name} gives NaN or infinity where the model does not, or does not run."
     verdict = "PASSED" if result.drop <= result.max_drop else "FAILED"
     yield (
         f"{verdict}: {name} loses {result.drop:.2f} percentage points, {result.max_drop:g} "
-        "allowed. Errors are reported and do not decide."
+        "allowed. Errors are reported, but do not decide."
     )
     if not result.passed:
         yield "The ONNX file was not written."

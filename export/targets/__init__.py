@@ -1,1 +1,1 @@
-"""Checks what devices need, and writes the formats that they read."""
+"""Checks files for devices, and writes the formats that devices read."""

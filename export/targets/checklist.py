@@ -1,4 +1,4 @@
-"""Checks a file for the points that devices may stumble over."""
+"""Checks a file for points that may cause problems on devices."""
 
 import onnx
 from onnx import TensorProto
@@ -17,8 +17,8 @@ def checklist(file: onnx.ModelProto, content: bytes, minimum: str | None) -> lis
 
     Args:
         file: The ONNX file.
-        content: Its bytes.
-        minimum: Oldest onnxruntime that must run it, such as `"1.13"`, or `None`.
+        content: Bytes of the file.
+        minimum: Oldest onnxruntime that must run the file, such as `"1.13"`, or `None`.
     """
     values = _values(file)
     opset, ir = file.opset_import[0].version, file.ir_version
@@ -47,7 +47,7 @@ def checklist(file: onnx.ModelProto, content: bytes, minimum: str | None) -> lis
 
 
 def _values(file):
-    """Returns the type of each value that has a known one, by name."""
+    """Returns the known types of values by name."""
     inferred = onnx.shape_inference.infer_shapes(file, data_prop=True).graph
     values = [*inferred.input, *inferred.value_info, *inferred.output]
     types = {value.name: value.type.tensor_type for value in values}
@@ -77,7 +77,7 @@ def _shapes(file, values):
 
 
 def _wide_nodes(file, values):
-    """Returns the nodes with float64 or int64 values, but for shapes, axes and indices."""
+    """Returns the nodes with float64 or int64 values, except shapes, axes and indices."""
     wide_nodes = []
     for node in file.graph.node:
         schema = onnx.defs.get_schema(node.op_type, file.opset_import[0].version, "")

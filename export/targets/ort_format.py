@@ -1,4 +1,4 @@
-"""Makes and checks the `.ort` copy of an ONNX file, for builds that read no other format."""
+"""Makes and checks the `.ort` copy of an ONNX file, for builds that read only this format."""
 
 import hashlib
 import subprocess
@@ -21,11 +21,11 @@ _CONVERTER = "onnxruntime.tools.convert_onnx_models_to_ort"
 
 
 def to_ort(content: bytes, target: Path) -> tuple[bytes, bytes]:
-    """Converts an ONNX file with onnxruntime's own converter, in its style for the CPU.
+    """Converts an ONNX file with onnxruntime's converter, in its style for the CPU.
 
     Args:
         content: Bytes of the ONNX file.
-        target: Path that it will have; the list of operators names it.
+        target: Path of the final ONNX file, which the list of operators names.
 
     Returns:
         The bytes of the `.ort` file, and of the list of operators that a reduced build needs.
@@ -36,7 +36,7 @@ def to_ort(content: bytes, target: Path) -> tuple[bytes, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.onnx"
         file.write_bytes(content)
-        # In another process: importing onnxruntime.tools imports torch where it is installed.
+        # In another process, because onnxruntime.tools imports torch if it is installed.
         converter = subprocess.run(
             [sys.executable, "-m", _CONVERTER, file, "--optimization_style", "Fixed"],
             capture_output=True,
@@ -53,7 +53,7 @@ def to_ort(content: bytes, target: Path) -> tuple[bytes, bytes]:
 def check_copy(model: keras.Model, content: bytes, copy: bytes, suites: list[Suite]) -> OrtFacts:
     """Compares an `.ort` copy with its ONNX file, bit by bit.
 
-    Both run on one thread, the ONNX file with the optimizations that the copy holds already.
+    Both run on one thread. The ONNX file runs with the optimizations that the copy already has.
 
     Args:
         model: The Keras model, for the names of its inputs and outputs.
@@ -64,7 +64,7 @@ def check_copy(model: keras.Model, content: bytes, copy: bytes, suites: list[Sui
     Raises:
         ConversionError: If an output differs.
     """
-    # The converter leaves out the optimizer for the processor that it runs on.
+    # The converter does not use the optimizer for the processor that it runs on.
     sessions = [session(file, threads=1, disabled=["NchwcTransformer"]) for file in (content, copy)]
     names = keras_model.output_names(model)
     for suite in suites:

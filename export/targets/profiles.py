@@ -1,7 +1,7 @@
 """Lists the nodes that the execution providers of a target cannot run, and their Keras layers.
 
-What a provider cannot run, onnxruntime runs on the CPU: the file works all the same, but each
-change of provider costs a copy. So this informs, and refuses nothing.
+onnxruntime runs the other nodes on the CPU. The file therefore works in any case, but each change
+of provider costs a copy. This list is information, and no file is refused because of it.
 """
 
 import json
@@ -19,9 +19,9 @@ _PROVIDERS = {
 }
 
 _LISTS = {"CoreML": "coreml_supported_mlprogram_ops.md", "NNAPI": "nnapi_supported_ops.md"}
-"""Lists that onnxruntime's Python package brings along; the others are in operators.json."""
+"""Lists that are part of onnxruntime's Python package. The others are in operators.json."""
 
-# Limits that the lists state in words: the numbers of axes of a node's first input.
+# Limits that the lists state in words, on the number of axes of a node's first input.
 _POOLS = ("AveragePool", "GlobalAveragePool", "GlobalMaxPool", "MaxPool")
 _AXES = {
     "WebGPU": dict.fromkeys(("Conv", "ConvTranspose"), (3, 4)),
@@ -68,11 +68,11 @@ def _examine(file, types, provider):
 
 
 def _operators(provider):
-    """Returns where the operators of a provider are listed, and what they are on condition of."""
+    """Returns the source of a provider's list of operators, and their conditions."""
     if provider in ("CPU", "WebAssembly"):
         return "onnxruntime's CPU kernels, which run all of ONNX and ran this file", None
     if provider in _LISTS:
-        # Not through the package: importing onnxruntime.tools imports torch where it is installed.
+        # Not through the package, because onnxruntime.tools imports torch if it is installed.
         path = Path(str(onnxruntime.__file__)).parent / "tools/mobile_helpers" / _LISTS[provider]
         rows = [line.split("|") for line in path.read_text().splitlines()]
         operators = {
@@ -86,7 +86,7 @@ def _operators(provider):
 
 
 def _reason(provider, operators, node, types):
-    """Returns why a provider cannot run a node, or None where nothing speaks against it."""
+    """Returns why a provider cannot run a node, or None if it can."""
     if node.op_type not in operators:
         return f"{provider} has no {node.op_type}"
     first = types.get(node.input[0]) if node.input else None

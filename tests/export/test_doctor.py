@@ -64,7 +64,7 @@ def test_routes_that_lack_packages_are_named_with_their_cure(examine):
     [
         ({"tf2onnx": None}, ["missing", "pip install --upgrade 'tf2onnx>=1.17'"]),
         ({"onnx": "1.20.0"}, ["1.20.0         wanted: >=1.21", "'onnx>=1.21'"]),
-        ({"tf2onnx": "1.16.1"}, ["numpy 2 has removed", "wants protobuf 3.20"]),
+        ({"tf2onnx": "1.16.1"}, ["numpy 2 has removed", "needs protobuf 3.20"]),
         ({"keras": "4.0.0"}, ["wanted: >=3.15,<4", "'keras>=3.15,<4'"]),
     ],
 )

@@ -24,7 +24,7 @@ def test_the_command_line_exports_by_name(tmp_path, capsys):
     for wrong, message in (
         (["--model", "efficient_capsnet"], "Add --weights"),
         (["--model", "efficient_capsnet", "--weights", "mnits"], "Received: weights='mnits'"),
-        (["model.keras", "--weights", "mnist"], "with --model NAME only"),
+        (["model.keras", "--weights", "mnist"], "only with --model NAME"),
         ([], "Pass either the file MODEL or --model"),
         (["model.keras", "--model", "capsnet", "--weights", "mnist"], "Pass either"),
         (["--model", "capsnets", "--weights", "mnist"], "Unknown model"),
