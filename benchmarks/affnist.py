@@ -1,10 +1,11 @@
-"""The affNIST protocol: what networks trained on shifted digits make of turned and scaled ones.
+"""Runs the affNIST protocol: networks trained on shifted digits read turned and scaled ones.
 
     KERAS_CAPSULES_DATA=data python -m benchmarks.affnist
 
-Each network is trained on MNIST's digits, shifted on a canvas of 40 x 40 anew in each epoch and
-disturbed in no other way, until it labels `--target` per cent of shifted test digits right. Then,
-all equal on what they know, they are tested on digits that were turned, sheared and scaled.
+Each network is trained on MNIST's digits, which are only shifted on a canvas of 40 x 40,
+differently in each epoch. Training ends when the network labels `--target` per cent of shifted test
+digits right. All networks are then equally good on shifted digits, and are tested on digits that
+were turned, sheared and scaled.
 """
 
 import argparse
@@ -25,7 +26,7 @@ MODELS = {
     "se_capsnet": {"strides": (1, 2, 1, 2)},
     "cnn_baseline": CNN | {"batch_normalization": True},
 }
-STEPS = 234  # Between two looks at the accuracy: a quarter of an epoch.
+STEPS = 234  # Steps between two checks of the accuracy, a quarter of an epoch.
 
 
 class StopAtAccuracy(keras.callbacks.Callback):

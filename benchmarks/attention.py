@@ -1,10 +1,10 @@
-"""What each attention costs on a device: onnxruntime on one thread, one image at a time.
+"""Measures the cost of each attention in onnxruntime, on one thread and one image at a time.
 
     python -m benchmarks.attention
     python -m benchmarks.attention --model se_resnet20 --runs 500 --attentions se eca
 
-The models are exported untrained. All run in one process by turns, so that a disturbance meets all
-of them; the figures are medians, the ratio is to the same network without attention.
+The models are exported without training. They take turns in one process, so a disturbance affects
+all of them. The figures are medians, and the ratio is to the same network without attention.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def exported(model: str, attention: str | None, path: Path) -> tuple[int, int]:
-    """Writes the model to `path`, and returns its numbers of nodes and bytes."""
+    """Writes the model to `path`, and returns the file's numbers of nodes and bytes."""
     import export
     from keras_capsules import create_model
 
@@ -54,7 +54,7 @@ def exported(model: str, attention: str | None, path: Path) -> tuple[int, int]:
 
 
 def timed(sessions: dict, runs: int) -> list[tuple[str, list[float]]]:
-    """Returns the seconds of `runs` runs of each session, after a tenth as many to warm up."""
+    """Returns the seconds of `runs` runs of each session, after a tenth as many warm-up runs."""
     import numpy as np
 
     (tensor,) = next(iter(sessions.values())).get_inputs()

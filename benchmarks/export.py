@@ -1,13 +1,12 @@
-"""What the exported capsule layer costs in onnxruntime, beside graphs that others would have.
+"""Measures the exported capsule layer in onnxruntime, and compares it with other graphs.
 
     python -m benchmarks.export
     python -m benchmarks.export --routings dynamic em --batches 1 --threads 1
 
-The layer is that of CapsNet, 1152 poses of 8 to 10 of 16. Each routing is converted as an export
-converts it (ours) and written by hand (`benchmarks.handwritten`), with the same weights, and both
-must give the same to 1e-5; `dynamic` as well from Keras code with einsums, and with broadcast
-products, converted by tf2onnx alone. Milliseconds are medians; what is compared takes turns in one
-process.
+The layer is the one of CapsNet, 1152 poses of 8 to 10 of 16. Each routing is converted as in an
+export (ours) and written by hand (`benchmarks.handwritten`), with the same weights. Both must agree
+to 1e-5. `dynamic` is also converted by tf2onnx alone from Keras code with einsums, and with
+broadcast products. Milliseconds are medians, and compared graphs take turns in one process.
 """
 
 import argparse
@@ -53,7 +52,7 @@ def main() -> None:
 
 
 def graphs_of(routing: str) -> dict[str, onnx.ModelProto]:
-    """Returns the graphs of one routing, by who made them, with the same weights."""
+    """Returns the graphs of one routing by their origin, with the same weights."""
     model, layer = build(routing)
     inputs = keras_model.shapes(keras_model.input_names(model), model.inputs, None)
     outputs = keras_model.shapes(keras_model.output_names(model), model.outputs, None)
@@ -72,7 +71,7 @@ def graphs_of(routing: str) -> dict[str, onnx.ModelProto]:
 
 
 def build(routing: str):
-    """Returns a model of nothing but the layer, and the layer, with random weights."""
+    """Returns a model with only the layer, and the layer, with random weights."""
     keras.utils.set_random_seed(1)
     inputs = keras.Input((CHILDREN, IN_DIM), name="poses")
     outputs = ("parents",)
@@ -82,13 +81,13 @@ def build(routing: str):
         outputs = ("parents", "presence")
     parents = layer(inputs)
     model = keras.Model(inputs, dict(zip(outputs, keras.tree.flatten(parents), strict=True)))
-    for weight in layer.routing.weights:  # Not those of the start, where some are all the same.
+    for weight in layer.routing.weights:  # Not the initial weights, some of which are all equal.
         weight.assign(weight + keras.random.uniform(weight.shape, 0.0, 0.05))
     return model, layer
 
 
 def weights(routing: str, layer) -> dict[str, np.ndarray]:
-    """Returns the layer's weights as `benchmarks.handwritten` wants them."""
+    """Returns the layer's weights in the form of `benchmarks.handwritten`."""
     (scope,) = {weight.path.split("/")[1] for weight in layer.routing.weights} or {""}
     values = {
         weight.path.partition(f"{scope}/")[2].replace("/", "_"): keras.ops.convert_to_numpy(weight)
@@ -126,7 +125,7 @@ def check(graphs: dict[str, onnx.ModelProto]) -> None:
 
 
 def measured(routing, graphs, sessions, threads, batch, runs) -> list[dict]:
-    """Returns a row for each graph that ours is compared with."""
+    """Returns a row for each graph that is compared with ours."""
     data = feeds(next(iter(sessions.values())), batch)
     calls = {name: functools.partial(each.run, None, data) for name, each in sessions.items()}
     medians = results.medians(calls, runs)
@@ -162,7 +161,7 @@ def session(graph: onnx.ModelProto, threads: int) -> onnxruntime.InferenceSessio
 
 
 def feeds(session: onnxruntime.InferenceSession, batch: int) -> dict[str, np.ndarray]:
-    """Returns random poses, of length one on average, and activations, where they are asked for."""
+    """Returns random poses of average length one, and activations if they are needed."""
     generator = np.random.default_rng(0)
     poses = generator.normal(scale=IN_DIM**-0.5, size=(batch, CHILDREN, IN_DIM))
     activations = generator.uniform(size=(batch, CHILDREN))

@@ -1,11 +1,11 @@
-"""What float16 and int8 make of every model of the zoo, as the table of docs/precision.md.
+"""Exports every model of the zoo in float16 and int8, for the table of docs/precision.md.
 
     python -m benchmarks.export_precision
     python -m benchmarks.export_precision cnn_baseline se_resnet20
 
-The models are small and not trained: what is shown is whether they export, run and stay finite, and
-what the precision does to sizes and errors. What it costs in accuracy depends on the training:
-`python -m benchmarks.export_trained` tells it of the weights that come with the library.
+The models are small and not trained. The table shows whether they export, run and stay finite, and
+how the precision changes sizes and errors. The loss of accuracy depends on the training:
+`python -m benchmarks.export_trained` shows it for the weights that come with the library.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from keras_capsules import routing
 
 PAGE = Path(__file__).parent.parent / "docs" / "precision.md"
 TRAINED = "\n# Trained models in float16 and int8\n"
-"""The heading of what `benchmarks.export_trained` writes to the page."""
+"""Heading of the part of the page that `benchmarks.export_trained` writes."""
 SMALL = {"size": "tiny", "input_shape": (12, 12, 1), "num_classes": 3}
 SAMPLES = 256
 WITH_EACH_ROUTING = {  # Explicit activations?
@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def cells():
-    """Yields each model with `None` for its own routing, or with each of the routing's family."""
+    """Yields each model with `None` for its only routing, or with each routing of the family."""
     explicit = {name: routing.get(name).explicit_activations for name in sorted(routing.ROUTINGS)}
     for model in keras_capsules.list_models():
         if model in WITH_EACH_ROUTING:
@@ -105,7 +105,7 @@ def build(model: str, name: str | None) -> keras.Model:
 def exported(model: keras.Model, samples: Samples) -> list[tuple[Row, bool]]:
     """Returns the results of the model in each precision, and whether it passed.
 
-    It is converted once for all.
+    It is converted once for all precisions.
     """
     inputs = suites(model)
     with tempfile.TemporaryDirectory() as folder:
@@ -117,7 +117,7 @@ def exported(model: keras.Model, samples: Samples) -> list[tuple[Row, bool]]:
 
     float32, rows = candidate(file), {}
     for name in PRECISIONS[1:]:
-        options = ExportOptions(precision=name, data={})  # The samples stand in for the data.
+        options = ExportOptions(precision=name, data={})  # The samples replace the data.
         reduced = candidate(reduced_file(model, file, options, samples, inputs, {}))
         result = judge(model, float32, reduced, samples, options)
         for row, passed in zip(result.rows, (True, result.passed), strict=True):

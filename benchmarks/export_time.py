@@ -1,7 +1,8 @@
-"""Time and memory of an export: `python -m benchmarks.export_time [MODEL]`, by default the CapsNet.
+"""Measures time and memory of an export: `python -m benchmarks.export_time [MODEL]`.
 
-The model has its paper's size, and its decoder where it has one; the file holds the explanations.
-Memory is the peak of this process and that of the conversion's added up, as if they came together.
+The default model is the CapsNet. The model has its paper's size, and its decoder if it has one, and
+the file has the explanations as outputs. Memory is the sum of the peaks of this process and of the
+worker, as if both came at the same time.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import keras_capsules
 
 
 def main():
-    """Exports, and prints seconds, GiB and the facts of the file."""
+    """Exports a model, and prints seconds, GiB and the facts of the file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", nargs="?", default="capsnet", help="of list_models()")
     name = parser.parse_args().model

@@ -1,9 +1,9 @@
-"""What float16 and int8 cost trained models, as the last table of docs/precision.md.
+"""Measures the accuracy of trained models in float16 and int8, for docs/precision.md.
 
     KERAS_CAPSULES_DATA=folder python -m benchmarks.export_trained
 
-Every model of the zoo with weights for MNIST that come with the library. int8 is calibrated on
-digits to train on; the labels of digits to test on decide.
+The models are all with MNIST weights that come with the library. int8 is calibrated on training
+digits. The labels of test digits decide.
 """
 
 import os
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def digits(card: dict) -> Samples:
-    """Returns digits as a model takes them, by its card: some to calibrate on, others to judge."""
+    """Returns digits prepared as in the model's card, for the calibration and for the judgement."""
     (train, _), (test, labels) = datasets.mnist()
     low, high = card["preprocessing"]["input_range"]
     drawn = np.random.default_rng(0).choice(len(train), CALIBRATED, replace=False)

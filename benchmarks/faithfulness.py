@@ -1,10 +1,10 @@
-"""Whether maps are true: what deleting and inserting the pixels that they name does to the score.
+"""Tests whether maps are true: deletes and inserts the pixels that they name, and scores again.
 
     KERAS_CAPSULES_DATA=data python -m benchmarks.faithfulness
 
-Coupling maps and Grad-CAM of the capsule network, Grad-CAM of the plain network where its weights
-are there, and two controls that know nothing of the network: the pixels' own darkness and chance.
-On MNIST's test digits, and on the same ones turned, sheared, scaled and shifted.
+The maps are coupling maps and Grad-CAM of the capsule network, Grad-CAM of the plain network if its
+weights exist, and two controls that know nothing of the network: the darkness of the pixels, and
+chance. The images are MNIST's test digits, and the same digits turned, sheared, scaled and shifted.
 """
 
 import argparse
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def test_sets(number):
-    """The first test digits as they are, and moved within affNIST's ranges on 28 x 28 pixels."""
+    """Returns the first test digits, unchanged and moved within affNIST's ranges on 28 x 28."""
     images, labels = (array[:number] for array in datasets.mnist()[1])
     images = images.astype("float32") / 255
     moved = random_affine(

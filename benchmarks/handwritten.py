@@ -1,8 +1,9 @@
-"""The layer of `benchmarks.export` as a person writes its ONNX graph by hand, for every routing.
+"""Contains the ONNX graph of the layer of `benchmarks.export`, written by hand for every routing.
 
-`CapsuleLayer(10, 16)` on 1152 poses of 8: transpose, one matmul for all votes, reshape, transpose;
-then each equation of the routing's docstring as it stands, in the plainest operations, sums over
-children as matmuls. Weights are laid out beforehand so that no node has to.
+The layer is `CapsuleLayer(10, 16)` on 1152 poses of 8. It has a transpose, one matmul for all
+votes, a reshape and a transpose. Then each equation of the routing's docstring follows in the
+plainest operations, with sums over children as matmuls. The layout of the weights is prepared, so
+no node has to change it.
 """
 
 import onnx
@@ -379,8 +380,8 @@ def graph(routing: str, weights: dict) -> onnx.ModelProto:
     """Returns the graph of the layer with this routing.
 
     Args:
-        routing: String, its name.
-        weights: Arrays by the names that the text above gives them, laid out as it needs them.
+        routing: String. Name of the routing.
+        weights: Arrays by their names in the text above, in the layout that this text needs.
     """
     body = ROUTINGS[routing]
     explicit = "activations" in body

@@ -1,15 +1,16 @@
-"""What layers cost in training and inference, on each backend, in a process of its own.
+"""Measures training and inference of layers, with a separate process for each backend.
 
     python -m benchmarks.layers
     python -m benchmarks.layers --backends torch --what routing
 
-`routing`: `CapsuleLayer` on 1152 poses of 8 to 10 of 16 with each routing, and the layer as it is
-commonly written (`benchmarks.layers_by_hand`), relative to that with einsums. `attention`: each
-member of the family on 28 x 28 x 64, relative to `se`. `network`: Efficient-CapsNet, relative to
-itself with a plain Dense head of equal width. `implementation`: layers with `dynamic` routing that
-never store votes, relative to those that do, by shape: what `implementation="auto"` goes by. A
-training step is forward, backward and SGD at batch 64; milliseconds are medians, and what is
-compared takes turns in one process.
+`routing` measures `CapsuleLayer` on 1152 poses of 8 to 10 of 16 with each routing, and the layer as
+it is commonly written (`benchmarks.layers_by_hand`), relative to the common layer with einsums.
+`attention` measures each member of the family on 28 x 28 x 64, relative to `se`. `network` measures
+Efficient-CapsNet, relative to the same network with a plain Dense head of equal width.
+`implementation` measures layers with `dynamic` routing that never store votes, relative to layers
+that do, by shape. `implementation="auto"` is based on these figures. A training step is forward,
+backward and SGD at batch 64. Milliseconds are medians, and compared models take turns in one
+process.
 """
 
 import argparse
@@ -26,7 +27,7 @@ BASES = {
     "network": "dense head",
     "implementation": "stored",
 }
-# Children, the size of their poses, parents, and the size of theirs.
+# Children, the size of their poses, parents, and the size of the parents' poses.
 SHAPES = {
     "own kernels": [(64, 8, 10, 16), (1152, 8, 10, 16), (1152, 4, 10, 64), (256, 16, 32, 16)],
     "one kernel": [(64, 8, 10, 16), (1152, 8, 10, 16), (1152, 64, 10, 8), (1152, 64, 10, 4)],
@@ -92,7 +93,7 @@ def measured(what: str, runs: int) -> list[dict]:
 
 
 def routings():
-    """Yields a model of nothing but the layer for each routing, and for each way to write it."""
+    """Yields a model with only the layer for each routing, and for each way to write the layer."""
     import keras
 
     from benchmarks.layers_by_hand import BroadcastCapsules, EinsumCapsules
@@ -110,7 +111,7 @@ def routings():
 
 
 def attentions():
-    """Yields a model of nothing but the layer for each attention."""
+    """Yields a model with only the layer for each attention."""
     import keras
 
     from keras_capsules import attention
@@ -121,7 +122,7 @@ def attentions():
 
 
 def networks():
-    """Yields Efficient-CapsNet, and its copy whose class capsules are a Dense layer."""
+    """Yields Efficient-CapsNet, and its copy with a Dense layer instead of class capsules."""
     import keras
 
     from keras_capsules import CapsuleLayer, CapsuleLength, create_model
@@ -137,7 +138,7 @@ def networks():
 
 
 def implementations():
-    """Yields a model of nothing but the layer for each implementation and shape."""
+    """Yields a model with only the layer for each implementation and shape."""
     import keras
 
     from keras_capsules import CapsuleLayer

@@ -1,6 +1,7 @@
-"""The capsule layer as it is commonly written in Keras, with dynamic routing, to compare with.
+"""Implements the capsule layer as it is commonly written in Keras, for comparison.
 
-Both compute what `CapsuleLayer(10, 16)` does, from a kernel `(num_in, 10, in_dim, 16)`.
+Both layers have dynamic routing and compute the same as `CapsuleLayer(10, 16)`, from a kernel
+`(num_in, 10, in_dim, 16)`.
 """
 
 import keras
@@ -10,7 +11,7 @@ from keras_capsules import VoteScaling, squash
 
 
 class EinsumCapsules(keras.layers.Layer):
-    """Every product an einsum, as in a textbook."""
+    """Uses an einsum for every product, as in a textbook."""
 
     def build(self, input_shape):
         shape = (input_shape[1], 10, input_shape[2], 16)
@@ -28,7 +29,7 @@ class EinsumCapsules(keras.layers.Layer):
 
 
 class BroadcastCapsules(EinsumCapsules):
-    """Every product a multiplication of expanded tensors and a sum."""
+    """Uses a multiplication of expanded tensors and a sum for every product."""
 
     def call(self, poses):
         votes = ops.sum(poses[:, :, None, :, None] * self.kernel, axis=3)

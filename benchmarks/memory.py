@@ -1,14 +1,15 @@
-"""Peak memory of training a capsule layer that stores its votes, and of one that does not.
+"""Measures the peak memory of training a capsule layer with and without stored votes.
 
     python -m benchmarks.memory
     python -m benchmarks.memory --growth
     python -m benchmarks.memory --children 100000 --parents 16 --batch 8 --share-weights
 
-Each figure is the highest resident memory of a process of its own that trains for three steps;
-extra is what exceeds the same process at batch 1, so it is what the rest of the batch costs. Freed
-blocks of 1 MiB and more go back to the system (`MALLOC_MMAP_THRESHOLD_`) and do not count. With
-`--growth` the parents, and then the parents and their dimension, are multiplied as well, and a
-second table says how many bytes of extra memory each further byte of votes costs. Linux only.
+Each figure is the highest resident memory of a separate process that trains for three steps. The
+extra memory is the difference from the same process at batch 1, and thus the cost of the rest of
+the batch. Freed blocks of 1 MiB and more return to the system (`MALLOC_MMAP_THRESHOLD_`) and do not
+count. With `--growth` the parents, and then the parents and their dimension, are multiplied as
+well. A second table then shows how many bytes of extra memory each further byte of votes costs.
+This benchmark runs only on Linux.
 """
 
 import argparse
@@ -73,7 +74,7 @@ def peak(backend: str, implementation: str, sizes: dict, routing="dynamic", shar
     arguments += ["--share-weights"] * share_weights
     for name, size in sizes.items():
         arguments += [f"--{name.replace('_', '-')}", str(size)]
-    # Else the C library keeps freed blocks, of up to 32 MiB each, that it may use again.
+    # Otherwise the C library keeps freed blocks of up to 32 MiB each for later use.
     environment = {"MALLOC_MMAP_THRESHOLD_": str(2**20)}
     return results.in_process("benchmarks.memory", arguments, backend, **environment) / 1024
 
@@ -116,7 +117,7 @@ def train(options) -> int:
     parents = np.zeros((options.batch, options.parents, options.capsule_dim), "float32")
     for _ in range(3):
         model.train_on_batch(poses, parents)
-    # Not getrusage: its maximum includes the memory of the process that started this one.
+    # Not getrusage, because its maximum includes the memory of the process that started this one.
     status = Path("/proc/self/status").read_text()
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
 

@@ -1,4 +1,4 @@
-"""Measures figures in turn, and makes the tables that benchmarks keep and compare."""
+"""Measures figures in turn, and makes the tables that benchmarks store and compare."""
 
 import argparse
 import json
@@ -18,12 +18,12 @@ PACKAGES = ("keras", "tensorflow", "jax", "torch", "onnxruntime", "tf2onnx")
 def medians(calls: dict, runs: int) -> dict[str, float]:
     """Returns the median milliseconds of each call.
 
-    The calls take turns, so that a disturbance of the machine meets all of them; a tenth as many
-    runs come first and do not count.
+    The calls take turns, so a disturbance of the machine affects all of them. A tenth as many runs
+    come first and do not count.
 
     Args:
         calls: Functions without arguments, by name.
-        runs: Integer. How often to time each.
+        runs: Integer. Number of timed runs of each call.
     """
     times = {name: [] for name in calls}
     for run in range(-(runs // 10) - 1, runs):
@@ -38,12 +38,12 @@ def medians(calls: dict, runs: int) -> dict[str, float]:
 def add_options(parser: argparse.ArgumentParser, name: str) -> None:
     """Adds `--json` and `--compare`."""
     path = Path("build") / f"benchmark_{name}.json"
-    parser.add_argument("--json", type=Path, default=path, help="where to keep the figures")
-    parser.add_argument("--compare", type=Path, help="figures kept earlier, to print ratios to")
+    parser.add_argument("--json", type=Path, default=path, help="file for the figures")
+    parser.add_argument("--compare", type=Path, help="file of earlier figures, for ratios")
 
 
 def in_process(module: str, arguments: list[str], backend: str, **environment: str):
-    """Runs a benchmark's module under a backend, and returns what its last line says as JSON."""
+    """Runs a benchmark's module under a backend, and returns the JSON value of its last line."""
     process = subprocess.run(
         [sys.executable, "-m", module, *arguments],
         env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
@@ -55,12 +55,12 @@ def in_process(module: str, arguments: list[str], backend: str, **environment: s
 
 
 def publish(rows: list[dict], keys: list[str], options) -> None:
-    """Prints rows as a table, keeps them in a file, and compares them with those of another.
+    """Prints rows as a table, stores them in a file, and compares them with another file.
 
     Args:
         rows: Figures by column, all rows with the same columns.
-        keys: The columns that say what a row is about.
-        options: What `add_options` read.
+        keys: Columns that identify a row.
+        options: The parsed options of `add_options`.
     """
     print("\n".join(table(rows)))
     options.json.parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +85,7 @@ def markdown_table(header: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def compared(rows: list[dict], earlier: dict, keys: list[str]) -> list[dict]:
-    """Returns the rows that both have, with the ratio to the earlier figure for each figure."""
+    """Returns the rows that both have, with the ratio of each figure to the earlier one."""
     before = {tuple(row[key] for key in keys): row for row in earlier["rows"]}
     pairs = [(row, before.get(tuple(row[key] for key in keys), {})) for row in rows]
     return [
@@ -96,7 +96,7 @@ def compared(rows: list[dict], earlier: dict, keys: list[str]) -> list[dict]:
 
 
 def machine() -> dict:
-    """Returns what the figures depend on besides the code."""
+    """Returns the facts besides the code on which the figures depend."""
     return environment.machine() | environment.versions(PACKAGES)
 
 

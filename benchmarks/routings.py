@@ -1,9 +1,10 @@
-"""What every routing does in every layer on every backend, as the table of docs/routings.md.
+"""Tests every routing in every layer on every backend, for the table of docs/routings.md.
 
     python -m benchmarks.routings
 
-One model has a head for each routing in `CapsuleLayer` and one in `ConvCapsule2D`. On each backend
-it is rebuilt from its config, trained for a step, saved, loaded in a fresh process and exported.
+One model has two heads for each routing, one in `CapsuleLayer` and one in `ConvCapsule2D`. On each
+backend this model is rebuilt from its config, trained for a step, saved, loaded in a fresh process
+and exported.
 """
 
 import argparse
@@ -45,7 +46,7 @@ def main() -> None:
 
 
 def build():
-    """Returns the model, and its heads: the outputs' names with layer and routing."""
+    """Returns the model and its heads, which are the outputs' names with layer and routing."""
     import keras
 
     from keras_capsules import CapsuleLayer, ConvCapsule2D, PrimaryCapsule2D, routing
@@ -54,7 +55,7 @@ def build():
     primary = PrimaryCapsule2D(
         2, 4, 3, strides=2, activation=None, explicit_activations=True, name="primary"
     )
-    primary.trainable = False  # A step of one head then changes nothing for the others.
+    primary.trainable = False  # A step of one head then does not change the others.
     poses, activations = primary(image)
     heads, outputs = {}, {}
     for name in sorted(routing.ROUTINGS):
@@ -67,7 +68,7 @@ def build():
                 layer = ConvCapsule2D(3, 4, kernel_size=3, padding="same", strides=2, **options)
             explicit = layer.routing.explicit_activations
             parents = layer((poses, activations) if explicit else poses)
-            # Poses and activations, so that every weight has a part in the loss.
+            # Poses and activations, because every weight must contribute to the loss.
             parts = [keras.layers.Flatten()(part) for part in keras.tree.flatten(parents)]
             parts = keras.layers.Concatenate()(parts) if explicit else parts[0]
             outputs[head] = keras.layers.Dense(3, activation="softmax", name=head)(parts)
@@ -76,7 +77,7 @@ def build():
 
 
 def check(jit_compile="auto") -> list:
-    """Returns what each head does on the backend of this process."""
+    """Returns the results of each head on the backend of this process."""
     import keras
 
     keras.utils.set_random_seed(1)
@@ -85,7 +86,7 @@ def check(jit_compile="auto") -> list:
     images = 2 * generator.uniform(size=(24, 9, 9, 1)).astype("float32")
     labels = np.eye(3, dtype="float32")[np.arange(24) % 3]
     model.compile(keras.optimizers.SGD(0.05), "categorical_crossentropy", jit_compile=jit_compile)
-    # One step an epoch: the loss that an epoch reports is that before its step.
+    # With one step per epoch, the loss that an epoch reports is the loss before its step.
     history = model.fit(
         images, {head: labels for head in heads}, epochs=2, batch_size=24, verbose=0
     ).history
@@ -114,7 +115,7 @@ def check(jit_compile="auto") -> list:
 
 
 def passed(row: dict) -> bool:
-    """Says whether a head did all that it must."""
+    """Returns whether a head passed all checks."""
     return (
         row["config"]
         and row["reloaded"] <= 1e-6
@@ -125,7 +126,7 @@ def passed(row: dict) -> bool:
 
 
 def to_markdown(results: dict) -> str:
-    """Returns the page: a line for each layer and routing, a column for each backend."""
+    """Returns the page, with a line for each layer and routing and a column for each backend."""
     lines = [
         "# Every routing, in every layer, on every backend",
         "",

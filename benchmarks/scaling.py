@@ -1,12 +1,13 @@
-"""How the cost of a capsule layer grows with children, parents, batch and iterations.
+"""Measures how the cost of a capsule layer grows with its sizes.
 
     python -m benchmarks.scaling
     python -m benchmarks.scaling --backends tensorflow jax torch --figure docs/figures/scaling.png
 
-Each size grows over two decades while the others stay: milliseconds of a training step (forward,
-backward, SGD), medians; the sizes of one row of the figure take turns in one process. The slope is
-that of a straight line through the logarithms: 1 is linear. Of all, and of the upper decade, where
-less is due to what every step costs.
+Children, parents, batch and iterations each grow over two decades while the others are fixed. The
+figures are median milliseconds of a training step (forward, backward, SGD). The sizes of one row of
+the figure take turns in one process. The slope belongs to a straight line through the logarithms,
+and 1 is linear. It is given for all sizes, and for the upper decade, in which the fixed cost of a
+step matters less.
 """
 
 import argparse
@@ -81,7 +82,7 @@ def slope(sizes: list[int], times: list[float]) -> float:
 
 
 def figure(rows: list[dict]):
-    """Returns a figure of the times, one axis for each size that grows, and a line for linear."""
+    """Returns a figure of the times, with axes for each growing size and a line for linear."""
     from matplotlib.figure import Figure
 
     drawn = Figure(figsize=(12, 3.2), layout="constrained")

@@ -1,9 +1,9 @@
-"""What the shipped networks saw in MNIST's digits, as figures; no training.
+"""Draws figures of how the shipped networks read MNIST's digits, without training.
 
     python -m examples.explain_mnist [--output build/explain]
 
-Writes the traversal of a pose, coupling maps, reconstructions, a part-whole tree and, where the
-weights of `se_capsnet` are there, its excitation profile.
+The figures are the traversal of a pose, coupling maps, reconstructions, a part-whole tree and, if
+the weights of `se_capsnet` exist, its excitation profile.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def main() -> None:
     decoded = explain.pose_traversal(model, digits[two : two + 1])[0]
     save(explain.plot_pose_traversal(decoded), "pose_traversal.png", dpi=60)
 
-    # For the classes that look most like each other: what speaks for the one, and for the other.
+    # Maps for the classes that look most like each other.
     nine = digits[found["scores"].argmax(axis=1) == 9][:1]
     rivals = np.repeat(nine, 3, axis=0)
     maps = explain.coupling_map(model, rivals, class_index=[9, 4, 7])

@@ -2,10 +2,10 @@
 
 `KERAS_CAPSULES_DATA=data python -m examples.pack_weights --model efficient_capsnet --dataset mnist`
 
-Takes the folders that `examples.train` wrote, one for each seed; the weights are those of the
-first. Beside them lie the decoder in float16, a few test images with the scores that the model
-gives them, and the card: a JSON file with the accuracy of each run, what was used, and the digests
-of the files.
+The input is the folders that `examples.train` wrote, one for each seed, and the weights come from
+the first. The output also has the decoder in float16, a few test images with the model's scores for
+them, and the card. The card is a JSON file with the accuracy of each run, the command and versions,
+and the digests of the files.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""From handwritten digits to a checked ONNX file on a device, in one run.
+"""Goes from handwritten digits to a checked ONNX file on a device, in one run.
 
-`python examples/quickstart.py` trains a small capsule network on the 1,797 digits that
-scikit-learn ships, saves it, exports it to ONNX, compares the file with the model on held-out
-digits, and classifies these in a process that has onnxruntime and numpy but no Keras. Any backend:
-`KERAS_BACKEND=jax python examples/quickstart.py`. What it makes lies in `build/quickstart`.
+`python examples/quickstart.py` trains a small capsule network on the 1,797 digits of scikit-learn,
+saves it, exports it to ONNX, compares the file with the model on held-out digits, and classifies
+these digits in a process that has onnxruntime and numpy but no Keras. It runs on any backend:
+`KERAS_BACKEND=jax python examples/quickstart.py`. The files are written to `build/quickstart`.
 """
 
 import json
@@ -23,7 +23,7 @@ import keras_capsules
 FOLDER = Path("build/quickstart")
 SEED = 1
 
-# Stands in for a device: a fresh process in which Keras and its backends cannot be imported.
+# Replaces a device by a fresh process that cannot import Keras and its backends.
 DEVICE = """
 import sys
 sys.modules.update(dict.fromkeys(["keras", "keras_capsules", "tensorflow", "jax", "torch"]))

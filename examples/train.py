@@ -1,11 +1,11 @@
-"""Trains a model by its recipe; after a kill, the same command goes on where it stopped.
+"""Trains a model by its recipe. After a kill, the same command continues where it stopped.
 
 `KERAS_CAPSULES_DATA=data python -m examples.train --model efficient_capsnet --dataset mnist`
 
-A recipe is a file in `examples/recipes`: what to build, how to change the images, how long. After
-each epoch the weights and the optimizer are stored in the output folder, beside a log of each epoch
-as CSV. A run that goes on ends at the same weights as one that was never broken. Any backend:
-`KERAS_BACKEND=torch`.
+A recipe is a file in `examples/recipes` that defines the model, the changes to the images and the
+length of the training. After each epoch the weights and the optimizer are stored in the output
+folder, with a log of each epoch as CSV. A run that continues ends with the same weights as an
+uninterrupted run. It runs on any backend: `KERAS_BACKEND=torch`.
 """
 
 import argparse
@@ -23,18 +23,18 @@ RECIPES = Path(__file__).parent / "recipes"
 
 
 def build(name: str, recipe, weights: str | None = None) -> keras.Model:
-    """Builds the model of a recipe, with its decoder where it is trained with one."""
+    """Builds the model of a recipe, with a decoder if the recipe has one."""
     decoder = recipe.DECODER and {"with_decoder": True} | recipe.DECODER
     return keras_capsules.create_model(name, weights, **recipe.ARGUMENTS, **decoder)
 
 
 class CosineWithRestarts(keras.optimizers.schedules.LearningRateSchedule):
-    """A rise and a cosine down to zero, and after each restart a cosine from half the rate.
+    """Learning rate that rises and falls to zero by a cosine, which restarts from half the rate.
 
     Args:
-        rate: Float. The highest learning rate.
+        rate: Float. Highest learning rate.
         warmup: Integer. Number of steps of the rise.
-        ends: Tuple of integers. The steps at which the cosines reach zero.
+        ends: Tuple of integers. Steps at which the cosines reach zero.
     """
 
     def __init__(self, rate: float, warmup: int, ends: tuple[int, ...]):

@@ -1,1 +1,1 @@
-"""How the shipped weights were trained: one file for each model and dataset."""
+"""Trains the shipped weights again, with one recipe for each model and dataset."""

@@ -1,4 +1,4 @@
-"""What the recipes for handwritten digits share."""
+"""Provides functions that the recipes for handwritten digits share."""
 
 import keras
 import numpy as np
@@ -10,12 +10,12 @@ PREPROCESSING = {"input_range": [0.0, 1.0]}
 
 
 def prepare(images):
-    """Returns uint8 digits as the model takes them."""
+    """Prepares uint8 digits for the model."""
     return images.astype("float32") / 255
 
 
 def disturb(images, generator):
-    """Returns uint8 digits prepared, turned, scaled, sheared, shifted and partly erased."""
+    """Prepares uint8 digits that are turned, scaled, sheared, shifted and partly erased."""
     images = datasets.random_affine(
         prepare(images), generator, rotation=20, scale=(0.85, 1.15), shear=0.15, shift=2.5
     )
@@ -40,11 +40,11 @@ def transform_with_decoder(images, labels, generator):
 
 
 def accuracy(model: keras.Model, images, labels) -> float:
-    """Returns the share of uint8 digits whose highest score is that of the right class."""
+    """Returns the share of uint8 digits with the highest score for the right class."""
     return float(np.mean(scores(model, images).argmax(axis=1) == labels))
 
 
 def scores(model: keras.Model, images):
-    """Returns the scores of uint8 digits, of a model with or without a decoder."""
+    """Returns a model's scores of uint8 digits, with or without a decoder."""
     image, output = model.get_layer("image").output, model.get_layer("scores").output
     return keras.Model(image, output).predict(prepare(images), batch_size=256, verbose=0)

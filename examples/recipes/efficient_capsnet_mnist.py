@@ -1,12 +1,12 @@
-"""Efficient-CapsNet on MNIST, with its decoder, after Mazzia et al., 2021, arXiv 2101.12491.
+"""Trains Efficient-CapsNet with its decoder on MNIST, after Mazzia et al., arXiv 2101.12491.
 
 `python -m examples.train --model efficient_capsnet --dataset mnist`
 
-The 60,000 training digits are turned, scaled, sheared and shifted a little and partly erased, as
-the authors do; batches of 64 and a cosine schedule over 30 epochs in place of batches of 16 and 150
-epochs of slow decay. The weights after the last epoch are the result: none are chosen. On two CPU
-cores under TensorFlow, shared with other work, an epoch took 135 to 337 s; with seed 0 the result
-is 99.69 % of the 10,000 test digits, with seed 1 99.63 %.
+The 60,000 training digits are turned, scaled, sheared and shifted a little and partly erased, as by
+the authors. Batches have 64 digits, and a cosine schedule runs over 30 epochs. The authors use
+batches of 16 and 150 epochs of slow decay. The weights after the last epoch are the result, without
+a selection. On two CPU cores under TensorFlow, shared with other work, an epoch took 135 to 337 s.
+With seed 0 the result is 99.69 % of the 10,000 test digits, and 99.63 % with seed 1.
 """
 
 from examples.recipes._digits import (

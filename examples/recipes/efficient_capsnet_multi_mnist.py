@@ -1,15 +1,15 @@
-"""Efficient-CapsNet on MultiMNIST, two overlapping digits, after Sabour et al., 2017, section 6.
+"""Trains Efficient-CapsNet on two overlapping digits, after Sabour et al., 2017, section 6.
 
 `python -m examples.train --model efficient_capsnet --dataset multi_mnist`
 
-Each epoch lays a digit of another class over each of the 60,000 training digits. The network is
-asked for both classes; its decoder for one of the two digits alone, drawn anew each time. It has
-one convolution and twice the primary capsules more than for single digits; a second stride makes it
-cheaper at 36 x 36. The learning rate falls to zero three times. The weights after the last epoch
-are the result: none are chosen. The accuracy counts a pair when its two highest scores are both
-right. On two CPU cores under TensorFlow, shared with other work, an epoch took 75 to 180 s; with
-seed 0 the result is 94.22 % of 10,000 pairs of test digits. Twice the training was made longer
-after that figure was seen: it was 92.17 % after 45 epochs, and 93.30 % after 95.
+Each epoch puts a digit of another class over each of the 60,000 training digits. The network must
+name both classes, and its decoder must draw one of the two digits, chosen at random each time. The
+network has one convolution more than for single digits, and twice the primary capsules. A second
+stride makes it cheaper at 36 x 36. The learning rate falls to zero three times. The weights after
+the last epoch are the result, without a selection. A pair counts as right if its two highest scores
+are both right. On two CPU cores under TensorFlow, shared with other work, an epoch took 75 to 180
+s. With seed 0 the result is 94.22 % of 10,000 pairs of test digits. The training was made longer
+twice after this accuracy was seen: it was 92.17 % after 45 epochs, and 93.30 % after 95.
 """
 
 import numpy as np

@@ -1,14 +1,14 @@
-"""SE-ResNet-20 on CIFAR-10, after He et al., 2015, arXiv 1512.03385, section 4.2.
+"""Trains SE-ResNet-20 on CIFAR-10, after He et al., 2015, arXiv 1512.03385, section 4.2.
 
 `python -m examples.train --model se_resnet20 --dataset cifar10`
 
-Random crops of the padded photographs and flips; SGD with momentum; a cosine schedule over 30
-epochs and a second one, from half the rate, over 30 more, in place of 182 epochs with two steps.
-The weights after the last epoch are the result: none are chosen. On one CPU core under TensorFlow,
-shared with other work, an epoch took 225 s and more; with seed 0 the result is 87.60 % of 10,000
-test photographs, from the JPEG copy of the data, and 96.1 % of the training photographs in the last
-epoch, cropped and flipped. The second half was added after the result of the first, 86.77 %, was
-seen.
+The padded photographs are randomly cropped and flipped. SGD with momentum follows a cosine schedule
+over 30 epochs, and a second one from half the rate over 30 more. The paper uses 182 epochs with two
+steps. The weights after the last epoch are the result, without a selection. On one CPU core under
+TensorFlow, shared with other work, an epoch took 225 s and more. With seed 0 the result is 87.60 %
+of 10,000 test photographs from the JPEG copy of the data, and 96.1 % of the cropped and flipped
+training photographs in the last epoch. The second half was added after the result of the first,
+86.77 %, was seen.
 """
 
 import keras
@@ -33,7 +33,7 @@ data = datasets.cifar10
 
 def compile(model: keras.Model, schedule) -> None:
     """Compiles the model with a schedule of the learning rate."""
-    # Unlike a penalty's gradient, this decay does not pass through the momentum: ten times 5e-4.
+    # Unlike a penalty's gradient, this decay does not pass through the momentum, so ten times 5e-4.
     optimizer = keras.optimizers.SGD(schedule, momentum=0.9, nesterov=True, weight_decay=5e-3)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     model.compile(optimizer, keras.losses.CategoricalCrossentropy(), metrics=["accuracy"])
@@ -50,7 +50,7 @@ def transform(images, labels, generator):
 
 
 def prepare(images):
-    """Returns uint8 photographs as the model takes them."""
+    """Prepares uint8 photographs for the model."""
     mean, std = (np.array(PREPROCESSING[name], "float32") for name in ("mean", "std"))
     return (images.astype("float32") / 255 - mean) / std
 

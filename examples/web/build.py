@@ -1,8 +1,8 @@
-"""Writes what the page reads: networks and decoders as ONNX files, and a list with sample digits.
+"""Writes the networks and decoders of the page as ONNX files, and a list with sample digits.
 
-`make web` runs it. Into `build/web` come, for each set of weights that the library ships, a network
-that says what it saw, and the decoder alone, from poses of which all but one capsule are zero to
-the image.
+`make web` runs it. For each set of weights that the library includes, it writes two files to
+`build/web`: a network with explanations, and the decoder, which draws an image from poses that are
+zero for all but one capsule.
 """
 
 import json
@@ -19,12 +19,12 @@ OUTPUTS = ["scores", "poses", "map"]
 LABELS = [str(digit) for digit in range(10)]
 SAMPLES = 8
 
-# By the name of the weights: the file's name, and how many digits are in one image.
+# By the name of the weights: the file's name, and the number of digits in one image.
 SETS = {"mnist": ("digits", 1), "multi_mnist": ("two_digits", 2)}
 
 
 def samples(weights, digits):
-    """Returns test images as lists of pixels from 0 to 255, each of another answer."""
+    """Returns test images, each with another answer, as lists of pixels from 0 to 255."""
     found = keras_capsules.models.examples(MODEL, weights)
     answers = np.sort(np.argsort(found["scores"])[:, -digits:])
     _, first = np.unique(answers, axis=0, return_index=True)
@@ -58,7 +58,7 @@ def main():
             }
         )
         print(f"{network}: verified, {network.stat().st_size:,} bytes")
-    (FOLDER / "networks.json").write_text(json.dumps(networks))  # Last: it says all is there.
+    (FOLDER / "networks.json").write_text(json.dumps(networks))  # Last, when all is there.
 
 
 if __name__ == "__main__":

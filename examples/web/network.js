@@ -3,7 +3,7 @@
 import { file } from "./file.js";
 import * as ort from "./ort.wasm.bundle.min.mjs";
 
-ort.env.wasm.numThreads = 1; // More would need a page that is isolated from other origins.
+ort.env.wasm.numThreads = 1; // More threads would need a page that is isolated from other origins.
 
 const KEPT = 20;
 
@@ -13,9 +13,9 @@ async function session(name) {
 }
 
 export class Network {
-  times = []; // That the last readings took, in milliseconds.
+  times = []; // Times of the last readings, in milliseconds.
 
-  /** Loads what `description`, an entry of networks.json, is about. */
+  /** Loads the network that `description`, an entry of networks.json, describes. */
   static async load(description) {
     const network = new Network();
     Object.assign(network, description);
@@ -25,7 +25,7 @@ export class Network {
       digits,
       values: Float32Array.from(pixels, (value) => value / 255),
     }));
-    await network.read(new Float32Array(network.size ** 2)); // The first takes longer.
+    await network.read(new Float32Array(network.size ** 2)); // The first reading takes longer.
     network.times = [];
     return network;
   }

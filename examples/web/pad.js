@@ -1,9 +1,9 @@
-// Strokes on a canvas, and the picture that they make for the network.
+// Draws strokes on a canvas, and turns them into a picture for the network.
 
-const PEN = 2.6; // Pixels of the network's input; so thick are MNIST's strokes.
+const PEN = 2.6; // Pixels of the network's input, the thickness of MNIST's strokes.
 
-// The space that the strokes may fill, by the size of the input: MNIST's digits are scaled to
-// 20 x 20 in 28 x 28; two of them, shifted against each other, need more.
+// The space for the strokes, by the size of the input. MNIST's digits are scaled to
+// 20 x 20 in 28 x 28. Two of them, shifted against each other, need more.
 const BOXES = { 28: { width: 20, height: 20 }, 36: { width: 28, height: 23 } };
 
 function trace(context, strokes, { scale, left, top }, width, colour) {
@@ -32,7 +32,7 @@ export function toPixels(strokes, size) {
   const scale = Math.min(
     (box.width - PEN) / (right - left || Number.EPSILON),
     (box.height - PEN) / (bottom - top || Number.EPSILON),
-    10 * size, // A dot, which is never quite still, stays one.
+    10 * size, // The pen is never quite still, but a dot must stay a dot.
   );
   const place = {
     scale,
@@ -69,7 +69,7 @@ function centreOfMass(pixels, size) {
   return { x: x / mass, y: y / mass };
 }
 
-/** Listens to mouse, touch and pen on a canvas; calls `changed` at each new piece of a stroke. */
+/** Listens to mouse, touch and pen, and calls `changed` at each new piece of a stroke. */
 export class Pad {
   constructor(canvas, changed) {
     this.canvas = canvas;
@@ -84,7 +84,7 @@ export class Pad {
 
   clear() {
     this.strokes = [];
-    this.pointer = null; // A stroke that is being drawn ends, too.
+    this.pointer = null; // This also ends a stroke that is being drawn.
   }
 
   begin(event) {

@@ -1,4 +1,4 @@
-// The page: what is drawn goes through the network, and what comes out is shown.
+// Runs the page: passes the drawing through the network, and shows the outputs.
 
 import { file } from "./file.js";
 import { Pad, toPixels } from "./pad.js";
@@ -6,20 +6,20 @@ import { colour, paint } from "./paint.js";
 import * as widgets from "./widgets.js";
 
 const DIMENSIONS = 16; // Numbers in a pose.
-const SURE = 0.5; // From this length on, a digit counts as seen.
+const SURE = 0.5; // A digit counts as seen from this length on.
 
 const element = (id) => document.getElementById(id);
 
-const networks = new Map(); // Those that are loaded, by name.
-let network; // The one in use.
-let pixels = null; // What is drawn; null for nothing.
-let seen = null; // What the network read of that.
-let outputs = null; // What it answered.
-let winners = []; // Its longest capsules, as digits.
-let selected; // The one of them whose pose the sliders change.
-let offsets = new Map(); // How far the sliders moved the pose of each.
+const networks = new Map(); // Loaded networks by name.
+let network; // The network in use.
+let pixels = null; // The drawing, or null.
+let seen = null; // The pixels that the network read last.
+let outputs = null; // The outputs for these pixels.
+let winners = []; // The longest capsules, as digits.
+let selected; // The winner whose pose the sliders change.
+let offsets = new Map(); // Changes of each winner's pose by the sliders.
 
-// Work for the network: one thing at a time, and of what comes in meanwhile only the last.
+// Work for the network: one task at a time, and of the tasks that come meanwhile only the last.
 
 const work = { read: false, redraw: false, busy: false };
 
@@ -37,7 +37,7 @@ async function request(kind) {
         await read();
       }
       await redraw();
-      await new Promise(requestAnimationFrame); // Lets the screen and the pen in between.
+      await new Promise(requestAnimationFrame); // Gives time to the screen and the pen.
     }
   } catch (error) {
     fail("The network failed.", error);
@@ -117,7 +117,7 @@ function showAnswer() {
   const sure = winners.every((digit) => scores[digit] >= SURE);
   const answer = named ? `${sure ? "It sees" : "It may be"} ${named}.` : "Nothing drawn yet.";
   if (element("answer").textContent !== answer) {
-    element("answer").textContent = answer; // Read aloud, so only where it changes.
+    element("answer").textContent = answer; // It is read aloud, so it is set only if it changes.
   }
   if (outputs) {
     element("latency").textContent = `${network.latency.toFixed(1)} ms`;
@@ -127,7 +127,7 @@ function showAnswer() {
 function showEvidence() {
   const layers = [];
   if (outputs) {
-    const map = outputs.map.data; // What speaks against the digit, below 0, is left out.
+    const map = outputs.map.data; // Values below 0, which speak against the digit, are left out.
     const largest = Math.max(...map, Number.EPSILON);
     const values = map.map((value) => Math.max(0, value / largest));
     layers.push({ values, colour: colour("evidence") }, { values: seen, colour: colour("ink") });

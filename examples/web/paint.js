@@ -1,4 +1,4 @@
-// Arrays as pictures.
+// Paints arrays as pictures.
 
 /** Returns a colour of page.css, which depends on light or dark. */
 export function colour(name) {

@@ -1,4 +1,4 @@
-"""The page in Chromium, as a visitor uses it. `make test-web` builds the page and runs this.
+"""Tests the page in Chromium as a visitor uses it. `make test-web` builds the page and runs this.
 
 With `SCREENSHOTS=1` it also draws the figures of the README.
 """
@@ -22,7 +22,7 @@ NETWORKS = json.loads((SITE / "networks.json").read_text())
 DIGITS = NETWORKS[0]
 LOADING = 60_000  # Milliseconds, on a busy machine.
 
-# Each as lines through points, in pixels of the page.
+# Each digit as lines through points, in pixels of the page.
 ONE = [[(150, 40), (150, 260)]]
 FOUR = [[(120, 40), (80, 160), (210, 160)], [(180, 60), (180, 270)]]
 SEVEN = [[(80, 50), (210, 50), (130, 270)]]
@@ -60,7 +60,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def loaded(browser, serve):
-    """The page with its first network loaded; at the end it must have made no error."""
+    """Opens the page with its first network, and checks at the end that it made no error."""
     address = serve(SITE)
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     errors, requests = [], []
@@ -77,7 +77,7 @@ def loaded(browser, serve):
 
 @pytest.fixture
 def page(loaded):
-    """The same, with nothing drawn, and its first network in use."""
+    """Clears the drawing of the loaded page, and selects its first network."""
     if loaded.locator("#networks").is_visible():
         loaded.get_by_text("One digit").click()
     loaded.locator("#clear").click()
@@ -101,7 +101,7 @@ def draw(page, strokes):
 
 
 def density(page, canvas):
-    """Returns how dense the colour of each pixel is, in [0, 1]."""
+    """Returns the density of the colour of each pixel, in [0, 1]."""
     data = page.locator(canvas).evaluate(
         "c => Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)"
     )
@@ -117,7 +117,7 @@ def run(name, **inputs):
 
 @pytest.mark.parametrize("description", NETWORKS, ids=lambda description: description["name"])
 def test_samples_are_read(page, description):
-    """By mouse and by keyboard; and both digits where there are two."""
+    """Draws by mouse and by keyboard, and both digits if there are two."""
     if description is not DIGITS:
         page.get_by_text("Two digits").click()
     for index, sample in enumerate(description["samples"]):
@@ -165,7 +165,7 @@ def test_scores_are_those_of_onnxruntime_in_python_and_fast(page):
         f"\nbrowser and Python differ by {difference:.1e}; one reading takes "
         f"{np.median(times):.1f} ms in the median of 50, {min(times):.1f} ms at best"
     )
-    assert min(times) < 30  # Of the best, as other work may slow the others down.
+    assert min(times) < 30  # The minimum, because other work may slow the others down.
 
 
 def test_sliders_redraw_the_digit(page):
@@ -231,7 +231,7 @@ def test_a_finger_draws(page):
 
 
 def test_strokes_are_prepared_as_mnist_prepares_digits(page):
-    """Wherever and however large they are: 20 pixels high, the centre of mass in the middle."""
+    """Scales strokes of any size to 20 pixels, with the centre of mass in the middle."""
     prepared = [
         page.evaluate(
             """async (strokes) => {

@@ -1,4 +1,4 @@
-// The parts of the page that there are several of: bars, sliders, choices, samples.
+// Makes the parts of the page of which there are several: bars, sliders, choices, samples.
 
 import { colour, paint } from "./paint.js";
 
@@ -30,7 +30,7 @@ export function tint(target, index) {
   target.style.setProperty("--colour", ["var(--first)", "var(--second)"][index] ?? "");
 }
 
-/** Adds a slider for each dimension of a pose; calls `moved` with the dimension and its value. */
+/** Adds a slider for each dimension of a pose, which calls `moved` with dimension and value. */
 export function makeSliders(box, dimensions, moved) {
   for (let dimension = 0; dimension < dimensions; dimension++) {
     const label = document.createElement("label");
