@@ -41,10 +41,10 @@ def get(identifier: "str | dict | keras.layers.Layer", **kwargs: Any) -> keras.l
     """Returns the layer that `identifier` names.
 
     Args:
-        identifier: String, config or instance. A name out of
-            `keras_capsules.attention.ATTENTIONS`, a config as
-            `keras.saving.serialize_keras_object` makes it, or a layer, which is returned as it is.
-        **kwargs: Constructor arguments, with a name only.
+        identifier: String, config or instance. A name from `keras_capsules.attention.ATTENTIONS`, a
+            config made by `keras.saving.serialize_keras_object`, or a layer, which is returned
+            unchanged.
+        **kwargs: Constructor arguments. Only for a name.
 
     Returns:
         A `keras.layers.Layer`.

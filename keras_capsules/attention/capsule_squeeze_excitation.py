@@ -34,8 +34,8 @@ class CapsuleSqueezeExcitation(GatedLayer):
         poses: Tensor `(batch, num_capsules, capsule_dim)`, or a grid
             `(batch, height, width, types, capsule_dim)` or `(batch, length, types, capsule_dim)`,
             whose `num_capsules` is the product of the axes between.
-        mask: Boolean tensor `(batch, num_capsules)`, or of the grid's shape. Absent capsules have
-            no say in the gates; their own gates and poses are zero.
+        mask: Boolean tensor `(batch, num_capsules)`, or of the grid's shape. Absent capsules do not
+            contribute to the gates of others, and their gates and poses are zero.
         {return_gates}
 
     Output shape:

@@ -1,4 +1,4 @@
-"""Implements effective squeeze-and-excitation (eSE): one layer over all channels, none narrower."""
+"""Implements effective squeeze-and-excitation (eSE), which has no hidden layer."""
 
 from typing import Any
 

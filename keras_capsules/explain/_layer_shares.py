@@ -1,8 +1,8 @@
-"""Computes how much of a layer's result comes from each of its inputs, with the layer's weights.
+"""Divides the result of a layer among its inputs, with the layer's weights.
 
-Each computation is an operation of a graph. It has no weights: it takes those of the layer that
-made the poses, which it finds in the graph, so a copied or loaded model uses the weights of its own
-layer. Its nodes in an exported file carry the layer's name.
+Each computation is an operation of a graph. The operation has no weights. It uses the weights of
+the layer that made the poses and finds this layer in the graph, so a copied or loaded model uses
+the copied or loaded weights. In an exported file its nodes have the layer's name.
 """
 
 import math

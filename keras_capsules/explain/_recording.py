@@ -74,7 +74,7 @@ def recorded_copy(model: keras.Model) -> tuple[keras.Model, Recording]:
     labels stays, and nothing depends on it.
 
     Args:
-        model: Functional or sequential `keras.Model` of known shapes. It stays as it is.
+        model: Functional or sequential `keras.Model` of known shapes. It is not changed.
 
     Returns:
         The copy, and its `Recording`.

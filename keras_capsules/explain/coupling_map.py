@@ -55,7 +55,7 @@ def coupling_map(
 
     Args:
         model: Functional or sequential `keras.Model`, of the zoo or of your own, with capsules
-            made of images. It stays as it is.
+            made of images. It is not changed.
         images: Array `(batch, height, width, channels)`, as the model takes them.
         class_index: Integer, or one for each image, or `None`, the default, for the longest
             capsule, or most active one, of each.

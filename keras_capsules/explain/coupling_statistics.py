@@ -1,4 +1,4 @@
-"""Measures over a dataset whether the routing of a trained model does anything."""
+"""Measures over a dataset how much the routing of a trained model divides and adapts."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -35,7 +35,7 @@ def coupling_statistics(
     """Measures the coupling and the dead capsules of each capsule layer.
 
     Args:
-        model: Functional or sequential `keras.Model` with `CapsuleLayer`s. It stays as it is.
+        model: Functional or sequential `keras.Model` with `CapsuleLayer`s. It is not changed.
         dataset: Array of images, as the model takes them; or a dataset of batches, as `model.fit`
             takes it, whose labels are left out.
         batch_size: Integer, for an array. Defaults to `32`.

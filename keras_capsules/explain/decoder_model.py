@@ -13,7 +13,7 @@ def decoder_model(model: keras.Model) -> keras.Model:
 
     Args:
         model: `keras.Model` with one `ReconstructionDecoder`, such as a model of the zoo made
-            with `with_decoder=True`. It stays as it is.
+            with `with_decoder=True`. It is not changed.
 
     Returns:
         A functional `keras.Model` from `poses`, `(batch, num_capsules, capsule_dim)`, to

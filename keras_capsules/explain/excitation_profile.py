@@ -47,7 +47,7 @@ def excitation_profile(
             own, with layers that have one gate for each channel: `SqueezeExcitation`,
             `EffectiveSqueezeExcitation`, `EfficientChannelAttention`, `StyleRecalibration`,
             `GatherExcite` of the global extent, and the channels' half of
-            `ConcurrentSqueezeExcitation` and `ConvBlockAttention`. It stays as it is.
+            `ConcurrentSqueezeExcitation` and `ConvBlockAttention`. It is not changed.
         dataset: Pair `(x, y)` of inputs as `model.predict` takes them and labels, integers or
             one-hot; or a dataset of such batches, as `model.fit` takes it.
         classes: Labels to profile, or `None`, the default, for all that occur.

@@ -1,4 +1,4 @@
-"""Makes a model that returns what it saw along with its scores."""
+"""Makes a model that returns explanations along with its scores."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,27 +20,26 @@ def explained_model(
 
     Args:
         model: Functional or sequential `keras.Model`, of the zoo or of your own, with a
-            `CapsuleLayer` or with layers of the attention family. It stays as it is.
-        outputs: Names of what the copy returns, some of
+            `CapsuleLayer` or with layers of the attention family. It is not changed.
+        outputs: Names of the copy's outputs, some of
             `"scores"`: the model's output of that name, or its only one;
             `"poses"`, `(batch, num_out, dim)`, of the capsule layer;
             `"activations"`, `(batch, num_out)`: those that its routing computes, or the lengths;
             `"coupling"`, `(batch, num_in, num_out)`: how much each child's vote counts;
             `"map"`, `(batch, height, width)`: which parts of the image speak for the longest, or
             most active, capsule and which against it, see `coupling_map`;
-            `"reconstruction"`: what the decoder makes of the longest capsule, with no label asked
-            for;
+            `"reconstruction"`: the decoder's image of the longest capsule, without a label;
             `"gates"`: those of each attention layer, and of `CapsuleSqueezeExcitation`, a
             dictionary by the layer's name.
         layer: Name of the `CapsuleLayer` to explain, or of a `ConvCapsule2D` whose one window is
             the whole grid; or `None`, the default, for the last one.
 
     Returns:
-        A functional `keras.Model` with the model's inputs, as far as they are still needed, and a
-        dictionary of these outputs. It holds copies of the weights.
+        A functional `keras.Model` with those of the model's inputs that are still needed, and a
+        dictionary of these outputs. It has copies of the weights.
 
     Raises:
-        ValueError: If the model lacks what one of `outputs` needs.
+        ValueError: If the model lacks a layer that one of `outputs` needs.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Measures whether a map is true: by the score without the parts it names, and of these alone."""
+"""Measures whether a map is true, by deleting and inserting the pixels that it names."""
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -99,7 +99,7 @@ def _area(curves, fractions):
 
 
 def random_maps(images: Any, seed: int = 0) -> np.ndarray:
-    """Returns maps that know nothing, uniform in [0, 1), to compare with.
+    """Returns random maps, uniform in [0, 1), for comparison.
 
     Args:
         images: Array `(batch, height, width, channels)`.

@@ -25,8 +25,8 @@ def grad_cam(
     `coupling_map` is: each cell divided evenly among what it sees.
 
     Args:
-        model: Functional or sequential `keras.Model` with `scores`, or with one output. It stays
-            as it is.
+        model: Functional or sequential `keras.Model` with `scores`, or with one output. It is not
+            changed.
         images: Array `(batch, height, width, channels)`, as the model takes them.
         layer: Name of the layer whose output, `(batch, height, width, channels)`, is explained, or
             `None`, the default, for the last one with such an output.

@@ -1,4 +1,4 @@
-"""Follows which capsules made up which: the tree that routing carves out of a network."""
+"""Follows the couplings from a capsule down to its parts, which gives a tree."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -46,7 +46,7 @@ def part_whole_tree(
 
     Args:
         model: Functional or sequential `keras.Model` with one or more `CapsuleLayer`s on top of
-            each other. It stays as it is.
+            each other. It is not changed.
         image: Array `(height, width, channels)`, as the model takes it.
         strongest: Integer. Children to keep of each capsule. Defaults to `3`.
         class_index: Integer. Capsule of the last layer to start from, or `None`, the default, for

@@ -25,7 +25,7 @@ def pose_traversal(
 
     Args:
         model: `keras.Model` with capsules and a trained decoder, such as a model of the zoo made
-            with `with_decoder=True`. It stays as it is.
+            with `with_decoder=True`. It is not changed.
         images: Array `(batch, height, width, channels)`, as the model takes them.
         deltas: Floats. What is added to a dimension. Defaults to the eleven from -0.25 to 0.25 of
             the paper.

@@ -1,4 +1,4 @@
-"""Draws what a decoder makes of the capsules, beside what the network saw."""
+"""Draws images with their reconstructions from the capsules."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
