@@ -64,7 +64,7 @@ def get(identifier: "str | dict | keras.layers.Layer", **kwargs: Any) -> keras.l
 def clone(
     identifier: "str | dict | keras.layers.Layer", prefix: str, **overrides: Any
 ) -> keras.layers.Layer:
-    """Returns a new layer with the arguments of `identifier`, for one more place in a model.
+    """Returns a new layer with the arguments of `identifier`, for another part of a model.
 
     `overrides` are for arguments that only some attentions have, such as `data_format`. An override
     that the config of `identifier` does not have is dropped without an error, and so is a misspelt

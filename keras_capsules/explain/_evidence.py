@@ -1,4 +1,4 @@
-"""Computes how much of a class each pixel accounts for, as a graph of Keras operations."""
+"""Divides the score of a class among the pixels, as a graph of Keras operations."""
 
 from collections.abc import Iterator
 from typing import Any

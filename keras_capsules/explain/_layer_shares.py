@@ -20,9 +20,9 @@ from keras_capsules.ops import at_least_float32, safe_norm
 
 
 class LayerShares(keras.Operation):
-    """Base of the operations that divide what a layer made among what the layer was called on."""
+    """Base of the operations that divide the outputs of a layer among its inputs."""
 
-    layer: Any = None  # Of the graph that the operation was called in.
+    layer: Any = None  # The layer in the graph of the operation's call.
 
     def symbolic_call(self, inputs: Any, poses: Any, *args: Any) -> Any:
         """Joins the operation to the graph, and to the layer that made `poses`."""
@@ -32,14 +32,14 @@ class LayerShares(keras.Operation):
     def call(self, inputs: Any, poses: Any, *args: Any) -> Any:
         """Computes the shares in the scope of the layer."""
         # Keras enters a layer's scope twice for each call, to build and to run. TensorFlow counts
-        # that in the names of nodes, and exported files keep their bytes if it happens here too.
+        # this in the names of nodes. Exported files keep their bytes if it happens here too.
         with keras.name_scope(self.layer.name, caller=self.layer):
             pass
         with keras.name_scope(self.layer.name, caller=self.layer):
             return self.shares(inputs, poses, *args)
 
     def shares(self, inputs: Any, poses: Any, *args: Any) -> Any:
-        """Computes the shares; a subclass does it."""
+        """Computes the shares. A subclass implements it."""
         raise NotImplementedError
 
 
@@ -128,7 +128,7 @@ class CellShares(LayerShares):
         seen = fields.gather(inputs)
         back = ops.reshape(back, (-1, cells * fields.window_size, channels))
         shares = ops.sum(back * seen, axis=-1)
-        if not fields.unchanged:  # Add up what the windows say of each cell.
+        if not fields.unchanged:  # Adds up the shares of each cell from all windows.
             entries = fields.entries_by_position()[0]
             shares = ops.take(ops.pad(shares, [(0, 0), (0, 1)]), entries.reshape(-1), axis=1)
             shares = ops.sum(ops.reshape(shares, (-1, *entries.shape)), axis=-1)

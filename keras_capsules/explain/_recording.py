@@ -1,4 +1,4 @@
-"""Copies a model so that its capsule and attention layers also give what they computed."""
+"""Copies a model, and records the results of its capsule and attention layers."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -31,7 +31,7 @@ class Capsules(NamedTuple):
 
 
 class Recording:
-    """Calls the layers of a copy so that they give their explanations, and keeps these.
+    """Calls the layers of a copy with explanations, and stores these.
 
     Attributes:
         capsules: Dictionary of `Capsules` by the name of the layer, in the order of the calls.
@@ -68,7 +68,7 @@ class Recording:
 
 
 def recorded_copy(model: keras.Model) -> tuple[keras.Model, Recording]:
-    """Copies a model, with its weights, and records what its layers say of themselves.
+    """Copies a model with its weights, and records the explanations of its layers.
 
     In the copy a `CapsuleMask` gets no labels, so a decoder sees the longest capsule. An input for
     labels stays, and nothing depends on it.
@@ -94,12 +94,12 @@ def recorded_copy(model: keras.Model) -> tuple[keras.Model, Recording]:
     copy.set_weights(model.get_weights())
     for layer in layers_within(copy):
         if isinstance(layer, keras.layers.Normalization):
-            layer.finalize_state()  # It computes with copies of its weights.
+            layer.finalize_state()  # The layer computes with copies of its weights.
     return copy, recording
 
 
 def submodel(copy: keras.Model, outputs: Any, more_inputs: Iterable = ()) -> keras.Model:
-    """Returns the model of these outputs, and of those inputs alone that they are computed from."""
+    """Returns the model of these outputs, with only the inputs that they depend on."""
     needed = {id(x) for x in upstream(keras.tree.flatten(outputs))}
     inputs = [x for x in (*copy.inputs, *more_inputs) if id(x) in needed]
     by_name = {name_of(x): x for x in inputs}

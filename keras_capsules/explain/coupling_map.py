@@ -1,4 +1,4 @@
-"""Maps which parts of an image spoke for a class, read off the routing."""
+"""Maps the parts of an image that speak for a class, by means of the routing."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any

@@ -16,11 +16,11 @@ class CouplingStatistics(NamedTuple):
 
     Attributes:
         entropy: Float, of `CouplingEntropy`: 1 where every child divides its vote evenly, 0 where
-            each gives it to one parent. Of the coupling's magnitude, as that of `self_attention`
-            has no fixed sign.
+            each gives it to one parent. It uses the magnitude of the coupling, which has no fixed
+            sign with `self_attention`.
         variance: Float, of `CouplingVariance`: 0 where the coupling does not depend on the input.
-        dead_children: Float, of `DeadCapsuleRate`: the share of children that no input woke.
-        dead_parents: Float: the share of the layer's own capsules.
+        dead_children: Float, of `DeadCapsuleRate`: the share of children that no input activated.
+        dead_parents: Float: the share of parents that no input activated.
     """
 
     entropy: float

@@ -6,10 +6,10 @@ from keras_capsules.layers import ReconstructionDecoder
 
 
 def decoder_model(model: keras.Model) -> keras.Model:
-    """Copies the decoder of a trained model, to draw what any poses stand for.
+    """Copies the decoder of a trained model, which draws an image from any poses.
 
-    Set the poses of all capsules to zero but one, as `CapsuleMask` does; change that one a little,
-    and see what changes in the image.
+    Set the poses of all capsules but one to zero, as `CapsuleMask` does. Then change this pose a
+    little to see what changes in the image.
 
     Args:
         model: `keras.Model` with one `ReconstructionDecoder`, such as a model of the zoo made

@@ -16,11 +16,11 @@ class DeletionInsertion(NamedTuple):
     """Curves and their areas.
 
     Attributes:
-        fractions: Array `(steps + 1,)`. Of the pixels, from 0 to 1.
-        deletion: Array `(batch, steps + 1)`. The score after the pixels highest in the map went.
-        insertion: Array `(batch, steps + 1)`. The score when only these are there.
-        deletion_area: Array `(batch,)`. Under the first curve: low for a good map.
-        insertion_area: Array `(batch,)`. Under the second: high for a good map.
+        fractions: Array `(steps + 1,)`. Fractions of the pixels, from 0 to 1.
+        deletion: Array `(batch, steps + 1)`. Score without the pixels that are highest in the map.
+        insertion: Array `(batch, steps + 1)`. Score with these pixels alone.
+        deletion_area: Array `(batch,)`. Area under the first curve, low for a good map.
+        insertion_area: Array `(batch,)`. Area under the second curve, high for a good map.
     """
 
     fractions: np.ndarray
@@ -40,15 +40,15 @@ def deletion_insertion(
 ) -> DeletionInsertion:
     """Deletes the pixels in the order of a map, highest first, and inserts them into a blank image.
 
-    The score is that of the class which the model gives the whole image. The model was
-    not trained on images without pixels; compare the areas with those of `random_maps`.
+    The score belongs to the class that the model gives the complete image. The model was not
+    trained on images with deleted pixels, so compare the areas with those of `random_maps`.
 
     Args:
         model: Functional or sequential `keras.Model` with `scores`, or with one output.
         images: Array `(batch, height, width, channels)`, as the model takes them.
         maps: Array `(batch, height, width)`.
-        steps: Integer. In how many equal parts the pixels go. Defaults to `28`.
-        blank: Float. What takes the place of a pixel. Defaults to `0`.
+        steps: Integer. Number of equal parts into which the pixels are divided. Defaults to `28`.
+        blank: Float. Value that replaces a pixel. Defaults to `0`.
         batch_size: Integer. Defaults to `128`.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Computes Grad-CAM, a map that needs no capsules, to compare with."""
+"""Computes Grad-CAM, a map that needs no capsules, for comparison."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Part:
-    """A capsule, and the capsules that it was made of.
+    """Capsule with the capsules that it consists of.
 
     Attributes:
         layer: String. Name of the layer that made the capsule.

@@ -113,7 +113,7 @@ def _capsules(x, capsules, dim, strides, name):
 
 
 def _routed(x, capsules, dim, name):
-    """Adds the last skip, in which the types at every position are parents of their window."""
+    """Adds the last skip, whose parents are the types at every position, each with a window."""
     height, width = x.shape[1:3]
     parents = height * width * capsules
     x = layers.Permute((3, 1, 2, 4), name=f"{name}_types_first")(x)
