@@ -33,7 +33,7 @@ VALUES = 4093
 _LARGEST = 2**26  # Bytes of a seal, and elements of an array that it describes.
 _EXIT_CODES = """
 exit codes:
-  0  the file is whole and computes what the model did
+  0  the file is intact and computes what the model did
   1  this machine computes something else, or cannot run the file
   4  the file or its seal is damaged, or they do not belong together
   5  a path or an option is wrong
@@ -126,7 +126,7 @@ def replay(model: bytes, sealed: bytes) -> Verdict:
         raise
     except Exception as error:  # onnxruntime's errors have no other common class.
         raise CannotRunError(
-            f"The file is whole, but onnxruntime {onnxruntime.__version__} cannot run it here. "
+            f"The file is intact, but onnxruntime {onnxruntime.__version__} cannot run it here. "
             f"Upgrade it. onnxruntime says: {error}"
         ) from error
 
@@ -266,7 +266,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the command line, and returns its exit code."""
     parser = _Parser(
         prog="python -m export.verify",
-        description="Checks that an exported model is whole and computes on this machine what the "
+        description="Checks that an exported model is intact and computes on this machine what the "
         "Keras model did.",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -278,7 +278,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (SealError, CannotRunError, UsageError) as error:
         print(f"verify: {error}", file=sys.stderr)
         return error.exit_code
-    print(f"{path} is whole, SHA-256 {verdict.sha256}")
+    print(f"{path} is intact, SHA-256 {verdict.sha256}")
     runtime = f"onnxruntime {onnxruntime.__version__} on {platform.machine()}"
     print(f"{runtime}, sealed by {verdict.reference}\n")
     print(f"  {'output':16}{'inputs':18}{'samples':>7}{'max abs':>10}{'allowed':>10}")

@@ -1,4 +1,4 @@
-"""Implements SimAM: a gate for every value, from how far the value stands out; no parameters."""
+"""Implements SimAM, which gates every value by how far it stands out, without parameters."""
 
 from typing import Any
 

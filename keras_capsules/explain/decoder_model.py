@@ -17,7 +17,7 @@ def decoder_model(model: keras.Model) -> keras.Model:
 
     Returns:
         A functional `keras.Model` from `poses`, `(batch, num_capsules, capsule_dim)`, to
-        `reconstruction`, `(batch, height, width, channels)`. It holds copies of the weights.
+        `reconstruction`, `(batch, height, width, channels)`. It has copies of the weights.
 
     Raises:
         ValueError: If the model does not have exactly one decoder, or was never built.

@@ -27,8 +27,8 @@ def pose_traversal(
         model: `keras.Model` with capsules and a trained decoder, such as a model of the zoo made
             with `with_decoder=True`. It is not changed.
         images: Array `(batch, height, width, channels)`, as the model takes them.
-        deltas: Floats. What is added to a dimension. Defaults to the eleven from -0.25 to 0.25 of
-            the paper.
+        deltas: Floats. Values that are added to a dimension. Defaults to the eleven from -0.25 to
+            0.25 of the paper.
         batch_size: Integer, of poses to decode at once. Defaults to `128`.
 
     Returns:
@@ -67,7 +67,7 @@ def plot_pose_traversal(decoded: Any, deltas: Sequence[float] = DELTAS) -> "Figu
     Args:
         decoded: Array `(capsule_dim, steps, height, width, channels)`: one image's part of what
             `pose_traversal` returns.
-        deltas: Floats. What was added in each column.
+        deltas: Floats. Value that was added in each column.
 
     Returns:
         A `matplotlib.figure.Figure`, to save by `figure.savefig`.

@@ -203,7 +203,7 @@ def test_a_whole_file_that_onnxruntime_cannot_run(sealed, capsys):
     sealed.write_bytes(content)
     seal_path(sealed).write_bytes(seal(seal_path(sealed).read_bytes(), digest(content)))
     assert main([str(sealed)]) == 1
-    assert "is whole, but onnxruntime" in capsys.readouterr().err
+    assert "is intact, but onnxruntime" in capsys.readouterr().err
 
 
 def digest(content):
