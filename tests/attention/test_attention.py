@@ -500,6 +500,7 @@ def test_help_describes_every_argument(layer_class):
         assert "Width of the hidden layer. Overrides" in text
 
 
+@pytest.mark.slow
 @once
 def test_docstrings_may_be_removed():
     code = "import keras_capsules as k; print(k.SqueezeExcitation.__doc__)"

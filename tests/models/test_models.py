@@ -22,6 +22,7 @@ def trainable(name, **options):
     return sum(math.prod(weight.shape) for weight in weights)
 
 
+@pytest.mark.slow
 @once
 def test_parameters_of_the_papers_sizes():
     assert create_model("capsnet").count_params() == 6_804_224

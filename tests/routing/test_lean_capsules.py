@@ -169,6 +169,7 @@ def peak(implementation, sizes):
     return int(process.stdout.splitlines()[-1]) / 1024
 
 
+@pytest.mark.slow
 @once
 def test_memory_does_not_grow_with_the_votes():
     """`python -m benchmarks.memory --growth` measures it; here with some room for noise."""
@@ -179,6 +180,7 @@ def test_memory_does_not_grow_with_the_votes():
         assert slope[0] < growth / votes < slope[1]
 
 
+@pytest.mark.slow
 @once
 def test_few_parents_are_computed_at_once():
     """Kernel, gradient and step take four times the kernel; ten parents at once, six times."""
