@@ -1,8 +1,8 @@
-"""The affNIST protocol: what networks trained on shifted digits make of turned and scaled ones.
+"""Runs the affNIST protocol: networks trained on shifted digits read turned and scaled ones.
 
     KERAS_CAPSULES_DATA=data python -m benchmarks.affnist
 
-Each network is trained on MNIST's digits, shifted on a canvas of 40 x 40 anew in each epoch and
+Each network is trained on MNIST's digits, shifted again in each epoch on a canvas of 40 x 40, and
 disturbed in no other way, until it labels `--target` per cent of shifted test digits right. Then,
 all equal on what they know, they are tested on digits that were turned, sheared and scaled.
 """

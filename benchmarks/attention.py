@@ -1,10 +1,10 @@
-"""What each attention costs on a device: onnxruntime on one thread, one image at a time.
+"""Measures the cost of each attention in onnxruntime on one thread, one image at a time.
 
     python -m benchmarks.attention
     python -m benchmarks.attention --model se_resnet20 --runs 500 --attentions se eca
 
-The models are exported untrained. All run in one process by turns, so that a disturbance meets all
-of them; the figures are medians, the ratio is to the same network without attention.
+The models are exported untrained. They run alternately in one process, so that a disturbance meets
+all of them. The figures are medians; the ratio is to the same network without attention.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What the exported capsule layer costs in onnxruntime, beside graphs that others would have.
+"""Measures the exported capsule layer in onnxruntime, beside graphs of other origin.
 
     python -m benchmarks.export
     python -m benchmarks.export --routings dynamic em --batches 1 --threads 1

@@ -1,4 +1,4 @@
-"""What float16 and int8 make of every model of the zoo, as the table of docs/precision.md.
+"""Exports every model of the zoo in float16 and int8, and writes the table of docs/precision.md.
 
     python -m benchmarks.export_precision
     python -m benchmarks.export_precision cnn_baseline se_resnet20

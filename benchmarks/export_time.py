@@ -1,4 +1,4 @@
-"""Time and memory of an export: `python -m benchmarks.export_time [MODEL]`, by default the CapsNet.
+"""Measures time and memory of an export: `python -m benchmarks.export_time [MODEL]`, or CapsNet.
 
 The model has its paper's size, and its decoder where it has one; the file holds the explanations.
 Memory is the peak of this process and that of the conversion's added up, as if they came together.

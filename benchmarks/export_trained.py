@@ -1,4 +1,4 @@
-"""What float16 and int8 cost trained models, as the last table of docs/precision.md.
+"""Measures what float16 and int8 cost trained models, for the last table of docs/precision.md.
 
     KERAS_CAPSULES_DATA=folder python -m benchmarks.export_trained
 

@@ -1,4 +1,4 @@
-"""Whether maps are true: what deleting and inserting the pixels that they name does to the score.
+"""Measures whether maps are true: pixels that they name are deleted from, and put into, images.
 
     KERAS_CAPSULES_DATA=data python -m benchmarks.faithfulness
 

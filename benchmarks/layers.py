@@ -1,4 +1,4 @@
-"""What layers cost in training and inference, on each backend, in a process of its own.
+"""Measures the cost of layers in training and inference, on each backend in another process.
 
     python -m benchmarks.layers
     python -m benchmarks.layers --backends torch --what routing

@@ -1,4 +1,4 @@
-"""Peak memory of training a capsule layer that stores its votes, and of one that does not.
+"""Measures the peak memory of training a capsule layer with and without stored votes.
 
     python -m benchmarks.memory
     python -m benchmarks.memory --growth

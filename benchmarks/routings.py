@@ -1,4 +1,4 @@
-"""What every routing does in every layer on every backend, as the table of docs/routings.md.
+"""Tries every routing in every layer on every backend, and writes the table of docs/routings.md.
 
     python -m benchmarks.routings
 

@@ -1,4 +1,4 @@
-"""How the cost of a capsule layer grows with children, parents, batch and iterations.
+"""Measures how the cost of a capsule layer grows with children, parents, batch and iterations.
 
     python -m benchmarks.scaling
     python -m benchmarks.scaling --backends tensorflow jax torch --figure docs/figures/scaling.png

@@ -3,7 +3,7 @@
 `python -m examples.train --model efficient_capsnet --dataset multi_mnist`
 
 Each epoch lays a digit of another class over each of the 60,000 training digits. The network is
-asked for both classes; its decoder for one of the two digits alone, drawn anew each time. It has
+asked for both classes; its decoder for one of the two digits alone, drawn again each time. It has
 one convolution and twice the primary capsules more than for single digits; a second stride makes it
 cheaper at 36 x 36. The learning rate falls to zero three times. The weights after the last epoch
 are the result: none are chosen. The accuracy counts a pair when its two highest scores are both
