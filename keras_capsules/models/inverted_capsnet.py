@@ -14,6 +14,7 @@ from keras_capsules.models.se_resnet import basic_stages
 
 @register_model(
     top="class_capsules",
+    loss=keras.losses.CategoricalCrossentropy,
     tiny={
         "filters": (4, 8),
         "blocks": (1, 1),

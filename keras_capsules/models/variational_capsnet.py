@@ -1,5 +1,7 @@
 """Matrix capsules with variational-Bayes routing."""
 
+import functools
+
 import keras
 from keras import layers
 
@@ -9,11 +11,13 @@ from keras_capsules.models._shared.convolutional_capsules import (
     normalized_capsules,
     routing_for_each,
 )
+from keras_capsules.models._shared.normalization import normalization
 from keras_capsules.models.registry import register_model
 
 
 @register_model(
     top="class_capsules",
+    loss=functools.partial(keras.losses.CategoricalCrossentropy, from_logits=True),
     tiny={
         "filters": 8,
         "kernel_size": 3,
@@ -74,7 +78,7 @@ def variational_capsnet(
         kernel_initializer="he_uniform",
         name="convolution",
     )(image)
-    x = layers.BatchNormalization(name="normalization")(x)
+    x = normalization("normalization")(x)
     x = layers.ReLU(name="relu")(x)
     x = normalized_capsules(x, primary_capsules, capsule_dim, kernel_size=1, by_type=True)
     x = convolutional_capsules(x, conv_capsules, capsule_dim, routing)

@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 from keras_capsules.layers import ConvCapsule2D
+from keras_capsules.models._shared.normalization import normalization
 from keras_capsules.routing import Routing, get
 
 
@@ -33,11 +34,11 @@ def normalized_capsules(x, num_capsules, capsule_dim, kernel_size, by_type):
     poses = layers.Conv2D(num_capsules * capsule_dim, **options, name="poses_convolution")(x)
     grid = layers.Reshape((*poses.shape[1:3], num_capsules, capsule_dim), name="poses")
     if by_type:
-        poses = layers.BatchNormalization(axis=3, name="poses_normalization")(grid(poses))
+        poses = normalization("poses_normalization", axis=3)(grid(poses))
     else:
-        poses = grid(layers.BatchNormalization(name="poses_normalization")(poses))
+        poses = grid(normalization("poses_normalization")(poses))
     x = layers.Conv2D(num_capsules, **options, name="activations_convolution")(x)
-    x = layers.BatchNormalization(name="activations_normalization")(x)
+    x = normalization("activations_normalization")(x)
     return poses, layers.Activation("sigmoid", name="activations")(x)
 
 
