@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 
 from export.admit import archive, config, weights
-from export.errors import RefusedInputError
+from export.errors import ConversionError, RefusedInputError
 from keras_capsules import _graph
 
 _MAX_VALUES = 1 << 27  # The largest batch of the comparison makes that 16 GiB.
@@ -38,11 +38,14 @@ def load_model(folder: Path, name: str) -> keras.Model:
     Raises:
         RefusedInputError: If the weights are damaged, or the layers want others or larger ones, or
             hold more than fits a machine.
+        ConversionError: If a layer is stateful.
     """
     try:
         content = json.loads((folder / archive.CONFIG).read_bytes())
         model = _build(content, weights.count(folder / archive.WEIGHTS))
         model.load_weights(folder / archive.WEIGHTS)
+    except ConversionError:
+        raise
     except Exception as error:  # Keras raises whatever the damaged part happens to break.
         raise RefusedInputError(
             f"{name} cannot be loaded; it may be damaged, unsafe, or saved by another version of "
@@ -67,6 +70,7 @@ def _build(content, held):
         content: The checked configuration.
         held: How many numbers the file of weights holds.
     """
+    _refuse_stateful(content)
 
     def build():
         with _ShapesOnly(held):
@@ -77,7 +81,28 @@ def _build(content, held):
         return model
 
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(build).result()
+        try:
+            return thread.submit(build).result()
+        except ValueError as error:
+            if "while in a stateless scope" not in str(error):
+                raise
+    # Only layers of the user make variables of values, which have memory at once.
+    model = keras.saving.deserialize_keras_object(content, safe_mode=True)
+    _check_size(model.variables, held)
+    return model
+
+
+def _refuse_stateful(content):
+    """Raises a `ConversionError` for recurrent layers whose states are variables of the model."""
+    if isinstance(content, dict):
+        if content.get("stateful") is True:
+            raise ConversionError(
+                "A file has no state from one call to the next. Build the layer with "
+                f"stateful=False. Received: layer {content.get('name')!r} with stateful=True"
+            )
+        content = list(content.values())
+    for entry in content if isinstance(content, list) else ():
+        _refuse_stateful(entry)
 
 
 class _ShapesOnly(keras.StatelessScope):
