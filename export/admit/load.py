@@ -83,7 +83,7 @@ def _build(content, held):
     with ThreadPoolExecutor(1) as thread:
         try:
             return thread.submit(build).result()
-        except ValueError as error:
+        except (TypeError, ValueError) as error:  # Keras wraps what `from_config` raises.
             if "while in a stateless scope" not in str(error):
                 raise
     # Only layers of the user make variables of values, which have memory at once.
