@@ -30,8 +30,8 @@ class CapsuleLayer(StoredMaps, VotingLayer):
             then be unknown, or vary from batch to batch. Defaults to `False`.
         use_bias: Boolean. Whether to add a learned vector, one for each parent, to the votes.
             Without it a pose and its negative cannot be told apart. Defaults to `False`.
-        kernel_initializer: Initializer of the kernel. Defaults to `"vote_scaling"`, see
-            `keras_capsules.VoteScaling`.
+        kernel_initializer: Initializer of the kernel. Defaults to `"vote_scaling"`,
+            `keras_capsules.VoteScaling` of the length that fits the routing.
         kernel_regularizer: Regularizer of the kernel, or `None`.
         kernel_constraint: Constraint of the kernel, or `None`.
         implementation: `"stored"` computes all votes once. `"lean"` never holds them: it computes

@@ -54,6 +54,8 @@ class Routing(keras.layers.Layer):
             so many. It is a hint: a wrong number costs time, never the result. Defaults to `1`.
         competes_across_cells: Boolean. `True` for routings in which, in a convolution, a child
             divides itself among the parents of every cell that sees it: `votes.competition` does.
+        vote_length: Float. Length that the sum of the votes should have in a new layer, see
+            `keras_capsules.VoteScaling`. Defaults to `1.0`.
 
     Call arguments:
         votes: Tensor `(batch, num_in, num_out, dim)`. What each child predicts for each parent.
@@ -76,6 +78,7 @@ class Routing(keras.layers.Layer):
     sums_votes = False
     expected_sums = 1
     competes_across_cells = False
+    vote_length = 1.0
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
