@@ -15,8 +15,11 @@ from keras_capsules import (
     routing,
 )
 
+LOGITS = keras.losses.CategoricalCrossentropy(from_logits=True)
+
 
 def network(name):
+    """A network with this routing in a convolution and a layer, and its loss."""
     explicit = routing.get(name).explicit_activations
     image = keras.Input((8, 8, 1))
     x = keras.layers.Conv2D(16, 3, activation="relu")(image)
@@ -24,17 +27,19 @@ def network(name):
     x = PrimaryCapsule2D(4, 9, 2, strides=2, **options)(x)
     x = ConvCapsule2D(4, 9, 2, routing=name, transform="matrix")(x)
     x = CapsuleLayer(10, 9, routing=name, transform="matrix")(x)
-    return keras.Model(image, x[1] if explicit else CapsuleLength()(x))
+    if explicit:
+        return keras.Model(image, x[1]), SpreadLoss(0.5)
+    if name == "inverted_dot_product":  # Its parents are normalized, and their lengths equal.
+        return keras.Model(image, keras.layers.Flatten()(keras.layers.Dense(1)(x))), LOGITS
+    return keras.Model(image, CapsuleLength()(x)), MarginLoss()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(routing.ROUTINGS))
 def test_digits_are_learned(name):
     (x, y), (x_test, y_test) = datasets.digits()
-    model = network(name)
-    explicit = routing.get(name).explicit_activations
-    loss = SpreadLoss(0.5) if explicit else MarginLoss()
-    loss = "categorical_crossentropy" if name == "self_routing" else loss
+    x, x_test = x / np.float32(255), x_test / np.float32(255)
+    model, loss = network(name)
     model.compile(keras.optimizers.Adam(5e-3), loss)
     one_hot = keras.utils.to_categorical(y, 10)
     model.fit(x, one_hot, batch_size=64, epochs=8, verbose=0)
