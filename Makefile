@@ -61,7 +61,7 @@ test-fast: .venv/installed-dev
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
+	$(BIN)/pyright --project pyproject.toml
 
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix .

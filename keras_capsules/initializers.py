@@ -9,17 +9,23 @@ import keras
 class VoteScaling(keras.initializers.Initializer):
     """Draws vote kernels so that parents start neither dead nor saturated.
 
-    The distribution is a truncated normal with standard deviation `J / sqrt(I * E)`, for I children
-    that vote, J parents and votes of E components (p for poses that are p x p matrices).
+    The distribution is a truncated normal with standard deviation `length * J / sqrt(I * E)`, for I
+    children that vote, J parents and votes of E components (p for poses that are p x p matrices).
 
     With children of length one and the uniform coupling `1 / J` of a first iteration, the sum of
-    the votes has a length of about one, for 16 children as for 1152. This is the middle of the
-    range in which squash has a gradient. A fixed deviation suits only one number of children:
-    squash turns small sums into their squares, whose gradient vanishes. For the 1152 children and
-    10 parents of Sabour et al. the deviation is 0.074; their released code has 0.1.
+    the votes has about that length, for 16 children as for 1152. One is the middle of the range in
+    which squash has a gradient. A fixed deviation suits only one number of children: squash turns
+    small sums into their squares, whose gradient vanishes. For the 1152 children and 10 parents of
+    Sabour et al. the deviation is 0.074; their released code has 0.1.
+
+    Routings that measure votes in a fixed unit need shorter votes. In `variational_bayes` the votes
+    for a parent have a scatter of `length**2 * J / E`, and the prior adds one. With a length of 0.1
+    the prior is larger for up to 100 parents.
 
     Args:
         seed: Integer or `None`. Makes the draw repeatable. Defaults to `None`.
+        length: Float. Length of the sum of the votes. Defaults to `1`. A layer with the
+            initializer `"vote_scaling"` uses the `vote_length` of its routing.
 
     Call arguments:
         shape: Shape `(..., J, D, E)`. The product of the leading axes is I.
@@ -36,8 +42,9 @@ class VoteScaling(keras.initializers.Initializer):
     0.0736
     """
 
-    def __init__(self, seed=None):
+    def __init__(self, seed: int | None = None, length: float = 1.0):
         self.seed = seed
+        self.length = length
 
     def __call__(self, shape, dtype=None, children=None):
         if len(shape) < 3:
@@ -46,7 +53,8 @@ class VoteScaling(keras.initializers.Initializer):
                 f"Received: shape={tuple(shape)}"
             )
         *leading, num_out, _, components = shape
-        deviation = num_out / math.sqrt((children or math.prod(leading)) * components)
+        num_in = children or math.prod(leading)
+        deviation = self.length * num_out / math.sqrt(num_in * components)
         # A normal distribution that is cut off at two deviations has 0.8796 of its deviation.
         # `TruncatedNormal` is not used, because it takes four times the kernel's memory under
         # PyTorch.
@@ -56,4 +64,4 @@ class VoteScaling(keras.initializers.Initializer):
         return keras.ops.cast(deviation / 0.8796 * normal, dtype or keras.config.floatx())
 
     def get_config(self):
-        return {"seed": self.seed}
+        return {"seed": self.seed, "length": self.length}

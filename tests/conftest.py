@@ -33,30 +33,11 @@ once = pytest.mark.skipif(
 )
 
 
-# Slow tests in files without marks; an empty set stands for all tests of a file.
-SLOW = {
-    "test_coupling_map.py": {"test_the_same_on_a_device"},
-    "test_imports.py": set(),
-    "test_layers.py": {
-        "test_every_routing_in_a_layer_trains_and_saves",
-        "test_stacked_capsule_layers_train",
-    },
-    "test_lean_capsules.py": {
-        "test_few_parents_are_computed_at_once",
-        "test_memory_does_not_grow_with_the_votes",
-    },
-    "test_routing.py": {"test_a_training_step_grows_with_the_iterations_no_more_than_linearly"},
-    "test_surgery.py": {"test_saving_and_exporting"},
-}
-
-
 def pytest_collection_modifyitems(items):
     """Marks as slow what exports or starts processes: `-m "not slow"` leaves it out."""
     for item in items:
-        exports = ROOT / "tests/export" in item.path.parents
-        exports |= bool({"exported_capsnet", "warm_conversions"} & set(item.fixturenames))
-        listed = SLOW.get(item.path.name, {None})
-        if exports or not listed or item.originalname in listed:
+        exports = {"exported_capsnet", "warm_conversions"} & set(item.fixturenames)
+        if exports or ROOT / "tests/export" in item.path.parents:
             item.add_marker(pytest.mark.slow)
 
 

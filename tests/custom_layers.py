@@ -59,3 +59,15 @@ class SavesLess(keras.layers.Layer):
 
     def call(self, inputs):
         return inputs * self.factor
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class VariableOfAValue(keras.layers.Layer):
+    """Makes a variable of a value, without an initializer."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.factors = keras.Variable([1.0, 2.0, 3.0])
+
+    def call(self, inputs):
+        return inputs * self.factors

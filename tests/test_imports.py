@@ -1,4 +1,4 @@
-"""What may be absent, and what must not be loaded."""
+"""Tests which packages may be absent, and which must not be loaded."""
 
 import tomllib
 
@@ -8,7 +8,7 @@ from conftest import BACKENDS, ROOT, once, run_python
 
 import keras_capsules
 
-pytestmark = once
+pytestmark = [once, pytest.mark.slow]
 WITHOUT = "import sys; sys.modules.update(dict.fromkeys(sys.argv[1].split()));"
 EXPORT_ONLY = ["onnx", "onnxruntime", "onnxslim", "tf2onnx", "sklearn", "PIL", "matplotlib"]
 
@@ -25,6 +25,12 @@ def test_the_library_needs_one_backend_only(backend):
 def test_the_device_runner_needs_onnxruntime_and_numpy_only():
     absent = ["keras", "keras_capsules", "tensorflow", "jax", "torch", "onnx", "PIL"]
     run_python("-c", WITHOUT + "import export.device", " ".join(absent))
+
+
+def test_importing_the_export_loads_nothing_heavy():
+    code = "import sys, export.to_onnx; print(*sorted(sys.modules))"
+    loaded = set(run_python("-c", code).stdout.split())
+    assert not loaded & {"keras", "jinja2", "numpy", "onnx", "onnxruntime", "tensorflow"}
 
 
 def test_importing_the_library_adds_little_to_importing_keras():

@@ -289,6 +289,7 @@ def test_additions_that_are_no_residual_blocks():
             insert_attention(model)
 
 
+@pytest.mark.slow
 @once
 def test_resnet50():
     """The count of SE-ResNet-50 is PyTorch's: without moving statistics and convolutions' biases.
@@ -315,6 +316,7 @@ def test_resnet50():
     assert edges(copy)["conv2_block1_add"] == ["conv2_block1_0_bn", "conv2_block1_3_bn_se"]
 
 
+@pytest.mark.slow
 @once
 @pytest.mark.parametrize(
     "build, places, first",
@@ -334,6 +336,7 @@ def test_mobile_networks(generator, build, places, first):
     np.testing.assert_allclose(np.sum(scores, axis=1), 1, atol=1e-5)
 
 
+@pytest.mark.slow
 @once
 def test_saving_and_exporting(tmp_path, generator):
     model = insert_attention(residual(), "se")

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 
 from export.admit import archive, config, weights
-from export.errors import RefusedInputError
+from export.errors import ConversionError, RefusedInputError
 from keras_capsules import _graph
 
 _MAX_VALUES = 1 << 27  # In the largest batch of the comparison this is 16 GiB.
@@ -38,11 +38,14 @@ def load_model(folder: Path, name: str) -> keras.Model:
     Raises:
         RefusedInputError: If the weights are damaged, if the layers need other or larger weights,
             or if they make values too large for a machine.
+        ConversionError: If a layer is stateful.
     """
     try:
         content = json.loads((folder / archive.CONFIG).read_bytes())
         model = _build(content, weights.count(folder / archive.WEIGHTS))
         model.load_weights(folder / archive.WEIGHTS)
+    except ConversionError:
+        raise
     except Exception as error:  # The type of Keras' error depends on the damage.
         raise RefusedInputError(
             f"{name} cannot be loaded. It may be damaged, unsafe, or saved by another version of "
@@ -68,6 +71,7 @@ def _build(content, held):
         content: The checked configuration.
         held: Number of values in the file of weights.
     """
+    _refuse_stateful(content)
 
     def build():
         with _ShapesOnly(held):
@@ -78,7 +82,28 @@ def _build(content, held):
         return model
 
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(build).result()
+        try:
+            return thread.submit(build).result()
+        except (TypeError, ValueError) as error:  # Keras wraps what `from_config` raises.
+            if "while in a stateless scope" not in str(error):
+                raise
+    # Only layers of the user make variables of values, which have memory at once.
+    model = keras.saving.deserialize_keras_object(content, safe_mode=True)
+    _check_size(model.variables, held)
+    return model
+
+
+def _refuse_stateful(content):
+    """Raises a `ConversionError` for recurrent layers whose states are variables of the model."""
+    if isinstance(content, dict):
+        if content.get("stateful") is True:
+            raise ConversionError(
+                "A file has no state from one call to the next. Build the layer with "
+                f"stateful=False. Received: layer {content.get('name')!r} with stateful=True"
+            )
+        content = list(content.values())
+    for entry in content if isinstance(content, list) else ():
+        _refuse_stateful(entry)
 
 
 class _ShapesOnly(keras.StatelessScope):

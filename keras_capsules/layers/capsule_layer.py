@@ -30,8 +30,8 @@ class CapsuleLayer(StoredMaps, VotingLayer):
             then be unknown, or vary from batch to batch. Defaults to `False`.
         use_bias: Boolean. Whether to add a learned vector, one for each parent, to the votes.
             Without it the layer cannot distinguish a pose from its negative. Defaults to `False`.
-        kernel_initializer: Initializer of the kernel. Defaults to `"vote_scaling"`, see
-            `keras_capsules.VoteScaling`.
+        kernel_initializer: Initializer of the kernel. Defaults to `"vote_scaling"`, which is
+            `keras_capsules.VoteScaling` with the length that fits the routing.
         kernel_regularizer: Regularizer of the kernel, or `None`.
         kernel_constraint: Constraint of the kernel, or `None`.
         implementation: `"stored"` computes all votes once. `"lean"` never stores them: it computes

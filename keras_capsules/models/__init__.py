@@ -7,7 +7,7 @@ from keras_capsules.models.efficient_capsnet import efficient_capsnet
 from keras_capsules.models.inverted_capsnet import inverted_capsnet
 from keras_capsules.models.matrix_capsnet import matrix_capsnet
 from keras_capsules.models.pretrained import card, examples
-from keras_capsules.models.registry import create_model, list_models
+from keras_capsules.models.registry import create_model, default_loss, list_models
 from keras_capsules.models.se_capsnet import se_capsnet
 from keras_capsules.models.se_resnet import se_resnet20, se_resnet32, se_resnet50, se_resnet56
 from keras_capsules.models.self_routing_capsnet import self_routing_capsnet
@@ -19,6 +19,7 @@ __all__ = [
     "cnn_baseline",
     "create_model",
     "deepcaps",
+    "default_loss",
     "efficient_capsnet",
     "examples",
     "inverted_capsnet",

@@ -4,12 +4,14 @@ import keras
 from keras import layers
 
 from keras_capsules.layers import CapsuleLayer, PrimaryCapsule2D
+from keras_capsules.losses import MarginLoss
 from keras_capsules.models._shared.capsule_classifier import capsule_classifier
 from keras_capsules.models.registry import register_model
 
 
 @register_model(
     top="class_capsules",
+    loss=MarginLoss,
     tiny={"filters": 8, "kernel_size": 3, "primary_capsules": 2, "primary_kernel_size": 3},
 )
 def capsnet(

@@ -3,10 +3,15 @@
 import keras
 from keras import layers
 
+from keras_capsules.models._shared.normalization import normalization
 from keras_capsules.models.registry import register_model
 
 
-@register_model(top="flatten", tiny={"filters": (4, 4), "units": (8,)})
+@register_model(
+    top="flatten",
+    loss=keras.losses.CategoricalCrossentropy,
+    tiny={"filters": (4, 4), "units": (8,)},
+)
 def cnn_baseline(
     input_shape=(28, 28, 1),
     num_classes: int = 10,
@@ -58,7 +63,7 @@ def cnn_baseline(
             name=f"convolution_{index}",
         )(x)
         if batch_normalization:
-            x = layers.BatchNormalization(name=f"normalization_{index}")(x)
+            x = normalization(f"normalization_{index}")(x)
     x = layers.Flatten(name="flatten")(x)
     for index, width in enumerate(units, start=1):
         x = layers.Dense(width, activation="relu", name=f"dense_{index}")(x)

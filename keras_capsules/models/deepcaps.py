@@ -6,7 +6,9 @@ import keras
 from keras import layers
 
 from keras_capsules.layers import CapsuleLayer
+from keras_capsules.losses import MarginLoss
 from keras_capsules.models._shared.capsule_classifier import capsule_classifier
+from keras_capsules.models._shared.normalization import normalization
 from keras_capsules.models.registry import register_model
 from keras_capsules.ops import squash
 from keras_capsules.routing import DynamicRouting
@@ -14,6 +16,7 @@ from keras_capsules.routing import DynamicRouting
 
 @register_model(
     top="class_capsules",
+    loss=MarginLoss,
     tiny={"filters": 8, "capsules": 2, "capsule_dims": (2, 4, 4), "decoder_units": (16,)},
 )
 def deepcaps(
@@ -73,7 +76,7 @@ def deepcaps(
     """
     image = keras.Input(input_shape, name="image")
     x = layers.Conv2D(filters, 3, padding="same", activation="relu", name="convolution")(image)
-    x = layers.BatchNormalization(name="normalization")(x)
+    x = normalization("normalization")(x)
     children = []
     for number, dim in enumerate(capsule_dims, start=1):
         cell = f"cell_{number}"

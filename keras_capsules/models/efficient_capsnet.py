@@ -5,12 +5,15 @@ from keras import layers
 
 from keras_capsules.attention import clone
 from keras_capsules.layers import CapsuleLayer, PrimaryCapsule2D
+from keras_capsules.losses import MarginLoss
 from keras_capsules.models._shared.capsule_classifier import capsule_classifier
+from keras_capsules.models._shared.normalization import normalization
 from keras_capsules.models.registry import register_model
 
 
 @register_model(
     top="class_capsules",
+    loss=MarginLoss,
     tiny={"filters": (8, 8), "kernel_sizes": (3, 3), "strides": (1, 2), "primary_capsules": 2},
 )
 def efficient_capsnet(
@@ -78,7 +81,7 @@ def convolution_blocks(x, filters, kernel_sizes, strides, attention=None):
             kernel_initializer="he_normal",
             name=f"convolution_{index}",
         )(x)
-        x = layers.BatchNormalization(name=f"normalization_{index}")(x)
+        x = normalization(f"normalization_{index}")(x)
         if attention is not None:
             x = clone(attention, f"block_{index}")(x)
     return x

@@ -14,6 +14,7 @@ from keras_capsules.models.se_resnet import basic_stages
 
 @register_model(
     top="class_capsules",
+    loss=keras.losses.CategoricalCrossentropy,
     tiny={
         "filters": (4, 8),
         "blocks": (1, 1),
@@ -85,7 +86,7 @@ def inverted_capsnet(
         capsule_dim,
         routing=routing,
         transform="matrix",
-        kernel_initializer=_kernel_scaling(num_classes),
+        kernel_initializer=_kernel_scaling(None, num_classes),
         name="class_capsules",
     )(x)
     x = layers.Dense(1, name="logit")(x)
@@ -93,7 +94,7 @@ def inverted_capsnet(
     return keras.Model(image, layers.Softmax(name="scores")(x), name=name)
 
 
-def _kernel_scaling(parents):
+def _kernel_scaling(children, parents):
     """Uses the authors' standard deviation, `sqrt(J / (I * p))` for I children and J parents."""
     return keras.initializers.VarianceScaling(
         parents**2, mode="fan_in", distribution="untruncated_normal"

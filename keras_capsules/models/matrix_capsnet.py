@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 from keras_capsules.layers import PrimaryCapsule2D
+from keras_capsules.losses import SpreadLoss
 from keras_capsules.models._shared.convolutional_capsules import (
     activation_classifier,
     convolutional_capsules,
@@ -14,6 +15,7 @@ from keras_capsules.models.registry import register_model
 
 @register_model(
     top="class_capsules",
+    loss=SpreadLoss,
     tiny={
         "filters": 8,
         "kernel_size": 3,

@@ -13,24 +13,26 @@ class _Entry(NamedTuple):
     build: Callable[..., keras.Model]
     top: str
     tiny: dict
+    loss: Callable[[], keras.losses.Loss]
 
 
 _MODELS: dict[str, _Entry] = {}
 
 
-def register_model(top: str, tiny: dict):
+def register_model(top: str, tiny: dict, loss: Callable[[], keras.losses.Loss]) -> Callable:
     """Registers a function that builds a model in the zoo, under the function's name.
 
     Args:
         top: String. Name of the first layer of the classifier. Its inputs are the features.
         tiny: Dictionary. Arguments of the function for a model small enough for tests.
+        loss: Function without arguments, such as a class, that makes the loss to train with.
 
     Returns:
         A decorator for the function.
     """
 
     def register(function):
-        _MODELS[function.__name__] = _Entry(function, top, tiny)
+        _MODELS[function.__name__] = _Entry(function, top, tiny, loss)
         return function
 
     return register
@@ -98,13 +100,10 @@ def create_model(
     >>> features.output_shape
     (None, 28, 28, 128)
     """
-    if name not in _MODELS:
-        raise ValueError(
-            f"Unknown model. Known ones: {', '.join(list_models())}. Received: {name!r}"
-        )
+    _check_name(name)
     if size not in (None, "tiny"):
         raise ValueError(f"`size` must be 'tiny' or None. Received: size={size!r}")
-    build, top, tiny = _MODELS[name]
+    build, top, tiny, _ = _MODELS[name]
     arguments = (tiny if size == "tiny" else {}) | kwargs
     if weights is not None and weights in pretrained.names(name):
         model = pretrained.restore(build, name, weights, arguments)
@@ -116,3 +115,34 @@ def create_model(
         return model
     image = model.get_layer("image").output
     return keras.Model(image, model.get_layer(top).input, name=model.name)
+
+
+def default_loss(name: str) -> keras.losses.Loss:
+    """Returns the loss that a model of the zoo is documented and measured with.
+
+    It compares the output `scores` with one-hot labels. `python -m benchmarks.learns` trains each
+    model with it.
+
+    Args:
+        name: String. One of `list_models()`.
+
+    Returns:
+        A new `keras.losses.Loss`.
+
+    Raises:
+        ValueError: If there is no such model.
+
+    Example:
+
+    >>> keras_capsules.models.default_loss("matrix_capsnet").name
+    'spread_loss'
+    """
+    _check_name(name)
+    return _MODELS[name].loss()
+
+
+def _check_name(name):
+    if name not in _MODELS:
+        raise ValueError(
+            f"Unknown model. Known ones: {', '.join(list_models())}. Received: {name!r}"
+        )

@@ -3,6 +3,7 @@
 import keras
 
 from keras_capsules.attention import CapsuleSqueezeExcitation, SqueezeExcitation
+from keras_capsules.losses import MarginLoss
 from keras_capsules.models._shared.capsule_classifier import capsule_classifier
 from keras_capsules.models.efficient_capsnet import (
     class_capsules,
@@ -14,6 +15,7 @@ from keras_capsules.models.registry import register_model
 
 @register_model(
     top="class_capsules",
+    loss=MarginLoss,
     tiny={"filters": (8, 8), "kernel_sizes": (3, 3), "strides": (1, 2), "primary_capsules": 2},
 )
 def se_capsnet(

@@ -4,10 +4,13 @@ import keras
 from keras import layers
 
 from keras_capsules.attention import clone
+from keras_capsules.models._shared.normalization import normalization
 from keras_capsules.models.registry import register_model
 
 
-@register_model(top="pool", tiny={"filters": (4, 8), "blocks": 1})
+@register_model(
+    top="pool", loss=keras.losses.CategoricalCrossentropy, tiny={"filters": (4, 8), "blocks": 1}
+)
 def se_resnet20(
     input_shape=(32, 32, 3),
     num_classes: int = 10,
@@ -54,7 +57,9 @@ def se_resnet20(
     return _classifier(image, x, num_classes, name)
 
 
-@register_model(top="pool", tiny={"filters": (4, 8), "blocks": 1})
+@register_model(
+    top="pool", loss=keras.losses.CategoricalCrossentropy, tiny={"filters": (4, 8), "blocks": 1}
+)
 def se_resnet32(blocks: int = 5, name: str = "se_resnet32", **kwargs) -> keras.Model:
     """Builds SE-ResNet-32: `se_resnet20` with five residual blocks in each stage.
 
@@ -75,7 +80,9 @@ def se_resnet32(blocks: int = 5, name: str = "se_resnet32", **kwargs) -> keras.M
     return se_resnet20(blocks=blocks, name=name, **kwargs)
 
 
-@register_model(top="pool", tiny={"filters": (4, 8), "blocks": 1})
+@register_model(
+    top="pool", loss=keras.losses.CategoricalCrossentropy, tiny={"filters": (4, 8), "blocks": 1}
+)
 def se_resnet56(blocks: int = 9, name: str = "se_resnet56", **kwargs) -> keras.Model:
     """Builds SE-ResNet-56: `se_resnet20` with nine residual blocks in each stage.
 
@@ -96,7 +103,11 @@ def se_resnet56(blocks: int = 9, name: str = "se_resnet56", **kwargs) -> keras.M
     return se_resnet20(blocks=blocks, name=name, **kwargs)
 
 
-@register_model(top="pool", tiny={"filters": (2, 4), "blocks": (1, 1)})
+@register_model(
+    top="pool",
+    loss=keras.losses.CategoricalCrossentropy,
+    tiny={"filters": (2, 4), "blocks": (1, 1)},
+)
 def se_resnet50(
     input_shape=(224, 224, 3),
     num_classes: int = 1000,
@@ -187,7 +198,7 @@ def _convolution(x, filters, kernel_size, strides, name):
         kernel_initializer="he_normal",
         name=f"{name}_convolution",
     )(x)
-    return layers.BatchNormalization(name=f"{name}_normalization")(x)
+    return normalization(f"{name}_normalization")(x)
 
 
 def _classifier(image, x, num_classes, name):

@@ -25,6 +25,7 @@ class UntransformedCapsuleLayer(CapsuleLayer):
 
 @register_model(
     top="class_capsules",
+    loss=keras.losses.CategoricalCrossentropy,
     tiny={"filters": (4, 8), "blocks": 1, "primary_capsules": 2, "capsule_dim": 4},
 )
 def self_routing_capsnet(

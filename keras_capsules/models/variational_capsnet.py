@@ -1,5 +1,8 @@
 """Builds matrix capsules with variational-Bayes routing."""
 
+import functools
+import math
+
 import keras
 from keras import layers
 
@@ -9,11 +12,13 @@ from keras_capsules.models._shared.convolutional_capsules import (
     normalized_capsules,
     routing_for_each,
 )
+from keras_capsules.models._shared.normalization import normalization
 from keras_capsules.models.registry import register_model
 
 
 @register_model(
     top="class_capsules",
+    loss=functools.partial(keras.losses.CategoricalCrossentropy, from_logits=True),
     tiny={
         "filters": 8,
         "kernel_size": 3,
@@ -39,8 +44,9 @@ def variational_capsnet(
 
     The network is `matrix_capsnet` with batch normalization after the first convolution, and of the
     primary capsules' poses and activations. The defaults are those of the released code for small
-    NORB, with the same 68,714 trainable parameters. The authors train it with the activations as
-    logits, `CategoricalCrossentropy(from_logits=True)`.
+    NORB, with the same 68,714 trainable parameters and the same initial kernels. Votes must start
+    small, since the routing measures distances in the unit of its prior. The authors train it with
+    the activations as logits, `CategoricalCrossentropy(from_logits=True)`.
 
     Args:
         input_shape: Tuple `(height, width, channels)`. The authors crop 32 x 32 from both cameras
@@ -74,8 +80,23 @@ def variational_capsnet(
         kernel_initializer="he_uniform",
         name="convolution",
     )(image)
-    x = layers.BatchNormalization(name="normalization")(x)
+    x = normalization("normalization")(x)
     x = layers.ReLU(name="relu")(x)
     x = normalized_capsules(x, primary_capsules, capsule_dim, kernel_size=1, by_type=True)
-    x = convolutional_capsules(x, conv_capsules, capsule_dim, routing)
-    return activation_classifier(image, x, num_classes, capsule_dim, routing, name)
+    initializer = functools.partial(_authors_initializer, capsule_dim)
+    x = convolutional_capsules(x, conv_capsules, capsule_dim, routing, initializer)
+    *_, height, width, types, _ = x[0].shape
+    of_classes = initializer(types, num_classes, positions=height * width)
+    return activation_classifier(image, x, num_classes, capsule_dim, routing, name, of_classes)
+
+
+def _authors_initializer(capsule_dim, children, parents, positions=1):
+    """Returns Xavier's uniform distribution as the authors' code counts fans.
+
+    The variance is `2 / ((children + parents) * window * capsule_dim)`, with the numbers of types
+    and of positions in a window. Keras' fans are the sides of the matrices times all other axes,
+    among them `positions` where these share the kernel.
+    """
+    side = math.isqrt(capsule_dim)
+    scale = 2 * children * parents * positions / ((children + parents) * side)
+    return keras.initializers.VarianceScaling(scale, mode="fan_avg", distribution="uniform")

@@ -56,6 +56,8 @@ class Routing(keras.layers.Layer):
         competes_across_cells: Boolean. `True` for routings in which a child of a convolution
             divides itself among the parents of every cell that sees it. `votes.competition` does
             this.
+        vote_length: Float. Length of the sum of the votes in a new layer, see
+            `keras_capsules.VoteScaling`. Defaults to `1.0`.
 
     Call arguments:
         votes: Tensor `(batch, num_in, num_out, dim)`. Each child's vote for each parent.
@@ -79,6 +81,7 @@ class Routing(keras.layers.Layer):
     sums_votes = False
     expected_sums = 1
     competes_across_cells = False
+    vote_length = 1.0
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)

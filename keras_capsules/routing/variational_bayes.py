@@ -62,6 +62,7 @@ class VariationalBayesRouting(Routing):
 
     explicit_activations = True
     competes_across_cells = True
+    vote_length = 0.1  # Squared, small beside the prior `psi0`.
 
     def __init__(
         self,

@@ -52,7 +52,7 @@ NAMES = list(attention.ATTENTIONS)
 SEQUENCES = ["se", "sse", "scse", "ese", "eca", "cbam", "ge", "gc", "srm", "simam"]
 NORMALIZED = ["cbam", "ge", "sk", "ca", "srm", "triplet"]
 WITH_WEIGHTS = {"ge": {"variant": "theta_plus"}}  # Others have weights by default, or never.
-# JAX compiles for each dtype anew.
+# JAX compiles again for each dtype.
 POLICIES = ["mixed_float16", "mixed_bfloat16"][: 1 if keras.backend.backend() == "jax" else 2]
 RESNET50 = ((256, 3, 56), (512, 4, 28), (1024, 6, 14), (2048, 3, 7))
 
@@ -500,6 +500,7 @@ def test_help_describes_every_argument(layer_class):
         assert "Width of the hidden layer. Overrides" in text
 
 
+@pytest.mark.slow
 @once
 def test_docstrings_may_be_removed():
     code = "import keras_capsules as k; print(k.SqueezeExcitation.__doc__)"

@@ -209,6 +209,7 @@ def test_saving(generator, tmp_path):
     assert model.get_layer("class_capsules").output.shape == (None, 4, 6)  # Called once.
 
 
+@pytest.mark.slow
 @once
 def test_the_same_on_a_device(generator, tmp_path):
     """onnxruntime and NumPy give the map, and all else that a person wants to see."""

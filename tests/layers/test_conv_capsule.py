@@ -21,7 +21,7 @@ GEOMETRIES = [
 ]
 
 
-# JAX compiles each anew.
+# JAX compiles each again.
 ONE_AND_TWO_AXES = GEOMETRIES[2 : 3 if keras.backend.backend() == "jax" else 4]
 
 

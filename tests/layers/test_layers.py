@@ -230,6 +230,7 @@ def test_decoder_is_dense_layers_into_an_image(generator, class_independent):
     np.testing.assert_allclose(image, expected.reshape(2, 3, 2, 1), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("children", [16, 1152])
 def test_few_and_many_children_train_from_the_default_initializer(generator, children):
     model = keras.Sequential([keras.Input((children, 8)), CapsuleLayer(3, 16), CapsuleLength()])
@@ -248,6 +249,7 @@ def test_sizes_may_be_numpy_integers():
     assert type(layer.get_config()["num_capsules"]) is int
 
 
+@pytest.mark.slow
 def test_stacked_capsule_layers_train(generator):
     model = keras.Sequential(
         [keras.Input((20, 4)), CapsuleLayer(12, 6), CapsuleLayer(8, 6), CapsuleLayer(3, 6)]
@@ -260,6 +262,7 @@ def test_stacked_capsule_layers_train(generator):
     assert losses[-1] < 0.7 * losses[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(routing.ROUTINGS))
 def test_every_routing_in_a_layer_trains_and_saves(generator, tmp_path, name):
     poses = keras.Input((9, 4), name="poses")

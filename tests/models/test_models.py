@@ -7,14 +7,9 @@ from conftest import SMALL, once, small_capsnet
 
 import keras_capsules
 from keras_capsules import create_model, list_models
+from keras_capsules.models import default_loss
 
 SAME_AS_SE_RESNET20 = {"se_resnet32", "se_resnet56"}  # Where `blocks` is given.
-
-
-# What each is trained with, where it is not the cross-entropy.
-LOSSES = dict.fromkeys(
-    ["capsnet", "deepcaps", "efficient_capsnet", "se_capsnet"], keras_capsules.MarginLoss()
-) | {"matrix_capsnet": keras_capsules.SpreadLoss()}
 
 
 def trainable(name, **options):
@@ -22,6 +17,7 @@ def trainable(name, **options):
     return sum(math.prod(weight.shape) for weight in weights)
 
 
+@pytest.mark.slow
 @once
 def test_parameters_of_the_papers_sizes():
     assert create_model("capsnet").count_params() == 6_804_224
@@ -122,12 +118,46 @@ def test_a_step_lowers_the_loss(generator, name):
     images = generator.uniform(size=(24, 12, 12, 1)).astype("float32")
     images[:12, :6] = 0
     labels = keras.utils.to_categorical([0] * 12 + [1] * 12, 3)
-    loss = LOSSES.get(name, "categorical_crossentropy")
-    model.compile(keras.optimizers.Adam(3e-3), loss)
+    model.compile(keras.optimizers.Adam(3e-3), default_loss(name))
     losses = model.fit(images, labels, epochs=10, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
     scores = model.predict(images[:5], verbose=0)
     assert scores.shape == (5, 3) and 0 <= scores.min() and scores.max() <= 1
+
+
+def test_each_model_names_its_loss():
+    losses = {name: type(default_loss(name)).__name__ for name in list_models()}
+    assert losses["matrix_capsnet"] == "SpreadLoss"
+    assert losses["deepcaps"] == losses["efficient_capsnet"] == "MarginLoss"
+    assert losses["se_resnet20"] == losses["variational_capsnet"] == "CategoricalCrossentropy"
+    assert default_loss("capsnet") is not default_loss("capsnet")
+    with pytest.raises(ValueError, match="Known ones: capsnet.*Received: 'capsnets'"):
+        default_loss("capsnets")
+
+
+@once
+@pytest.mark.parametrize("name", ["deepcaps", "efficient_capsnet", "se_resnet20"])
+def test_inference_follows_fifty_steps_of_training(generator, name):
+    model = create_model(name, **SMALL)
+    images = 10 * generator.uniform(size=(64, 12, 12, 1)).astype("float32")
+    far = abs(model(images, training=True) - model(images)).numpy().max()
+    for _ in range(50):
+        trained = model(images, training=True)
+    near = abs(trained - model(images)).numpy().max()
+    assert near < far / 5
+
+
+@once
+def test_variational_kernels_start_as_in_the_authors_code():
+    model = create_model("variational_capsnet", input_shape=(28, 28, 1), num_classes=10)
+    for name, children, parents, window in (
+        ("convolutional_capsules_1", 8, 16, 9),
+        ("convolutional_capsules_2", 16, 16, 9),
+        ("class_capsules", 16, 10, 1),
+    ):
+        deviation = float(np.std(model.get_layer(name).get_weights()[0]))
+        expected = math.sqrt(2 / ((children + parents) * window * 16))
+        assert deviation == pytest.approx(expected, rel=0.05), name
 
 
 @pytest.mark.slow

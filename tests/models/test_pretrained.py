@@ -47,6 +47,7 @@ def test_a_model_gives_the_scores_that_were_stored_with_its_weights(name, weight
     np.testing.assert_allclose(scores, vectors["scores"], rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @once
 @pytest.mark.parametrize("name", list_models(weights="mnist"))
 def test_the_accuracy_on_the_card_is_that_on_the_test_digits(name, data):

@@ -6,6 +6,7 @@ import pytest
 from conftest import run_python
 
 import export
+from export.results import Kind
 from keras_capsules import CapsuleLayer, ConvCapsule2D, PrimaryCapsule2D, routing
 
 # `python -m benchmarks.routings` does it on each backend, and prints the differences.
@@ -69,11 +70,11 @@ def test_config_step_file_and_export(generator, tmp_path):
         np.testing.assert_allclose(loaded[head], expected[head], atol=1e-6, err_msg=head)
 
     report = export.export_onnx(model, tmp_path / "model.onnx")
-    assert not set(report.file["operations"]) & {"Loop", "If", "Scan", "Einsum", "Where"}
+    assert not set(report.file.operations) & {"Loop", "If", "Scan", "Einsum", "Where"}
     for comparison in report.comparisons:
-        assert comparison["passed"], comparison
-        if comparison["suite"].startswith("random"):
-            assert comparison["max_abs"] <= 1e-5, comparison
+        assert comparison.passed, comparison
+        if comparison.suite.kind is Kind.RANDOM:
+            assert comparison.max_abs <= 1e-5, comparison
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])

@@ -412,6 +412,7 @@ def test_jit(generator):
     model.fit(generator.normal(size=(4, 6, 4)), np.zeros((4, 3, 5)), verbose=0)
 
 
+@pytest.mark.slow
 def test_a_training_step_grows_with_the_iterations_no_more_than_linearly():
     """`python -m benchmarks.scaling` measures it; here with much room for noise."""
     poses, targets = np.ones((8, 512, 8), "float32"), np.zeros((8, 8, 16), "float32")

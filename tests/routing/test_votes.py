@@ -202,3 +202,12 @@ def test_nobody_asks_what_kind_votes_are():
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance":
                 names = {ast.unparse(part) for part in ast.walk(node.args[1])}
                 assert not names & kinds and ast.unparse(node.args[0]) != "votes", path
+
+
+def test_votes_are_not_a_tensor():
+    class Mean(routing.Routing):
+        def route(self, votes, activations=None, poses=None):
+            return keras.ops.mean(votes, axis=2)
+
+    with pytest.raises(Exception, match=r"Take the tensor as `votes\.tensor`"):
+        Mean()(np.ones((2, 3, 4, 5), "float32"))

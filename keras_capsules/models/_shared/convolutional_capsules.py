@@ -4,6 +4,8 @@ import keras
 from keras import layers
 
 from keras_capsules.layers import ConvCapsule2D
+from keras_capsules.layers.voting import split_pair
+from keras_capsules.models._shared.normalization import normalization
 from keras_capsules.routing import Routing, get
 
 
@@ -34,20 +36,21 @@ def normalized_capsules(x, num_capsules, capsule_dim, kernel_size, by_type):
     poses = layers.Conv2D(num_capsules * capsule_dim, **options, name="poses_convolution")(x)
     grid = layers.Reshape((*poses.shape[1:3], num_capsules, capsule_dim), name="poses")
     if by_type:
-        poses = layers.BatchNormalization(axis=3, name="poses_normalization")(grid(poses))
+        poses = normalization("poses_normalization", axis=3)(grid(poses))
     else:
-        poses = grid(layers.BatchNormalization(name="poses_normalization")(poses))
+        poses = grid(normalization("poses_normalization")(poses))
     x = layers.Conv2D(num_capsules, **options, name="activations_convolution")(x)
-    x = layers.BatchNormalization(name="activations_normalization")(x)
+    x = normalization("activations_normalization")(x)
     return poses, layers.Activation("sigmoid", name="activations")(x)
 
 
 def convolutional_capsules(x, types, capsule_dim, routing, initializer=None):
     """Adds a layer with 3 x 3 windows for each number in `types`. The first has stride 2.
 
-    `initializer(count)` makes the kernel initializer for a layer with `count` types.
+    `initializer(children, parents)` makes the kernel initializer for these numbers of types.
     """
     for index, count in enumerate(types, start=1):
+        children = split_pair(x)[0].shape[3]
         x = ConvCapsule2D(
             count,
             capsule_dim,
@@ -55,13 +58,15 @@ def convolutional_capsules(x, types, capsule_dim, routing, initializer=None):
             strides=2 if index == 1 else 1,
             routing=routing,
             transform="matrix",
-            kernel_initializer=initializer(count) if initializer else "vote_scaling",
+            kernel_initializer=initializer(children, count) if initializer else "vote_scaling",
             name=f"convolutional_capsules_{index}",
         )(x)
     return x
 
 
-def activation_classifier(image, x, num_classes, capsule_dim, routing, name) -> keras.Model:
+def activation_classifier(
+    image, x, num_classes, capsule_dim, routing, name, kernel_initializer="vote_scaling"
+) -> keras.Model:
     """Returns the model whose scores are the activations of class capsules.
 
     All cells share the class capsules' kernel, and coordinate addition tells them apart.
@@ -74,6 +79,7 @@ def activation_classifier(image, x, num_classes, capsule_dim, routing, name) -> 
         transform="matrix",
         coordinate_addition=True,
         share_weights=True,
+        kernel_initializer=kernel_initializer,
         name="class_capsules",
     )(x)
     scores = layers.Reshape((num_classes,), name="scores")(activations)

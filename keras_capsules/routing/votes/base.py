@@ -71,3 +71,10 @@ class Votes:
         """Returns the coupling that is `share` everywhere, `(batch, num_out, num_in)`."""
         children = ops.zeros_like(self._children[:, :1, :, 0])
         return children + ops.full((self.shape[1], 1), share, children.dtype)
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        """Says how a routing gets a tensor, to those who pass votes to an operation of Keras."""
+        raise TypeError(
+            "A routing gets `Votes`, which are not a tensor. Take the tensor as `votes.tensor`, or "
+            "ask for sums with `votes.combine(coupling)` and `votes.agreement(parents)`."
+        )

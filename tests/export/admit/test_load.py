@@ -4,6 +4,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import custom_layers
 import keras
 import numpy as np
 import pytest
@@ -130,3 +131,24 @@ def test_what_keras_itself_saves_is_no_danger(tmp_path):
         np.testing.assert_array_equal(before, after)
     assert "compile_config" not in (tmp_path / "unpacked/config.json").read_text()
     assert not loaded.compiled
+
+
+def saved_and_unpacked(layer, shape, tmp_path):
+    keras.Sequential([keras.Input(batch_shape=shape), layer]).save(tmp_path / "model.keras")
+    (tmp_path / "unpacked").mkdir()
+    load.unpack(tmp_path / "model.keras", tmp_path / "unpacked")
+    return tmp_path / "unpacked"
+
+
+def test_a_layer_may_make_a_variable_of_a_value(tmp_path):
+    folder = saved_and_unpacked(custom_layers.VariableOfAValue(), (None, 3), tmp_path)
+    model = load.load_model(folder, "model")
+    np.testing.assert_array_equal(model.predict(np.ones((1, 3)), verbose=0), [[1, 2, 3]])
+
+
+def test_stateful_layers_are_refused(tmp_path):
+    folder = saved_and_unpacked(
+        keras.layers.LSTM(2, stateful=True, name="lstm"), (1, 5, 3), tmp_path
+    )
+    with pytest.raises(export.ConversionError, match="'lstm' with stateful=True"):
+        load.load_model(folder, "model")

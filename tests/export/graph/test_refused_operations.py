@@ -1,22 +1,11 @@
 """Operations that no file may hold."""
 
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
+from onnx_graphs import graph_of
 
 import export
 from export.graph import refused_operations
-
-
-def graph_of(nodes, weights=(), size=4):
-    values = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["unk__1", size])
-        for name in ("x", "y")
-    ]
-    initializers = [numpy_helper.from_array(array, name) for name, array in weights]
-    graph = helper.make_graph(nodes, "anything", values[:1], values[1:], initializers)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    model.ir_version = 8
-    return model
 
 
 @pytest.mark.parametrize(

@@ -5,25 +5,9 @@ import onnx
 import onnx.reference
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from onnx_graphs import canonical_file, graph_of
 
 from export.graph import canonical, rewrites
-
-
-def graph_of(nodes, weights=(), size=4):
-    values = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["unk__1", size])
-        for name in ("x", "y")
-    ]
-    initializers = [numpy_helper.from_array(array, name) for name, array in weights]
-    graph = helper.make_graph(nodes, "anything", values[:1], values[1:], initializers)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    model.ir_version = 8
-    return model
-
-
-def canonical_file(model, layers=()):
-    arguments = {"x": (None, 4)}, {"y": (None, 4)}, set(layers), {"key": "value"}
-    return canonical.to_canonical(model, *arguments)[0]
 
 
 def test_a_reciprocal_becomes_a_division():

@@ -133,3 +133,14 @@ def test_options_that_cannot_be_had(tmp_path):
     ):
         with pytest.raises(export.UsageError, match=message):
             export.export_onnx(classifier(), tmp_path / "model.onnx", **options)
+
+
+def test_a_sequential_model_with_more_samples_than_are_compared(tmp_path, generator):
+    layers = [keras.Input((4,), name="x"), keras.layers.Dense(3, activation="softmax")]
+    data = {"x": generator.uniform(size=(300, 4)).astype("float32")}
+    target = tmp_path / "model.onnx"
+    report = export.export_onnx(keras.Sequential(layers), target, precision="float16", data=data)
+    assert report.passed and [row.precision for row in report.precision.rows][1] == "float16"
+    assert {entry.suite.label: entry.suite.samples for entry in report.comparisons}[
+        "real, all"
+    ] == 300
