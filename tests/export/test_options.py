@@ -146,7 +146,7 @@ def test_keywords_change_the_options_that_are_given(monkeypatch):
             {"preprocess": True, "layout": "NCHW"},
             "layouts are .*channels_first.*'NCHW'",
         ),
-        ({"preprocess": True, "mean": [1, 2, 3]}, "one mean for all channels or 1"),
+        ({"preprocess": True, "mean": [1, 2, 3]}, "one mean for all channels, or 1"),
         ({"preprocess": True, "data": {"image": np.zeros((1, 12, 12, 1))}}, "must be uint8"),
         ({"profile": "phone"}, "profiles are cpu, web, mobile.*'phone'"),
     ],

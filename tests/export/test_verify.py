@@ -131,7 +131,7 @@ CONTRADICTIONS = {
         "suite_0_input_0", lambda values: np.append(values, values[:1])
     ),
     "has 288 float64 values": array("suite_0_input_0", lambda values: values.astype("float64")),
-    "holds object, not numbers": array(
+    "has object, not numbers": array(
         "suite_0_output_0", lambda values: np.array([print] * 8, dtype=object)
     ),
     "of shape (2, 4) has 32 bytes": array("suite_0_output_0", lambda v: v.reshape(2, 4)),
@@ -144,7 +144,7 @@ CONTRADICTIONS = {
     "format is 2": lambda seal, arrays: seal.update(format=2),
     "KeyError: 'outputs'": lambda seal, arrays: seal.pop("outputs"),
     "TypeError": lambda seal, arrays: seal.update(suites=3),
-    "its seal [('photo',": lambda s, a: s["inputs"][0].update(name="photo"),
+    "its seal has [('photo',": lambda s, a: s["inputs"][0].update(name="photo"),
 }
 
 
