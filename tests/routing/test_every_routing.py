@@ -58,7 +58,7 @@ def test_config_step_file_and_export(generator, tmp_path):
         config = layer.get_config()
         assert type(layer).from_config(config).get_config() == config
     images = 2 * generator.uniform(size=(24, 9, 9, 1)).astype("float32")
-    for head, (before, after) in fit(model, keras.optimizers.SGD(0.05), images, 2).items():
+    for head, (before, after) in fit(model, keras.optimizers.SGD(0.005), images, 2).items():
         assert after < before, head
 
     files = [tmp_path / name for name in ("model.keras", "loaded.npz", "images.npy")]
