@@ -9,8 +9,11 @@ from keras import ops
 
 from keras_capsules._receptive_fields import ReceptiveFields, grid_argument
 from keras_capsules.layers.voting import VotingLayer, poses_shape, split_pair
+from keras_capsules.ops import at_least_float32
 from keras_capsules.routing._competition import WITHIN_THE_CELL, AcrossCells
-from keras_capsules.routing.votes import StoredVotes
+from keras_capsules.routing.votes import ChunkedVotes, StoredVotes, TrainingVotes, Votes
+from keras_capsules.routing.votes.chunked import CHUNK
+from keras_capsules.routing.votes.transform import matrices_of, votes_of
 
 
 class ConvCapsule(VotingLayer):
@@ -65,7 +68,7 @@ class ConvCapsule(VotingLayer):
         self._build_routing(batch, children, in_dim)
         self.built = True
 
-    def call(self, inputs: Any, return_coupling: bool = False) -> Any:
+    def call(self, inputs: Any, return_coupling: bool = False, training: Any = False) -> Any:
         poses, activations = split_pair(inputs)
         *_, num_in, in_dim = self._check_shape(poses.shape)
         fields, competition = self.fields, self.competition
@@ -79,7 +82,7 @@ class ConvCapsule(VotingLayer):
         if activations is not None:
             activations = ops.reshape(activations, (-1, fields.grid_size, num_in))
             activations = ops.reshape(fields.gather(activations), (-1, children))
-        votes = StoredVotes(self._window_votes(poses, fields), competition=competition)
+        votes = self._votes(poses, fields, competition, training)
         parents, presence, coupling = self.routing.call_parents_first(votes, activations, poses)
         grid = (-1, *fields.cells)
         output = ops.reshape(parents, (*grid, self.num_capsules, self.capsule_dim))
@@ -130,29 +133,82 @@ class ConvCapsule(VotingLayer):
     def _competition(self, fields):
         return AcrossCells(fields) if self.routing.competes_across_cells else WITHIN_THE_CELL
 
-    def _window_votes(self, poses, fields):
-        """Computes votes `(batch * num_cells, num_capsules, window_size * num_in, capsule_dim)`."""
+    def _votes(self, poses, fields, competition, training) -> Votes:
+        """Returns the votes of the children `(batch * num_cells, window_size * num_in, in_dim)`."""
+        routing, cells, children = self.routing, math.prod(fields.cells), poses.shape[1]
+        known = routing.sums_votes or routing.fits_votes
+        shares_gradient = known and training and routing.expected_sums > 1
+        size = self.num_capsules * children * self.capsule_dim
+        if not shares_gradient or cells * size <= _most_stored():
+            votes = self._stored_votes(poses, fields)
+            if shares_gradient:
+                return TrainingVotes(votes, routing.expected_sums, competition=competition)
+            return StoredVotes(votes, competition=competition)
+        kernel, offset = self._kernel(), self._offset(children)
+        if self.share_weights:
+            kernel = ops.tile(kernel, (fields.window_size, 1, 1, 1))
+        chunks = (cells // count for count in range(1, cells + 1) if cells % count == 0)
+        return ChunkedVotes(
+            at_least_float32(poses),
+            at_least_float32(kernel),
+            self.rows,
+            next(chunk for chunk in chunks if chunk * size <= CHUNK or chunk == 1),
+            routing.expected_sums,
+            offset,
+            None if offset is None else self._present(poses, fields),
+            self.compute_dtype,
+            competition,
+        )
+
+    def _stored_votes(self, poses, fields):
+        """Returns the votes as a tensor `(batch * num_cells, num_capsules, children, dim)`."""
         children, in_dim = poses.shape[1:]
-        num_in = children // fields.window_size
-        kernel = ops.reshape(self.kernel, (-1, *self.kernel.shape[self.rank + 1 :]))
         if self.share_weights:  # All positions of a window go through one kernel, like the batch.
-            votes = self._votes(ops.reshape(poses, (-1, num_in, in_dim)), kernel)
+            num_in = children // fields.window_size
+            by_position = ops.reshape(poses, (-1, num_in, in_dim))
+            votes = votes_of(by_position, matrices_of(self._kernel()), self.num_capsules)
             windows = (-1, fields.window_size, self.num_capsules, num_in, self.capsule_dim)
             votes = ops.transpose(ops.reshape(votes, windows), (0, 2, 1, 3, 4))
             votes = ops.reshape(votes, (-1, self.num_capsules, children, self.capsule_dim))
         else:
-            votes = self._votes(poses, kernel)
-        if self.bias is not None:
-            votes = votes + self.bias[:, None, :]
-        if self.coordinate_addition:
-            votes = votes + ops.cast(self._coordinates(num_in), votes.dtype)
-        if fields.complete or not (self.use_bias or self.coordinate_addition):
+            votes = votes_of(poses, matrices_of(self._kernel()), self.num_capsules)
+        offset = self._offset(children)
+        if offset is None:
             return votes
-        # Padding positions do not vote, neither by a bias nor by a coordinate.
-        present = np.repeat(fields.present.reshape(-1, fields.window_size), num_in, axis=1)
-        cells = (-1, len(present), *votes.shape[1:])
-        votes = ops.where(present[:, None, :, None], ops.reshape(votes, cells), 0.0)
-        return ops.reshape(votes, (-1, *cells[2:]))
+        votes = votes + ops.cast(offset, votes.dtype)
+        if fields.complete:
+            return votes
+        return ops.where(ops.cast(self._present(poses, fields)[:, None], "bool"), votes, 0.0)
+
+    def _kernel(self):
+        """Returns the kernel `(window_size * num_in, ...)`, or `(num_in, ...)` if it is shared."""
+        return ops.reshape(self.kernel, (-1, *self.kernel.shape[self.rank + 1 :]))
+
+    def _offset(self, children):
+        """Returns what is added to the votes, `(num_capsules, children, capsule_dim)` or `None`."""
+        if not (self.use_bias or self.coordinate_addition):
+            return None
+        offset = ops.zeros((self.num_capsules, children, self.capsule_dim))
+        if self.bias is not None:
+            offset = offset + at_least_float32(self.bias)[:, None]
+        if self.coordinate_addition:
+            coordinates = self._coordinates(children // math.prod(self.kernel_size))
+            offset = offset + ops.convert_to_tensor(coordinates)
+        return offset
+
+    def _present(self, poses, fields):
+        """Returns ones `(batch * num_cells, children, 1)`, and zeros beyond the grid's edge.
+
+        Children beyond the edge do not vote, neither by a bias nor by a coordinate.
+        """
+        ones = at_least_float32(ops.ones_like(poses[..., :1]))
+        if fields.complete:
+            return ones
+        children = poses.shape[1]
+        windows = fields.present.reshape(-1, fields.window_size)
+        present = np.repeat(windows, children // fields.window_size, axis=1)
+        present = ops.where(present, ops.reshape(ones, (-1, *present.shape)), 0.0)
+        return ops.reshape(present, (-1, children, 1))
 
     def _coordinate_components(self):
         """Returns the components of a vote to which a coordinate is added."""
@@ -178,6 +234,12 @@ class ConvCapsule(VotingLayer):
             shape[axis] = -1
             coordinates[..., component] = centers[axis].reshape(shape)
         return coordinates.reshape(-1, self.capsule_dim)
+
+
+def _most_stored():
+    """Returns the number of votes of a sample up to which training stores them."""
+    # TensorFlow does not compile on a CPU, unless it is told to, and is then faster with few calls.
+    return 64 * CHUNK if keras.config.backend() == "tensorflow" else CHUNK
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")

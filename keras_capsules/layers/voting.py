@@ -132,33 +132,6 @@ class VotingLayer(keras.layers.Layer):
             shapes.append((batch, num_in, in_dim))
         self.routing.build(*shapes)
 
-    def _votes(self, poses, kernel):
-        """Computes the votes `(batch, num_capsules, num_in, capsule_dim)`, without the bias.
-
-        This is one batched matmul over the children, with the batch among its rows. Each kernel is
-        read once for the whole batch, and no intermediate product is larger than the votes.
-
-        Args:
-            poses: Tensor `(batch, num_in, in_dim)`.
-            kernel: Tensor `(num_in, num_capsules, in_dim / rows, capsule_dim / rows)`, or with 1 in
-                place of `num_in` if all children share it.
-        """
-        num_in = poses.shape[1] or ops.shape(poses)[1]
-        rows = self.rows
-        size, columns = poses.shape[2] // rows, self.capsule_dim // rows
-        kernel = ops.transpose(kernel, (0, 2, 1, 3))
-        kernel = ops.reshape(kernel, (-1, size, self.num_capsules * columns))
-        children = ops.transpose(poses, (1, 0, 2))
-        if rows == 1:
-            votes = ops.matmul(children, kernel)
-            votes = ops.reshape(votes, (num_in, -1, self.num_capsules, columns))
-            return ops.transpose(votes, (1, 2, 0, 3))
-        # The kernel multiplies the rows of a pose as if they were entries of the batch.
-        votes = ops.matmul(ops.reshape(children, (num_in, -1, size)), kernel)
-        votes = ops.reshape(votes, (num_in, -1, rows, self.num_capsules, columns))
-        votes = ops.transpose(votes, (1, 3, 0, 2, 4))
-        return ops.reshape(votes, (-1, self.num_capsules, num_in, self.capsule_dim))
-
 
 def split_pair(inputs: Any) -> tuple:
     """Splits the inputs of a layer into poses and activations, which may be `None`."""

@@ -36,6 +36,7 @@ class AcrossCells:
     def __init__(self, fields: Any):
         self.window_size = fields.window_size
         self.by_position, self.way_back = fields.entries_by_position()
+        self.present = fields.present[:, None]
         windows = np.count_nonzero(self.by_position < len(self.way_back), axis=1)
         windows = np.append(windows, 1)[fields.positions]
         # Number of windows that show the position of an entry.
@@ -51,17 +52,27 @@ class AcrossCells:
         return ops.reshape(zeros + ops.cast(share, zeros.dtype), (-1, num_out, num_in))
 
     def softmax(self, logits: Any) -> Any:
-        num_out, num_in = logits.shape[1:]
-        types, cells = num_in // self.window_size, len(self.windows)
-        entries = ops.reshape(logits, (-1, cells, num_out, self.window_size, types))
-        entries = ops.transpose(entries, (0, 1, 3, 2, 4))
-        entries = ops.reshape(entries, (-1, self.way_back.size, num_out * types))
-        # The exponential of this row is zero. It stands for the cells that do not see a child.
-        entries = ops.pad(entries, [(0, 0), (0, 1), (0, 0)], constant_values=-1e30)
-        rivals = ops.take(entries, self.by_position, axis=1)
+        highest = self._over_rivals(ops.max, ops.max(logits, axis=1))
+        shares = ops.exp(logits - ops.expand_dims(ops.stop_gradient(highest), 1))
+        total = self._over_rivals(ops.sum, ops.sum(shares, axis=1))
+        return shares / ops.expand_dims(total, 1)
+
+    def _over_rivals(self, reduction, values):
+        """Reduces values `(batch * num_cells, num_in)` over the cells that see the same child.
+
+        Returns:
+            Tensor of the same shape. All entries that show a child have the same value.
+        """
+        num_in = values.shape[1]
+        types = num_in // self.window_size
+        entries = ops.reshape(values, (-1, self.way_back.size, types))
+        # The last row stands for the cells that do not see a child, and does not count.
+        nothing = -1e30 if reduction is ops.max else 0.0
+        entries = ops.pad(entries, [(0, 0), (0, 1), (0, 0)], constant_values=nothing)
         positions, most = self.by_position.shape
-        shares = ops.softmax(ops.reshape(rivals, (-1, positions, most * num_out, types)), axis=2)
-        shares = ops.reshape(shares, (-1, positions * most, num_out * types))
-        shares = ops.take(shares, self.way_back, axis=1)
-        shares = ops.reshape(shares, (-1, cells, self.window_size, num_out, types))
-        return ops.reshape(ops.transpose(shares, (0, 1, 3, 2, 4)), (-1, num_out, num_in))
+        rivals = ops.take(entries, self.by_position.reshape(-1), axis=1)
+        reduced = reduction(ops.reshape(rivals, (-1, positions, most, types)), axis=2)
+        back = ops.take(reduced, self.way_back // most, axis=1)
+        if not self.present.all():  # Nothing beyond the edge has rivals.
+            back = ops.where(self.present, back, entries[:, :-1])
+        return ops.reshape(back, (-1, num_in))

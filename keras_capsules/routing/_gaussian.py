@@ -1,62 +1,50 @@
-"""Fits a Gaussian to the votes for each parent, for the routings that need it."""
+"""Turns the Gaussians of parents into the shares of children, for the routings that fit them."""
 
 from keras import ops
 
-from keras_capsules.routing.base import TINY
-from keras_capsules.routing.votes.stored import agreements
+from keras_capsules.routing.votes.sums import TINY
 
 # Votes are fitted in this unit. It keeps the squares of very long votes, and the factors in their
 # gradients, inside float32.
 UNIT = 2.0**44
 
 
-def fit(votes, weights, epsilon):
-    """Fits mean and variance of each parent's votes, in units of `UNIT` and of `UNIT` squared.
-
-    `mean_j = sum_i w_ij V_ij / sum_i w_ij`, `squares_ij = (V_ij - mean_j)**2`,
-    `variance_j = sum_i w_ij squares_ij / sum_i w_ij + epsilon`
+def variance(scatter, weights, epsilon):
+    """Computes `scatter_j / sum_i w_ij + epsilon`, `(batch, num_out, dim)`, in `UNIT` squared.
 
     Args:
-        votes: Tensor `(batch, num_out, num_in, dim)`, divided by `UNIT`.
+        scatter: Tensor `(batch, num_out, dim)`, as `Votes.fit` returns it for votes in `UNIT`.
         weights: Tensor `(batch, num_out, num_in)`.
         epsilon: Float. Floor of the variance, in the unit of the original votes.
-
-    Returns:
-        Mean `(batch, num_out, 1, dim)`, squares in the shape of the votes, and variance in the
-        shape of the mean.
     """
-    weights = ops.expand_dims(weights, 2)
-    mass = ops.sum(weights, axis=3, keepdims=True) + TINY
-    mean = ops.matmul(weights, votes) / mass
-    squares = ops.square(votes - mean)
-    return mean, squares, ops.matmul(weights, squares) / mass + epsilon / UNIT**2
+    mass = ops.sum(weights, axis=2, keepdims=True) + TINY
+    return scatter / mass + epsilon / UNIT**2
 
 
 def precision(variance):
-    """Computes `1 / variance_j`, `(batch, num_out, dim)`.
+    """Computes `1 / variance_j`.
 
     The root is taken first, because the derivative of the plain reciprocal leaves float32.
     """
-    return ops.square(1.0 / ops.sqrt(ops.squeeze(variance, axis=2)))
+    return ops.square(1.0 / ops.sqrt(variance))
 
 
-def log_posterior(squares, variance, logits):
+def log_posterior(fit, variance, logits):
     """Computes `log(sigmoid(logits_j)) + log N(V_ij; mean_j, variance_j)`.
 
     The `log(2 pi)` that all parents share is left out.
 
     Args:
-        squares: Tensor `(batch, num_out, num_in, dim)`, as `fit` returns it.
-        variance: Tensor `(batch, num_out, 1, dim)`, as `fit` returns it.
+        fit: `keras_capsules.routing.votes.base.Fit` of votes in `UNIT`.
+        variance: Tensor `(batch, num_out, dim)`.
         logits: Tensor `(batch, num_out)`. The parents' activations before their sigmoid.
 
     Returns:
         Tensor `(batch, num_out, num_in)`. Its softmax over the parents is the probability of each
         parent for each child.
     """
-    presence = ops.log_sigmoid(ops.expand_dims(logits, 2))
-    constant = presence - ops.sum(log_deviation(variance), axis=3)
-    return constant - agreements(0.5 * precision(variance), squares)
+    constant = ops.log_sigmoid(logits) - ops.sum(log_deviation(variance), axis=2)
+    return ops.expand_dims(constant, 2) - fit.distances(0.5 * precision(variance))
 
 
 def log_deviation(variance):

@@ -8,9 +8,6 @@ from keras import ops
 from keras_capsules.ops import at_least_float32
 from keras_capsules.routing.votes import StoredVotes, Votes
 
-# Added to sums of weights before a division by them. Without any child the result is zero.
-TINY = 1e-12
-
 
 class RoutingResult(NamedTuple):
     """Holds what a routing returns.
@@ -46,13 +43,15 @@ class Routing(keras.layers.Layer):
         explicit_activations: Boolean. `True` if a capsule's activation is a separate number,
             `False` if it is the length of the pose.
         needs_poses: Boolean. `True` for routings that use the children's poses.
-        sums_votes: Boolean. `True` for routings that use votes only through the methods of `Votes`.
-            A layer need not store the votes for such a routing. `False` for routings that use
-            `votes.tensor`.
-        expected_sums: Integer. Number of calls of `combine`, `agreement`, `total` and
-            `mean_component` by a routing that `sums_votes`. Training computes one gradient of the
-            votes for all of these calls. The number is a hint: a wrong one costs time, but never
-            changes the result. Defaults to `1`.
+        sums_votes: Boolean. `True` for routings that use votes only through `combine`, `agreement`
+            and what derives from them. A layer need not store the votes for such a routing.
+        fits_votes: Boolean. `True` for routings that use votes only through `fit` and `distances`.
+            A convolutional layer need not store the votes for such a routing. Routings with neither
+            attribute may use `votes.tensor`.
+        expected_sums: Integer. Number of calls of `combine`, `agreement`, `total`,
+            `mean_component`, `fit` and `distances` by a routing. Training computes one gradient of
+            the votes for all of these calls. The number is a hint: a wrong one costs time, but
+            never changes the result. Defaults to `1`.
         competes_across_cells: Boolean. `True` for routings in which a child of a convolution
             divides itself among the parents of every cell that sees it. `votes.competition` does
             this.
@@ -79,6 +78,7 @@ class Routing(keras.layers.Layer):
     explicit_activations = False
     needs_poses = False
     sums_votes = False
+    fits_votes = False
     expected_sums = 1
     competes_across_cells = False
     vote_length = 1.0

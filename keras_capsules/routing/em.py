@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_capsules._arguments import positive_integer
 from keras_capsules.ops import at_least_float32
-from keras_capsules.routing._gaussian import UNIT, fit, log_deviation, log_posterior
+from keras_capsules.routing._gaussian import UNIT, log_deviation, log_posterior, variance
 from keras_capsules.routing.base import Routing, RoutingResult
 
 
@@ -48,6 +48,7 @@ class EMRouting(Routing):
 
     explicit_activations = True
     competes_across_cells = True
+    fits_votes = True
 
     def __init__(
         self, iterations: int = 3, final_lambda: float = 0.01, epsilon: float = 1e-4, **kwargs
@@ -57,6 +58,10 @@ class EMRouting(Routing):
         self.final_lambda = final_lambda
         self.epsilon = epsilon
 
+    @property
+    def expected_sums(self) -> int:
+        return 2 * self.iterations - 1
+
     def build(self, votes_shape):
         shape = (votes_shape[2],)
         self.beta_u = self.add_weight(name="beta_u", shape=shape, initializer="zeros")
@@ -64,19 +69,18 @@ class EMRouting(Routing):
         self.built = True
 
     def route(self, votes, activations=None, poses=None):
-        competition, votes = votes.competition, votes.tensor * (1 / UNIT)
+        competition, votes = votes.competition, votes.scaled(1 / UNIT)
         coupling = competition.equal_shares(activations, votes.shape[1])
         for iteration in range(self.iterations):
             with keras.name_scope(f"routing_{iteration + 1}"):
                 weights = coupling * ops.expand_dims(activations, 1)
-                mean, squares, variance = fit(votes, weights, self.epsilon)
+                fit = votes.fit(weights)
+                spread = variance(fit.scatter, weights, self.epsilon)
                 inverse_temperature = self.final_lambda * (1 - 0.95 ** (iteration + 1))
-                logits = inverse_temperature * self._merit(weights, variance)
+                logits = inverse_temperature * self._merit(weights, spread)
                 if iteration < self.iterations - 1:
-                    posterior = log_posterior(squares, variance, logits)
-                    coupling = competition.softmax(posterior)
-        parents = ops.squeeze(mean, axis=2) * UNIT
-        return RoutingResult(parents, ops.sigmoid(logits), coupling)
+                    coupling = competition.softmax(log_posterior(fit, spread, logits))
+        return RoutingResult(fit.mean * UNIT, ops.sigmoid(logits), coupling)
 
     def get_config(self):
         return {
@@ -89,7 +93,6 @@ class EMRouting(Routing):
     def _merit(self, weights, variance):
         """Computes `beta_a_j - sum_h cost_jh`, `(batch, num_out)`."""
         beta_u, beta_a = at_least_float32(self.beta_u), at_least_float32(self.beta_a)
-        log_deviations = ops.squeeze(log_deviation(variance), axis=2)
-        dim = variance.shape[3]
-        cost = (dim * beta_u + ops.sum(log_deviations, axis=2)) * ops.sum(weights, axis=2)
+        deviations = ops.sum(log_deviation(variance), axis=2)
+        cost = (variance.shape[2] * beta_u + deviations) * ops.sum(weights, axis=2)
         return beta_a - cost

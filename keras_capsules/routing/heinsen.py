@@ -6,7 +6,7 @@ from keras import ops
 from keras_capsules._arguments import positive_integer
 from keras_capsules.ops import at_least_float32
 from keras_capsules.routing._competition import WITHIN_THE_CELL
-from keras_capsules.routing._gaussian import UNIT, fit, log_posterior
+from keras_capsules.routing._gaussian import UNIT, log_posterior, variance
 from keras_capsules.routing.base import Routing, RoutingResult
 
 
@@ -46,11 +46,16 @@ class HeinsenRouting(Routing):
     """
 
     explicit_activations = True
+    fits_votes = True
 
     def __init__(self, iterations: int = 3, epsilon: float = 1e-5, **kwargs):
         super().__init__(**kwargs)
         self.iterations = positive_integer("iterations", iterations)
         self.epsilon = epsilon
+
+    @property
+    def expected_sums(self) -> int:
+        return 2 * self.iterations - 1
 
     def build(self, votes_shape):
         shape = (self._known_children(votes_shape), votes_shape[2])
@@ -59,7 +64,7 @@ class HeinsenRouting(Routing):
         self.built = True
 
     def route(self, votes, activations=None, poses=None):
-        votes = votes.tensor * (1 / UNIT)
+        votes = votes.scaled(1 / UNIT)
         present = ops.expand_dims(activations, 1)
         beta_use, beta_ign = (
             ops.transpose(at_least_float32(beta)) for beta in (self.beta_use, self.beta_ign)
@@ -68,12 +73,12 @@ class HeinsenRouting(Routing):
         for iteration in range(self.iterations):
             with keras.name_scope(f"routing_{iteration + 1}"):
                 used = present * coupling
-                mean, squares, variance = fit(votes, used, self.epsilon)
+                fit = votes.fit(used)
                 merit = ops.sum(beta_use * used - beta_ign * (present - used), axis=2)
                 if iteration < self.iterations - 1:
-                    coupling = ops.softmax(log_posterior(squares, variance, merit), axis=1)
-        parents = ops.squeeze(mean, axis=2) * UNIT
-        return RoutingResult(parents, ops.sigmoid(merit), coupling)
+                    spread = variance(fit.scatter, used, self.epsilon)
+                    coupling = ops.softmax(log_posterior(fit, spread, merit), axis=1)
+        return RoutingResult(fit.mean * UNIT, ops.sigmoid(merit), coupling)
 
     def get_config(self):
         return {

@@ -4,7 +4,8 @@ import keras
 from keras import ops
 
 from keras_capsules.ops import at_least_float32
-from keras_capsules.routing.base import TINY, Routing, RoutingResult
+from keras_capsules.routing.base import Routing, RoutingResult
+from keras_capsules.routing.votes.sums import TINY
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")

@@ -9,8 +9,7 @@ from keras import layers, ops
 from keras_capsules._arguments import positive_integer
 from keras_capsules.ops import at_least_float32
 from keras_capsules.routing._gaussian import UNIT, precision
-from keras_capsules.routing.base import TINY, Routing, RoutingResult
-from keras_capsules.routing.votes.stored import agreements
+from keras_capsules.routing.base import Routing, RoutingResult
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
@@ -62,6 +61,7 @@ class VariationalBayesRouting(Routing):
 
     explicit_activations = True
     competes_across_cells = True
+    fits_votes = True
     vote_length = 0.1  # Squared, small beside the prior `psi0`.
 
     def __init__(
@@ -82,6 +82,10 @@ class VariationalBayesRouting(Routing):
         self.nu0 = nu0
         self.normalize = normalize
 
+    @property
+    def expected_sums(self) -> int:
+        return 2 * self.iterations - 1
+
     def build(self, votes_shape):
         _, _, parents, dim = votes_shape
         self.beta_u = self.add_weight(name="beta_u", shape=(parents,), initializer="zeros")
@@ -94,27 +98,25 @@ class VariationalBayesRouting(Routing):
     def route(self, votes, activations=None, poses=None):
         parents, dim = votes.shape[1], votes.shape[3]
         nu0 = dim + 1.0 if self.nu0 is None else self.nu0
-        competition, votes = votes.competition, votes.tensor * (1 / UNIT)
+        competition, votes = votes.competition, votes.scaled(1 / UNIT)
         coupling = competition.equal_shares(activations, votes.shape[1])
         for iteration in range(self.iterations):
             with keras.name_scope(f"routing_{iteration + 1}"):
-                weights = ops.expand_dims(coupling * ops.expand_dims(activations, 1), 2)
-                mass = ops.sum(weights, axis=3)
+                weights = coupling * ops.expand_dims(activations, 1)
+                mass = ops.sum(weights, axis=2, keepdims=True)
                 alpha, kappa, nu = self.alpha0 + mass, self.kappa0 + mass, nu0 + mass
-                share = ops.expand_dims(mass / kappa, 3)
-                mean = ops.matmul(weights, votes) / (ops.expand_dims(mass, 3) + TINY)
-                m = share * mean
-                scatter = ops.matmul(weights, ops.square(votes - mean))
-                psi = self.psi0 / UNIT**2 + scatter + share * ops.square(mean)
+                share = mass / kappa
+                fit = votes.fit(weights)
+                m = share * fit.mean
+                psi = self.psi0 / UNIT**2 + fit.scatter + share * ops.square(fit.mean)
                 freedom = (nu - ops.cast(np.arange(dim), nu.dtype)) / 2
                 total = ops.sum(alpha, axis=1, keepdims=True) + ops.zeros_like(alpha)
                 digammas = digamma(ops.concatenate([alpha, total, freedom], axis=2))
                 log_pi = digammas[:, :, :1] - digammas[:, :, 1:2]
                 log_det = ops.sum(digammas[:, :, 2:], axis=2, keepdims=True) + dim * math.log(2)
-                log_det = log_det - ops.sum(ops.log(psi * UNIT**2), axis=3)
+                log_det = log_det - ops.sum(ops.log(psi * UNIT**2), axis=2, keepdims=True)
                 if iteration < self.iterations - 1:
-                    squares = ops.square(votes - m)
-                    away = agreements(0.5 * nu * precision(psi), squares)
+                    away = votes.distances(m, 0.5 * nu * precision(psi))
                     constant = log_pi + 0.5 * (log_det - dim / kappa)
                     coupling = competition.softmax(constant - away)
         entropy = 0.5 * (dim * math.log(2 * math.pi * math.e) - log_det)

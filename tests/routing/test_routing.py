@@ -238,7 +238,7 @@ def test_one_gradient_for_all_sums_is_the_same(generator, name):
     expected = slope(layer, inputs, mask)
     for expected_sums in (layer.expected_sums, layer.expected_sums - 1, layer.expected_sums + 2):
         found = slope(layer, inputs, mask, lambda x, sums=expected_sums: TrainingVotes(x, sums))
-        np.testing.assert_allclose(found, expected, atol=1e-6)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 def slope(layer, inputs, mask=None, votes_of=StoredVotes):

@@ -8,11 +8,18 @@ import pytest
 from conftest import ROOT, evaluate, gradient, to_numpy
 
 from keras_capsules import CapsuleLayer, routing
-from keras_capsules.routing.votes import LeanVotes, StoredVotes, TrainingVotes, Votes
+from keras_capsules.routing.votes import (
+    ChunkedVotes,
+    LeanVotes,
+    StoredVotes,
+    TrainingVotes,
+    Votes,
+)
 
 BATCH, PARENTS, CHILDREN, ROWS, SIZE, COLUMNS = 2, 3, 5, 2, 4, 2
 DIM = ROWS * COLUMNS
-KINDS = ["stored", "training", "lean", "lean loop", "shared", "primitives"]
+KINDS = ["stored", "training", "chunked", "lean", "lean loop", "shared", "primitives"]
+FITTING = ["stored", "training", "chunked"]
 
 
 class Primitives(Votes):
@@ -47,9 +54,13 @@ class Made:
 
     def votes(self, poses, expected_sums=2):
         """Returns the votes of poses `(batch, num_in, rows * size)`."""
+        kernel, bias = map(keras.ops.convert_to_tensor, (self.kernel, self.bias))
+        if self.kind == "chunked":
+            offset = keras.ops.broadcast_to(bias[:, None], (PARENTS, CHILDREN, DIM))
+            present = keras.ops.ones_like(poses[..., :1])
+            return ChunkedVotes(poses, kernel, ROWS, 1, expected_sums, offset, present)
         poses = keras.ops.reshape(poses, (BATCH, CHILDREN, ROWS, SIZE))
         poses = keras.ops.transpose(poses, (0, 2, 1, 3))
-        kernel, bias = map(keras.ops.convert_to_tensor, (self.kernel, self.bias))
         if self.kind in ("lean", "lean loop", "shared"):
             unroll = self.kind == "lean"
             return LeanVotes(poses, kernel, expected_sums, bias, unroll=unroll)
@@ -141,6 +152,50 @@ def test_gradient_whatever_the_expected_number_of_sums(generator, weights, kind,
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("expected_sums", [1, 2, 5])
+@pytest.mark.parametrize("kind", FITTING)
+def test_gaussians_and_their_gradient(generator, weights, kind, expected_sums):
+    """By the poses, of a fit, its distances, and the distances from another center."""
+    made = Made(kind, generator)
+    coupling, center = weights
+    inverse = np.abs(center) + 0.5
+
+    def results(poses):
+        votes = made.votes(poses, expected_sums).scaled(2.0)
+        fit = votes.fit(keras.ops.convert_to_tensor(coupling))
+        inverses, centers = map(keras.ops.convert_to_tensor, (inverse, center))
+        distances = fit.distances(inverses * fit.scatter)
+        return fit.mean, fit.scatter, distances, votes.distances(centers + fit.mean, inverses)
+
+    def expected(tensor):
+        votes = 2.0 * tensor
+        mass = coupling.sum(axis=2)[..., None]
+        mean = np.einsum("bji,bjid->bjd", coupling, votes) / mass
+        squares = (votes - mean[:, :, None]) ** 2
+        scatter = np.einsum("bji,bjid->bjd", coupling, squares)
+        distances = np.einsum("bjd,bjid->bji", inverse * scatter, squares)
+        others = (votes - (center + mean)[:, :, None]) ** 2
+        return mean, scatter, distances, np.einsum("bjd,bjid->bji", inverse, others)
+
+    found = evaluate(results, keras.ops.convert_to_tensor(made.poses))
+    for one, other in zip(found, expected(made.reference()), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+    def total(poses):
+        return sum(keras.ops.sum(keras.ops.sqrt(1 + found * found)) for found in results(poses))
+
+    slopes = gradient(total, made.poses)
+    poses, step = made.poses.astype("float64"), 1e-5
+    for entry in [(0, 0, 0), (1, 2, 3), (0, 4, 7)]:
+        moved = []
+        for sign in (1, -1):
+            made.poses = poses.copy()
+            made.poses[entry] += sign * step
+            moved.append(sum(np.sqrt(1 + part**2).sum() for part in expected(made.reference())))
+        slope = (moved[0] - moved[1]) / (2 * step)
+        np.testing.assert_allclose(slopes[entry], slope, rtol=1e-3, atol=1e-2)
+
+
 @pytest.mark.parametrize("implementation", ["stored", "lean"])
 def test_a_layer_trains_the_same_with_a_wrong_number(generator, monkeypatch, implementation):
     poses = generator.normal(size=(4, 6, 5)).astype("float32")
@@ -183,20 +238,21 @@ def test_only_stored_votes_have_a_tensor(generator):
         tensor = made.votes(keras.ops.convert_to_tensor(made.poses)).tensor
         np.testing.assert_allclose(to_numpy(tensor), made.reference(), atol=2e-5)
     made = Made("lean", generator)
-    with pytest.raises(ValueError, match="sums_votes = False"):
+    with pytest.raises(ValueError, match="leave `sums_votes`"):
         _ = made.votes(keras.ops.convert_to_tensor(made.poses)).tensor
 
 
 def test_a_kind_of_votes_says_what_it_lacks():
     votes = Votes((1, 2, 3, 4), "float32", keras.ops.ones((1, 2, 3, 4)))
     calls = {"combine": [None], "agreement": [None], "constant": [], "present": [None]}
+    calls |= {"fit": [None], "distances": [None, None], "scaled": [1.0]}
     for name, arguments in calls.items():
         with pytest.raises(NotImplementedError, match=f"must implement `{name}`"):
             getattr(votes, name)(*arguments)
 
 
 def test_nobody_asks_what_kind_votes_are():
-    kinds = {kind.__name__ for kind in (Votes, StoredVotes, TrainingVotes, LeanVotes)}
+    kinds = {kind.__name__ for kind in (Votes, StoredVotes, TrainingVotes, ChunkedVotes, LeanVotes)}
     for path in (ROOT / "keras_capsules").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance":

@@ -1,16 +1,33 @@
 """Defines the operations on votes that routings may use, whichever class keeps the votes."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from keras import ops
 
 from keras_capsules.routing._competition import WITHIN_THE_CELL
 
 
+class Fit(NamedTuple):
+    """Holds the Gaussian of each parent's votes, as `Votes.fit` returns it.
+
+    Attributes:
+        mean: Tensor `(batch, num_out, dim)`. The mean of the weighted votes.
+        scatter: Tensor `(batch, num_out, dim)`, `sum_i w_ij (votes_ij - mean_j)**2`.
+        distances: Function that takes factors `(batch, num_out, dim)` and returns
+            `sum_d factor_jd (votes_ijd - mean_jd)**2`, `(batch, num_out, num_in)`.
+    """
+
+    mean: Any
+    scatter: Any
+    distances: Callable
+
+
 class Votes:
     """Votes of children i for parents j, `(batch, num_out, num_in, dim)`.
 
-    A subclass implements `combine`, `agreement`, `constant` and `present`. The other methods use
+    A subclass implements `combine`, `agreement`, `constant` and `present`. For routings that fit
+    Gaussians to the votes it also implements `fit`, `distances` and `scaled`. The other methods use
     these, and a subclass overrides them only for speed.
 
     Args:
@@ -18,22 +35,40 @@ class Votes:
         dtype: String. Data type of the parents that a routing computes from the votes.
         children: Tensor `(batch, any, num_in, any)` from which the votes are computed. Only its
             sizes and its data type are used.
+        competition: Object that divides a child among parents. It is `AcrossCells` in a convolution
+            with a routing that `competes_across_cells`, and `WITHIN_THE_CELL`, the default,
+            otherwise.
+        tensor: Tensor of the votes, float32 or wider, or `None` if they are not stored.
 
     Attributes:
-        shape, dtype: As above.
-        competition: Object that divides a child among parents. It is `AcrossCells` in a convolution
-            with a routing that `competes_across_cells`, and `WITHIN_THE_CELL` otherwise.
-        tensor: Tensor of the votes, float32 or wider. `LeanVotes` raises a `ValueError` instead, so
-            only routings that leave `sums_votes` at `False` may use it.
+        shape, dtype, competition, tensor: As above. Where votes are not stored, `tensor` raises a
+            `ValueError`. Only routings that leave `sums_votes` and `fits_votes` at `False` may use
+            it.
     """
 
-    competition: Any = WITHIN_THE_CELL
-    tensor: Any
-
-    def __init__(self, shape: tuple, dtype: str, children: Any):
+    def __init__(
+        self,
+        shape: tuple,
+        dtype: str,
+        children: Any,
+        competition: Any = WITHIN_THE_CELL,
+        tensor: Any = None,
+    ):
         self.shape = shape
         self.dtype = dtype
+        self.competition = competition
         self._children = children
+        self._tensor = tensor
+
+    @property
+    def tensor(self) -> Any:
+        if self._tensor is not None:
+            return self._tensor
+        raise ValueError(
+            f"{type(self).__name__} are not stored as a tensor. Use the methods of `Votes`, such "
+            "as `combine`, or leave `sums_votes` and `fits_votes` of the routing at `False`; "
+            "layers then store the votes for it."
+        )
 
     def combine(self, coupling: Any) -> Any:
         """Sums the votes weighted by their coupling: `s_j = sum_i c_ij * votes_ij`.
@@ -48,6 +83,18 @@ class Votes:
         The parents are `(batch, num_out, dim)`, and the result is `(batch, num_out, num_in)`.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement `agreement`.")
+
+    def fit(self, weights: Any) -> Fit:
+        """Fits a Gaussian to the votes for each parent, with weights `(batch, num_out, num_in)`."""
+        raise NotImplementedError(f"{type(self).__name__} must implement `fit`.")
+
+    def distances(self, center: Any, inverse: Any) -> Any:
+        """Computes `sum_d inverse_jd (votes_ijd - center_jd)**2`, `(batch, num_out, num_in)`."""
+        raise NotImplementedError(f"{type(self).__name__} must implement `distances`.")
+
+    def scaled(self, factor: float) -> "Votes":
+        """Returns the votes times a factor."""
+        raise NotImplementedError(f"{type(self).__name__} must implement `scaled`.")
 
     def constant(self) -> "Votes":
         """Returns the same votes, through which no gradient flows."""

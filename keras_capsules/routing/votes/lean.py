@@ -47,6 +47,7 @@ class LeanVotes(Votes):
         self.num_out, self.columns = kernel.shape[1], kernel.shape[3]
         shape = (poses.shape[0], self.num_out, num_in, self.rows * self.columns)
         super().__init__(shape, dtype or poses.dtype, poses)
+        sizes = (ops.shape(poses)[0], *shape[1:3])
         self.poses = poses
         self.kernel = kernel
         self.expected_sums = expected_sums
@@ -54,13 +55,8 @@ class LeanVotes(Votes):
         self.presence = presence
         self.unroll = unroll
         self.shared = kernel.shape[0] == 1
-        self._slots = gradient_slots(expected_sums, *shape[1:], _sources_gradient, poses, kernel)
-
-    @property
-    def tensor(self) -> Any:
-        raise ValueError(
-            "Lean votes are not stored as a tensor. Use the methods of `Votes`, such as `combine`, "
-            "or set `sums_votes = False` in the routing; layers then store the votes for it."
+        self._slots = gradient_slots(
+            expected_sums, sizes, shape[3], _sources_gradient, poses, kernel
         )
 
     def combine(self, coupling: Any) -> Any:

@@ -27,17 +27,76 @@ from typing import Any
 
 from keras import ops
 
+from keras_capsules.routing.votes import sums as of_tensor
+from keras_capsules.routing.votes.base import Fit, Votes
+
+
+class SharedGradientVotes(Votes):
+    """Votes with one gradient for all sums over them, whatever their sources.
+
+    A subclass calls `_share_gradient` in `__init__`, and implements `_applied` and `_backward`.
+    There is no forward-mode derivative.
+    """
+
+    def _share_gradient(self, expected_sums: int, *sources: Any) -> None:
+        """Sets the tensors from which the votes are computed. Their first axis is the batch."""
+        _, parents, children, dim = self.shape
+        self.expected_sums = expected_sums
+        self._sources = sources
+        shape = ops.shape(sources[0])[0], parents, children
+        of_sums = self._backward(of_tensor.gradient_of_sums)
+        of_moments = self._backward(of_tensor.gradient_of_moments)
+        self._slots = gradient_slots(expected_sums, shape, dim, of_sums, *sources)
+        self._moment_slots = gradient_slots(expected_sums, shape, 2 * dim, of_moments, *sources)
+
+    def _applied(self, function: Callable, size: Any) -> Callable:
+        """Returns `function(values, votes)` as a function of values and sources.
+
+        The function is one of `votes.sums`. Its result is `(batch, num_out, size)`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement `_applied`.")
+
+    def _backward(self, function: Callable) -> Callable:
+        """Returns `function(pairs, *sources)`, the gradients of the sources.
+
+        `function(pairs, votes)` is the gradient of the votes.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement `_backward`.")
+
+    def combine(self, coupling: Any) -> Any:
+        return weighted_sum(*self._pair(), coupling, next(self._slots), *self._sources)
+
+    def agreement(self, parents: Any) -> Any:
+        return weighted_agreement(*self._pair(), parents, next(self._slots), *self._sources)
+
+    def fit(self, weights: Any) -> Fit:
+        dim = self.shape[3]
+        moments = self._applied(of_tensor.moments, 2 * dim)
+        slopes = self._applied(of_tensor.slopes, self.shape[2])
+        found = weighted_moments(moments, slopes, weights, next(self._moment_slots), *self._sources)
+        mean = of_tensor.mean(found[..., :dim], weights)
+        return Fit(mean, found[..., dim:], lambda inverse: self.distances(mean, inverse))
+
+    def distances(self, center: Any, inverse: Any) -> Any:
+        distances = self._applied(of_tensor.distances, self.shape[2])
+        moments = self._applied(of_tensor.moments_about, 2 * self.shape[3])
+        slot = next(self._moment_slots)
+        return weighted_distances(distances, moments, center, inverse, slot, *self._sources)
+
+    def _pair(self):
+        sums = self._applied(of_tensor.sums, self.shape[3])
+        return sums, self._applied(of_tensor.agreements, self.shape[2])
+
 
 def gradient_slots(
-    expected_sums: int, num_out: int, num_in: Any, dim: int, votes_gradient: Callable, *sources: Any
+    expected_sums: int, shape: tuple, dim: int, votes_gradient: Callable, *sources: Any
 ) -> Iterator[Any]:
     """Yields slots `(batch, num_out, num_in + dim)` without end; `expected_sums` share a gradient.
 
     Args:
         expected_sums: Integer. Number of slots that share a gradient.
-        num_out: Integer. Number of parents.
-        num_in: Integer or tensor. Number of children.
-        dim: Integer. Size of a vote.
+        shape: Tuple `(batch, num_out, num_in)` of integers and tensors.
+        dim: Integer. Size of the values of a parent.
         votes_gradient: Function `(pairs, *sources)`. It returns the gradient of each source, from
             all pairs of coupling and parents `(expected_sums, batch, num_out, num_in + dim)`.
         *sources: Tensors from which the votes are computed. Their first axis is the batch.
@@ -48,8 +107,8 @@ def gradient_slots(
         def gradient(*args, upstream=None):
             return votes_gradient(_upstream(args, upstream), *sources)
 
-        shape = (expected_sums, ops.shape(sources[0])[0], num_out, num_in + dim)
-        return ops.broadcast_to(ops.zeros((), sources[0].dtype), shape), gradient
+        slots = (expected_sums, *shape[:2], shape[2] + dim)
+        return ops.broadcast_to(ops.zeros((), sources[0].dtype), slots), gradient
 
     while True:
         # Under JAX the gradient of `split` joins the parts, while that of `unstack` adds them up.
@@ -69,6 +128,59 @@ def weighted_agreement(
 ) -> Any:
     """Computes `agreements(parents, *sources)`; its derivative by the parents is `sums`."""
     return _bilinear(agreements, sums, lambda v, c: (c, v), parents, slot, sources)
+
+
+def weighted_moments(
+    moments: Callable, slopes: Callable, weights: Any, slot: Any, *sources: Any
+) -> Any:
+    """Computes `moments(weights, *sources)`, whose derivative by the weights is `slopes`.
+
+    `m_j = sum_i w_ij votes_ij` and `S_j = sum_i w_ij (votes_ij - mean_j)**2` add
+    `w_ij (dm_j + 2 dS_j (votes_ij - mean_j))` to the gradient of the votes. The mean does not count
+    as a variable, because the derivative of S by it is zero.
+    """
+
+    @ops.custom_gradient
+    def evaluate(weights, slot, *sources):
+        found = moments(weights, *sources)
+
+        def gradient(*args, upstream=None):
+            slope, inverse = ops.split(_upstream(args, upstream), 2, axis=2)
+            mean = of_tensor.mean(ops.split(found, 2, axis=2)[0], weights)
+            values = ops.concatenate([slope, mean, inverse], axis=2)
+            pair = [weights, slope - 2.0 * inverse * mean, inverse]
+            back = slopes(values, *sources)
+            return back, ops.concatenate(pair, axis=2), *[None] * len(sources)
+
+        return found, gradient
+
+    return evaluate(weights, slot, *sources)
+
+
+def weighted_distances(
+    distances: Callable, moments: Callable, center: Any, inverse: Any, slot: Any, *sources: Any
+) -> Any:
+    """Computes `distances`, whose derivatives by center and inverse are `moments` about the center.
+
+    `sum_d p_jd (votes_ijd - m_jd)**2` adds `2 db_ij p_j (votes_ij - m_j)` to the gradient of the
+    votes.
+    """
+
+    @ops.custom_gradient
+    def evaluate(center, inverse, slot, *sources):
+        def gradient(*args, upstream=None):
+            upstream = _upstream(args, upstream)
+            found = moments(ops.concatenate([upstream, center], axis=2), *sources)
+            total, scatter = ops.split(found, 2, axis=2)
+            away = total - center * ops.sum(upstream, axis=2, keepdims=True)
+            pair = [upstream, -2.0 * inverse * center, inverse]
+            pair = ops.concatenate(pair, axis=2)
+            return -2.0 * inverse * away, scatter, pair, *[None] * len(sources)
+
+        found = distances(ops.concatenate([center, inverse], axis=2), *sources)
+        return found, gradient
+
+    return evaluate(center, inverse, slot, *sources)
 
 
 def _bilinear(forward, transposed, as_pair, value, slot, sources):

@@ -6,7 +6,14 @@ from keras import ops
 
 from keras_capsules.ops import at_least_float32
 from keras_capsules.routing._competition import WITHIN_THE_CELL
-from keras_capsules.routing.votes.base import Votes
+from keras_capsules.routing.votes.base import Fit, Votes
+from keras_capsules.routing.votes.sums import (
+    agreements,
+    mean,
+    squares,
+    sums,
+    without_absent,
+)
 
 
 class StoredVotes(Votes):
@@ -19,9 +26,8 @@ class StoredVotes(Votes):
     """
 
     def __init__(self, tensor: Any, dtype: str | None = None, competition: Any = WITHIN_THE_CELL):
-        super().__init__(tensor.shape, dtype or tensor.dtype, tensor)
-        self.tensor = at_least_float32(tensor)
-        self.competition = competition
+        stored = at_least_float32(tensor)
+        super().__init__(tensor.shape, dtype or tensor.dtype, tensor, competition, stored)
 
     def combine(self, coupling: Any) -> Any:
         return sums(coupling, self.tensor)
@@ -29,11 +35,24 @@ class StoredVotes(Votes):
     def agreement(self, parents: Any) -> Any:
         return agreements(parents, self.tensor)
 
+    def fit(self, weights: Any) -> Fit:
+        center = mean(sums(weights, self.tensor), weights)
+        about_mean = squares(center, self.tensor)
+        return Fit(
+            center, sums(weights, about_mean), lambda inverse: agreements(inverse, about_mean)
+        )
+
+    def distances(self, center: Any, inverse: Any) -> Any:
+        return agreements(inverse, squares(center, self.tensor))
+
     def constant(self) -> "StoredVotes":
-        return StoredVotes(ops.stop_gradient(self.tensor), self.dtype, self.competition)
+        return self._with(ops.stop_gradient(self.tensor))
 
     def present(self, mask: Any) -> "StoredVotes":
-        return StoredVotes(without_absent(self.tensor, mask), self.dtype, self.competition)
+        return self._with(without_absent(self.tensor, mask))
+
+    def scaled(self, factor: float) -> "StoredVotes":
+        return self._with(self.tensor * factor)
 
     # A reduction is faster than the matmul of the base class, and a single node when exported.
 
@@ -43,17 +62,5 @@ class StoredVotes(Votes):
     def mean_component(self) -> Any:
         return ops.mean(self.tensor, axis=3)
 
-
-def sums(coupling: Any, tensor: Any) -> Any:
-    """Computes `sum_i c_ij tensor_ij`, `(batch, num_out, dim)`."""
-    return ops.squeeze(ops.matmul(ops.expand_dims(coupling, 2), tensor), axis=2)
-
-
-def agreements(parents: Any, tensor: Any) -> Any:
-    """Computes `tensor_ij . v_j`, `(batch, num_out, num_in)`."""
-    return ops.squeeze(ops.matmul(tensor, ops.expand_dims(parents, 3)), axis=3)
-
-
-def without_absent(tensor: Any, mask: Any) -> Any:
-    """Puts zeros where the boolean mask `(batch, num_in)` is false."""
-    return ops.where(mask[:, None, :, None], tensor, 0.0)
+    def _with(self, tensor):
+        return StoredVotes(tensor, self.dtype, self.competition)
