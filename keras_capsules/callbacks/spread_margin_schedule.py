@@ -1,4 +1,4 @@
-"""Provides callbacks that change training between the epochs of `model.fit`."""
+"""Changes the margin of a spread loss between the epochs of `model.fit`."""
 
 import math
 
