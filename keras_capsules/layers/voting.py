@@ -48,7 +48,7 @@ class VotingLayer(keras.layers.Layer):
         self.use_bias = use_bias
         if kernel_initializer == "vote_scaling":
             kernel_initializer = VoteScaling(length=self.routing.vote_length)
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.kernel_initializer = _initializer(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         # The kernel multiplies a p x p pose as p rows of p components, and a vector as one row.
@@ -158,6 +158,19 @@ class VotingLayer(keras.layers.Layer):
         votes = ops.reshape(votes, (num_in, -1, rows, self.num_capsules, columns))
         votes = ops.transpose(votes, (1, 3, 0, 2, 4))
         return ops.reshape(votes, (-1, self.num_capsules, num_in, self.capsule_dim))
+
+
+def _initializer(identifier: Any) -> Any:
+    try:
+        return keras.initializers.get(identifier)
+    except (TypeError, ValueError) as error:
+        if not isinstance(identifier, str):
+            raise
+        raise ValueError(
+            'There is no initializer of this name. Use "vote_scaling", a name that Keras knows such '
+            'as "he_normal" or "glorot_uniform", or an instance of keras.initializers.Initializer. '
+            f"Received: kernel_initializer={identifier!r}"
+        ) from error
 
 
 def split_pair(inputs: Any) -> tuple:
