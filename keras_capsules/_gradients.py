@@ -66,7 +66,7 @@ def _with_tensorflow(function, weights):
         with tf.GradientTape() as tape:
             total = function()
         # An embedding has a sparse gradient.
-        found = tape.gradient(total, variables, unconnected_gradients="zero")
+        found = tape.gradient(total, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return tf.stack([_norm(tf.convert_to_tensor(part)) for part in found])
 
     return lambda: np.asarray(norms())

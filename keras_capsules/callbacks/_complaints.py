@@ -1,5 +1,6 @@
 """Says in a line what is off with a layer of capsules, and what to try."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,12 +17,22 @@ ROUNDING = 1e-3  # A longer activation is not squashed, so it cannot be saturate
 
 def dead(activations: np.ndarray) -> np.ndarray:
     """Returns for each capsule whether no sample activates it; NaN does not."""
-    return ~(activations > DEAD).any(axis=0)
+    return np.all(~(activations > DEAD), axis=0)
 
 
 def saturated(activations: np.ndarray) -> np.ndarray:
     """Returns for each capsule whether every sample activates it almost fully."""
-    return ((activations > SATURATED) & (activations < 1 + ROUNDING)).all(axis=0)
+    return np.all((activations > SATURATED) & (activations < 1 + ROUNDING), axis=0)
+
+
+def shares(seen: Seen) -> dict[str, float]:
+    """Returns the figures of a layer by their names."""
+    finite = bool(np.isfinite(seen.activations).all())
+    figures = {
+        "dead": float(dead(seen.activations).mean()) if finite else math.nan,
+        "saturated": float(saturated(seen.activations).mean()) if finite else math.nan,
+    }
+    return figures if seen.entropy is None else {**figures, "coupling_entropy": seen.entropy}
 
 
 def of_capsules(layers: dict[str, Any], seen: dict[str, Seen]) -> Iterator[str]:
@@ -55,8 +66,8 @@ def of_gradients(gradients: dict[str, float], loss: float | None) -> Iterator[st
     if without:
         more = f" and {len(without) - 1} more layers" if len(without) > 1 else ""
         yield (
-            f"{without[0]}{more}: the gradient is zero, so training leaves the weights as they are. "
-            "Look for dead or saturated capsules above, and whether the loss depends on the layer."
+            f"{without[0]}{more}: the gradient is zero, so the weights stay as they are. Look for "
+            "dead or saturated capsules above, and whether the loss depends on the layer."
         )
 
 
@@ -103,9 +114,12 @@ def _too_short(layer):
 
 def _too_long(layer):
     if not isinstance(layer, VotingLayer):
-        return "Their features are too large: scale the pixels to [0, 1], or normalize the features."
+        return (
+            "Their features are too large: scale the pixels to [0, 1], or normalize the features."
+        )
     start = isinstance(layer.kernel_initializer, VoteScaling)
     initializer = "" if start else 'use kernel_initializer="vote_scaling", '
     return (
-        f"Their votes are too long: {initializer}normalize the features, or lower the learning rate."
+        f"Their votes are too long: {initializer}normalize the features, or lower the learning "
+        "rate."
     )

@@ -62,7 +62,8 @@ class WatchedModel:
         """Returns what each layer does with the model's current weights, and the scores."""
         copy_weights(model, self._copy)
         found: Any = self._explained.predict_on_batch(self._x)
-        return {name: _seen(*part) for name, part in found["layers"].items()}, found.get("scores")
+        seen = {name: _seen(*found["layers"][name]) for name in self.layers}
+        return seen, found.get("scores")
 
 
 class _Layers(Recording):

@@ -1,15 +1,12 @@
 """Watches during `model.fit` whether capsules live and gradients reach all layers."""
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
-from keras_capsules._gradients import gradient_norms
-from keras_capsules._graph import layers_within
 from keras_capsules.callbacks import _complaints as complaints
+from keras_capsules.callbacks._watched_loss import WatchedLoss
 from keras_capsules.callbacks._watched_model import WatchedModel
 from keras_capsules.losses import misfit
 
@@ -91,77 +88,39 @@ class CapsuleHealth(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._watched = WatchedModel(self.model, self.x)
+        self._loss = WatchedLoss(self.model, self.x, self.y)
         self._said: set[str] = set()
         self._epochs_without_gain = 0
-        self._gradients: Callable[[], dict[str, float]] | None = None
-        self._train_function = None
         scores = self._watched.look(self.model)[1]
-        loss, _ = self._loss_and_labels()
-        if scores is not None and (message := misfit(loss, np.asarray(scores))):
+        message = None if scores is None else misfit(self._loss.of_scores, scores)
+        if message:
             print(f"\nCapsuleHealth: {message}", flush=True)
 
     def on_epoch_end(self, epoch, logs=None):
         seen, scores = self._watched.look(self.model)
-        figures: dict[str, float] = {}
-        for name, (activations, entropy) in seen.items():
-            finite = bool(np.isfinite(activations).all())
-            for what, measure in (("dead", complaints.dead), ("saturated", complaints.saturated)):
-                figures[f"{name}/{what}"] = float(measure(activations).mean()) if finite else np.nan
-            if entropy is not None:
-                figures[f"{name}/coupling_entropy"] = entropy
-        lines = list(complaints.of_capsules(self._watched.layers, seen))
-        if self.y is not None:
-            losses, gradients = self._losses(scores), self._gradient_sizes()
-            figures |= {f"{name}/gradient": size for name, size in gradients.items()}
-            figures |= losses
-            lines += complaints.of_gradients(gradients, losses.get("scores/loss"))
-            lines += self._no_gain(**{name.partition("/")[2]: x for name, x in losses.items()})
+        losses, gradients = self._loss.losses(scores), self._loss.gradients()
+        figures = {}
+        for name, found in seen.items():
+            figures |= {f"{name}/{what}": value for what, value in complaints.shares(found).items()}
+        figures |= {f"{name}/gradient": size for name, size in gradients.items()}
+        figures |= {f"scores/{what}": value for what, value in losses.items()}
         if logs is not None:
             logs.update(figures)
+        lines = [
+            *complaints.of_capsules(self._watched.layers, seen),
+            *complaints.of_gradients(gradients, losses.get("loss")),
+            *self._no_gain(**losses),
+        ]
         new = [line for line in lines if _subject(line) not in self._said]
         if new:
             self._said.add(_subject(new[0]))
             print(f"\nEpoch {epoch + 1}: {new[0]}", flush=True)
 
-    def _loss_and_labels(self):
-        """Returns the loss and the labels of the scores, or `None` for what is not known."""
-        loss, y = self.model.loss, self.y
-        several = isinstance(self.model.output, dict) and len(self.model.output) > 1
-        for_scores = []
-        for value in (loss, y):
-            if isinstance(value, dict):
-                first = None if several else next(iter(value.values()))
-                value = value.get("scores", first)
-            elif isinstance(value, (list, tuple)):
-                value = value[0] if len(value) == 1 else None
-            for_scores.append(value)
-        return keras.losses.get(for_scores[0]), for_scores[1]
-
-    def _losses(self, scores):
-        loss, labels = self._loss_and_labels()
-        if scores is None or loss is None or labels is None:
-            return {}
-        scores = np.asarray(scores, "float32")
-        answers = {"loss": scores, "constant_loss": np.broadcast_to(scores.mean(0), scores.shape)}
-        return {
-            f"scores/{name}": float(np.mean(ops.convert_to_numpy(loss(labels, answer))))
-            for name, answer in answers.items()
-        }
-
-    def _no_gain(self, loss=np.inf, constant_loss=0.0):
-        _, labels = self._loss_and_labels()
-        varies = labels is not None and bool((labels != labels[:1]).any())
-        gain = not (varies and np.isfinite(loss) and loss >= NO_BETTER * constant_loss)
-        self._epochs_without_gain = 0 if gain else self._epochs_without_gain + 1
+    def _no_gain(self, loss=0.0, constant_loss=np.inf):
+        none = np.isfinite(loss) and loss >= NO_BETTER * constant_loss and self._loss.labels_vary
+        self._epochs_without_gain = self._epochs_without_gain + 1 if none else 0
         if self._epochs_without_gain >= PATIENCE:
             yield complaints.of_scores(self._epochs_without_gain, loss, constant_loss)
-
-    def _gradient_sizes(self):
-        # `SpreadMarginSchedule` makes the train function again when the loss has changed.
-        if self._gradients is None or self._train_function is not self.model.train_function:
-            self._gradients = _gradients_by_layer(self.model, self.x, self.y)
-            self._train_function = self.model.train_function
-        return self._gradients()
 
 
 def _few(arrays):
@@ -176,28 +135,6 @@ def _few(arrays):
         return array
 
     return keras.tree.map_structure(some, arrays)
-
-
-def _gradients_by_layer(model, x, y):
-    x, y = (keras.tree.map_structure(ops.convert_to_tensor, part) for part in (x, y))
-    weights = list(model.trainable_variables)
-    positions = {id(weight): position for position, weight in enumerate(weights)}
-
-    def loss():
-        return model.compute_loss(x=x, y=y, y_pred=model(x, training=False))
-
-    norms = gradient_norms(loss, weights, model.non_trainable_variables)
-    layers = [layer for layer in layers_within(model) if layer.trainable_variables]
-
-    def sizes():
-        squares = np.square(norms().astype("float64"))
-        return {
-            layer.name: float(np.sqrt(sum(squares[positions[id(w)]] for w in of_layer)))
-            for layer in layers
-            if (of_layer := layer.trainable_variables)
-        }
-
-    return sizes
 
 
 def _subject(line):

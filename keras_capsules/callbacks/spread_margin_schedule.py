@@ -109,7 +109,7 @@ class SpreadMarginSchedule(keras.callbacks.Callback):
 
 
 def _unlimited_scores(model):
-    """Returns the names of the dense layers without activation whose outputs have a `SpreadLoss`."""
+    """Returns the names of dense layers without activation on whose outputs a `SpreadLoss` is."""
     if not is_graph(model) or not model.built:
         return []
     outputs, losses = model.outputs, model.loss

@@ -167,8 +167,8 @@ def _initializer(identifier: Any) -> Any:
         if not isinstance(identifier, str):
             raise
         raise ValueError(
-            'There is no initializer of this name. Use "vote_scaling", a name that Keras knows such '
-            'as "he_normal" or "glorot_uniform", or an instance of keras.initializers.Initializer. '
+            'There is no initializer of this name. Use "vote_scaling", a name that Keras knows, '
+            'such as "he_normal", or an instance of keras.initializers.Initializer. '
             f"Received: kernel_initializer={identifier!r}"
         ) from error
 
