@@ -27,7 +27,7 @@ def saturated(activations: np.ndarray) -> np.ndarray:
 
 def shares(seen: Seen) -> dict[str, float]:
     """Returns the figures of a layer by their names."""
-    finite = bool(np.isfinite(seen.activations).all())
+    finite = _finite(seen.activations)
     figures = {
         "dead": float(dead(seen.activations).mean()) if finite else math.nan,
         "saturated": float(saturated(seen.activations).mean()) if finite else math.nan,
@@ -35,91 +35,97 @@ def shares(seen: Seen) -> dict[str, float]:
     return figures if seen.entropy is None else {**figures, "coupling_entropy": seen.entropy}
 
 
-def of_capsules(layers: dict[str, Any], seen: dict[str, Seen]) -> Iterator[str]:
-    """Yields a line for each layer with too many dead or saturated capsules, lowest layer first.
+def complaints(
+    layers: dict[str, Any], seen: dict[str, Seen], gradients: dict[str, float], loss: float | None
+) -> Iterator[tuple[str, str]]:
+    """Yields what is off, with the cause before what follows from it, as pairs of key and line.
 
-    Half of the last layer is too many, since its capsules are the classes. Others are allowed a few
-    useful capsules: an edge without ink has dead ones.
+    Args:
+        layers: The layers of capsules by their names, lowest first.
+        seen: What each of them does.
+        gradients: The size of the gradient of each layer with weights.
+        loss: The loss of the scores, or `None` where unknown.
     """
-    for name, layer in layers.items():
-        activations = seen[name].activations
-        limit = 0.5 if name == next(reversed(layers)) else 0.95
-        if not np.isfinite(activations).all():
-            yield f"{name}: its activations are not finite. {_NOT_FINITE}"
-            return  # Nothing above it is finite.
-        if dead(activations).mean() >= limit:
-            yield f"{_count(name, dead(activations), 'dead', f'< {DEAD}')} {_too_short(layer)}"
-        if saturated(activations).mean() >= limit:
-            count = _count(name, saturated(activations), "saturated", f"> {SATURATED}")
-            yield f"{count} {_too_long(layer)}"
-
-
-def of_gradients(gradients: dict[str, float], loss: float | None) -> Iterator[str]:
-    """Yields a line for a gradient that is not finite, or zero though the loss is not."""
-    for name, size in gradients.items():
-        if not np.isfinite(size):
-            yield f"{name}: its gradient is not finite. {_NOT_FINITE}"
-            return
-    if loss == 0:
-        return
+    yield from _not_finite(seen, gradients)
+    yield from _of_capsules(layers, seen)
     without = [name for name, size in gradients.items() if size == 0]
-    if without:
+    if without and loss != 0:
         more = f" and {len(without) - 1} more layers" if len(without) > 1 else ""
         yield (
+            "gradient",
             f"{without[0]}{more}: the gradient is zero, so the weights stay as they are. Look for "
-            "dead or saturated capsules above, and whether the loss depends on the layer."
+            "dead or saturated capsules above, and whether the loss depends on the layer.",
         )
 
 
-def of_scores(epochs: int, loss: float, constant: float) -> str:
-    """Returns the line for scores that say no more than one answer for all samples."""
+def of_constant_answer(epochs: int, loss: float, constant: float) -> tuple[str, str]:
+    """Returns key and line for scores that say no more than one answer for all samples."""
     return (
+        "scores",
         f"scores: for {epochs} epochs no better than the same answer for every sample (loss "
         f"{loss:.4g}; of their mean {constant:.4g}). Check that labels belong to their samples, "
-        "then try a learning rate ten times as large, ten times as small, or more epochs."
+        "then try a learning rate ten times as large, ten times as small, or more epochs.",
     )
 
 
-_NOT_FINITE = (
-    "Look for NaN in the data, lower the learning rate, or limit the gradient, as with "
-    "keras.optimizers.Adam(clipnorm=1.0)."
-)
+def _not_finite(seen, gradients):
+    what = {name: "activations are" for name, x in seen.items() if not _finite(x.activations)}
+    what |= {name: "gradient is" for name, size in gradients.items() if not _finite(size)}
+    for name, found in what.items():
+        yield (
+            f"{name}/finite",
+            f"{name}: its {found} not finite. Look for NaN in the data, lower the learning rate, "
+            "or limit the gradient, as with keras.optimizers.Adam(clipnorm=1.0).",
+        )
 
 
-def _count(name, found, what, limit):
-    return (
-        f"{name}: {found.sum()} of {found.size} capsules are {what} (activation {limit} for every "
-        "sample)."
-    )
+def _of_capsules(layers, seen):
+    for name, layer in layers.items():
+        activations = seen[name].activations
+        # The last capsules are the classes. Others may be dead where no image has any ink.
+        limit = 0.5 if name == next(reversed(layers)) else 0.95
+        for what, limits, found, remedy in (
+            ("dead", f"at most {DEAD}", dead(activations), _too_short),
+            ("saturated", f"above {SATURATED}", saturated(activations), _too_long),
+        ):
+            if found.mean() >= limit:
+                yield (
+                    f"{name}/{what}",
+                    f"{name}: {found.sum()} of {found.size} capsules are {what} (activation "
+                    f"{limits} for every sample). {remedy(layer)}",
+                )
+
+
+def _finite(values):
+    return bool(np.isfinite(values).all())
 
 
 def _too_short(layer):
     if not isinstance(layer, VotingLayer):
         return (
-            "Their features are too small: scale the pixels to [0, 1], normalize the features, "
-            "or raise the learning rate."
+            "Their features are too small: scale the pixels to [0, 1], normalize the features, or "
+            "raise the learning rate."
         )
-    start = isinstance(layer.kernel_initializer, VoteScaling)
-    initializer = "" if start else 'use kernel_initializer="vote_scaling", '
     if layer.routing.explicit_activations:
         return (
-            f"Their votes do not agree: {initializer}start with a small margin "
+            f"Their votes do not agree: {_initializer(layer)}start with a small margin "
             "(SpreadMarginSchedule), or lower the learning rate."
         )
     return (
-        f"Their votes are too short: {initializer}normalize the features, or raise the learning "
-        "rate."
+        f"Their votes are too short: {_initializer(layer)}normalize the features, or raise the "
+        "learning rate."
     )
 
 
 def _too_long(layer):
-    if not isinstance(layer, VotingLayer):
-        return (
-            "Their features are too large: scale the pixels to [0, 1], or normalize the features."
-        )
-    start = isinstance(layer.kernel_initializer, VoteScaling)
-    initializer = "" if start else 'use kernel_initializer="vote_scaling", '
+    what = "votes" if isinstance(layer, VotingLayer) else "features"
     return (
-        f"Their votes are too long: {initializer}normalize the features, or lower the learning "
-        "rate."
+        f"Their {what} are too large: {_initializer(layer)}scale the pixels to [0, 1], normalize "
+        "the features, or lower the learning rate."
     )
+
+
+def _initializer(layer):
+    if isinstance(getattr(layer, "kernel_initializer", None), VoteScaling):
+        return ""
+    return 'use kernel_initializer="vote_scaling", ' if isinstance(layer, VotingLayer) else ""

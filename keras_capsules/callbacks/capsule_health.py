@@ -5,15 +5,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_capsules.callbacks import _complaints as complaints
+from keras_capsules.callbacks._complaints import complaints, of_constant_answer, shares
 from keras_capsules.callbacks._watched_loss import WatchedLoss
 from keras_capsules.callbacks._watched_model import WatchedModel
 from keras_capsules.losses import misfit
 
 SAMPLES = 64
-# A loss this much of a constant answer's is no better.
-NO_BETTER = 0.99
-PATIENCE = 2
+PATIENCE = 2  # Epochs.
 
 
 class CapsuleHealth(keras.callbacks.Callback):
@@ -34,9 +32,9 @@ class CapsuleHealth(keras.callbacks.Callback):
 
     A line is printed, once in a `fit`, if half of the last layer's capsules or nearly all of
     another layer's are dead or saturated; if something is not finite; if no gradient reaches a
-    layer; if for two epochs the scores are no better than their mean; or if the loss is for scores
-    of another kind, before the first epoch. One line is printed an epoch, of the lowest layer
-    first, since layers above it suffer.
+    layer; or if for two epochs the scores are no better than their mean. Of several only the first
+    is told, since the others often follow from it. Before the first epoch a line tells of a
+    `MarginLoss` or `SpreadLoss` whose scores are logits or a softmax of many classes.
 
     Everything is computed as in inference, so dropout is off and batch normalization uses its
     moving statistics. An epoch costs one prediction and one gradient of at most 64 samples more. A
@@ -90,7 +88,7 @@ class CapsuleHealth(keras.callbacks.Callback):
         self._watched = WatchedModel(self.model, self.x)
         self._loss = WatchedLoss(self.model, self.x, self.y)
         self._said: set[str] = set()
-        self._epochs_without_gain = 0
+        self._constant_epochs = 0
         scores = self._watched.look(self.model)[1]
         message = None if scores is None else misfit(self._loss.of_scores, scores)
         if message:
@@ -101,26 +99,23 @@ class CapsuleHealth(keras.callbacks.Callback):
         losses, gradients = self._loss.losses(scores), self._loss.gradients()
         figures = {}
         for name, found in seen.items():
-            figures |= {f"{name}/{what}": value for what, value in complaints.shares(found).items()}
+            figures |= {f"{name}/{what}": value for what, value in shares(found).items()}
         figures |= {f"{name}/gradient": size for name, size in gradients.items()}
         figures |= {f"scores/{what}": value for what, value in losses.items()}
         if logs is not None:
             logs.update(figures)
-        lines = [
-            *complaints.of_capsules(self._watched.layers, seen),
-            *complaints.of_gradients(gradients, losses.get("loss")),
-            *self._no_gain(**losses),
-        ]
-        new = [line for line in lines if _subject(line) not in self._said]
-        if new:
-            self._said.add(_subject(new[0]))
-            print(f"\nEpoch {epoch + 1}: {new[0]}", flush=True)
+        constant = self._loss.is_constant_answer(losses, scores)
+        self._constant_epochs = self._constant_epochs + 1 if constant else 0
+        found = list(complaints(self._watched.layers, seen, gradients, losses.get("loss")))
+        if self._constant_epochs >= PATIENCE:
+            found.append(of_constant_answer(self._constant_epochs, *losses.values()))
+        for key, line in found[:1]:  # The others follow from it.
+            if key not in self._said:
+                print(f"\nEpoch {epoch + 1}: {line}", flush=True)
+            self._said.add(key)
 
-    def _no_gain(self, loss=0.0, constant_loss=np.inf):
-        none = np.isfinite(loss) and loss >= NO_BETTER * constant_loss and self._loss.labels_vary
-        self._epochs_without_gain = self._epochs_without_gain + 1 if none else 0
-        if self._epochs_without_gain >= PATIENCE:
-            yield complaints.of_scores(self._epochs_without_gain, loss, constant_loss)
+    def on_train_end(self, logs=None):
+        del self._watched, self._loss
 
 
 def _few(arrays):
@@ -135,8 +130,3 @@ def _few(arrays):
         return array
 
     return keras.tree.map_structure(some, arrays)
-
-
-def _subject(line):
-    """Returns a line without its numbers, which change from epoch to epoch."""
-    return "".join(letter for letter in line if not letter.isdigit())
