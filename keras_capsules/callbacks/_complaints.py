@@ -70,7 +70,9 @@ def of_constant_answer(epochs: int, loss: float, constant: float) -> tuple[str, 
 
 def _not_finite(seen, gradients):
     what = {name: "activations are" for name, x in seen.items() if not _finite(x.activations)}
-    what |= {name: "gradient is" for name, size in gradients.items() if not _finite(size)}
+    for name, size in gradients.items():
+        if not _finite(size):
+            what.setdefault(name, "gradient is")
     for name, found in what.items():
         yield (
             f"{name}/finite",

@@ -109,13 +109,18 @@ def _seen(activations, values=None, counted=None):
 def _inputs(copy, explained, x):
     """Returns those of the samples `x` of a model that another model of its inputs takes."""
     if isinstance(x, dict) and isinstance(copy.input, dict):
-        by_name = {name_of(tensor): x[key] for key, tensor in copy.input.items()}
+        by_name = {name_of(tensor): x[key] for key, tensor in copy.input.items() if key in x}
     elif isinstance(x, dict):
         by_name = x
     else:
         names = [name_of(tensor) for tensor in copy.inputs]
         by_name = dict(zip(names, keras.tree.flatten(x), strict=True))
-    needed = [by_name[name_of(tensor)] for tensor in explained.inputs]
+    needed = [name_of(tensor) for tensor in explained.inputs]
+    if not set(needed) <= set(by_name):
+        raise ValueError(
+            f"CapsuleHealth needs samples for the inputs {', '.join(needed)}. "
+            f"Received: x with {', '.join(by_name)}"
+        )
     if len(needed) == 1:
-        return needed[0]
-    return {name_of(t): value for t, value in zip(explained.inputs, needed, strict=True)}
+        return by_name[needed[0]]
+    return {name: by_name[name] for name in needed}

@@ -8,7 +8,7 @@ import numpy as np
 from keras_capsules.callbacks._complaints import complaints, of_constant_answer, shares
 from keras_capsules.callbacks._watched_loss import WatchedLoss
 from keras_capsules.callbacks._watched_model import WatchedModel
-from keras_capsules.losses import misfit
+from keras_capsules.losses import CapsuleLoss
 
 SAMPLES = 64
 PATIENCE = 2  # Epochs.
@@ -33,7 +33,7 @@ class CapsuleHealth(keras.callbacks.Callback):
     A line is printed, once in a `fit`, if half of the last layer's capsules or nearly all of
     another layer's are dead or saturated; if something is not finite; if no gradient reaches a
     layer; or if for two epochs the scores are no better than their mean. Of several only the first
-    is told, since the others often follow from it. Before the first epoch a line tells of a
+    is told, since the others often follow from it. Before the first epoch a warning tells of a
     `MarginLoss` or `SpreadLoss` whose scores are logits or a softmax of many classes.
 
     Everything is computed as in inference, so dropout is off and batch normalization uses its
@@ -90,9 +90,8 @@ class CapsuleHealth(keras.callbacks.Callback):
         self._said: set[str] = set()
         self._constant_epochs = 0
         scores = self._watched.look(self.model)[1]
-        message = None if scores is None else misfit(self._loss.of_scores, scores)
-        if message:
-            print(f"\nCapsuleHealth: {message}", flush=True)
+        if scores is not None and isinstance(self._loss.of_scores, CapsuleLoss):
+            self._loss.of_scores.warn_of_misfit(scores)
 
     def on_epoch_end(self, epoch, logs=None):
         seen, scores = self._watched.look(self.model)
