@@ -35,6 +35,12 @@ def x(generator):
     return images
 
 
+@pytest.fixture
+def noise(generator):
+    """Images that say nothing about the labels."""
+    return generator.uniform(size=(128, 8, 8, 1)).astype("float32")
+
+
 def network(optimizer="adam", loss=None, **options):
     image = keras.Input((8, 8, 1))
     features = keras.layers.Rescaling(4.0)(image)
@@ -172,16 +178,15 @@ def test_nan_is_told_of_the_lowest_layer(x, capsys):
 
 
 @pytest.mark.parametrize("build", [network, matrix_network])
-def test_a_constant_answer_is_told(x, build, capsys):
-    watch(build(still()), x, epochs=1)
+def test_a_constant_answer_is_told(build, noise, capsys):
+    watch(build(still()), noise, epochs=1)
     assert lines(capsys) == []  # One epoch may be too short.
-    watch(build(still()), x, epochs=4)
+    watch(build(still()), noise, epochs=4)
     (line,) = lines(capsys)
     assert "Epoch 2: scores: for 2 epochs no better" in line and "learning rate" in line
 
 
-def test_labels_that_do_not_belong_to_their_samples_are_told(generator, capsys):
-    noise = generator.uniform(size=(128, 8, 8, 1)).astype("float32")
+def test_labels_that_do_not_belong_to_their_samples_are_told(noise, capsys):
     watch(network(keras.optimizers.Adam(1e-3)), noise, epochs=3)
     assert [line for line in lines(capsys) if "labels belong to their samples" in line]
 
