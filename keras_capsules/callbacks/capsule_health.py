@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from keras_capsules.callbacks._complaints import complaints, of_constant_answer, shares
 from keras_capsules.callbacks._watched_loss import WatchedLoss
@@ -121,7 +122,7 @@ def _few(arrays):
     """Returns at most 64 samples, evenly spaced."""
 
     def some(array):
-        array = np.asarray(array)
+        array = ops.convert_to_numpy(array) if ops.is_tensor(array) else np.asarray(array)
         if len(array) > SAMPLES:
             array = array[np.linspace(0, len(array) - 1, SAMPLES).astype("int64")]
         if np.issubdtype(array.dtype, np.floating):
