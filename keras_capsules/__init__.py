@@ -16,7 +16,7 @@ from keras_capsules.attention import (
     StyleRecalibration,
     TripletAttention,
 )
-from keras_capsules.callbacks import SpreadMarginSchedule
+from keras_capsules.callbacks import CapsuleHealth, SpreadMarginSchedule
 from keras_capsules.initializers import VoteScaling
 from keras_capsules.layers import (
     CapsuleLayer,
@@ -72,6 +72,7 @@ __version__ = "0.1.0"
 
 # The submodules are left out, because `import *` would replace `layers` or `ops` from Keras.
 __all__ = [
+    "CapsuleHealth",
     "CapsuleLayer",
     "CapsuleLength",
     "CapsuleMask",

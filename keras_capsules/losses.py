@@ -1,7 +1,15 @@
 """Provides losses on the activations of class capsules."""
 
+import warnings
+from typing import Any
+
 import keras
+import numpy as np
 from keras import ops
+
+# Scores of fewer classes have softmax's gradient too, but it is not yet small.
+MANY_CLASSES = 10
+ROUNDING = 1e-3
 
 
 def labels_and_scores(name, y_true, y_pred):
@@ -17,14 +25,38 @@ def labels_and_scores(name, y_true, y_pred):
     return y_true, y_pred
 
 
+class CapsuleLoss(keras.losses.Loss):
+    """Base of the losses for activations in [0, 1], which warns of others once if it sees them."""
+
+    _has_seen_values = False
+
+    def warn_of_misfit(self, y_pred):
+        """Warns of scores that the loss is not made for, in the first call that has values."""
+        if self._has_seen_values:
+            return
+        try:
+            scores = ops.convert_to_numpy(y_pred)
+        except (AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError):
+            return  # A compiled function is being made, and has no values.
+        self._has_seen_values = True
+        message = misfit(self, scores)
+        if message:
+            warnings.warn(message, stacklevel=2)
+
+
 @keras.saving.register_keras_serializable(package="keras_capsules")
-class MarginLoss(keras.losses.Loss):
+class MarginLoss(CapsuleLoss):
     """Penalizes short capsules of present classes and long capsules of absent classes.
 
     `loss = sum_k T_k * relu(0.9 - score_k)**2 + 0.5 * (1 - T_k) * relu(score_k - 0.1)**2`
 
     The loss is summed over the classes and averaged over the batch. Several classes may be present
     at once.
+
+    Logits do not fit, nor does a softmax over more than ten classes, whose gradient is small. The
+    loss warns of them at the first batch whose values it sees: always under PyTorch, and elsewhere
+    with `run_eagerly=True`, since a compiled step has no values. `keras_capsules.CapsuleHealth`
+    tells on every backend.
 
     Args:
         positive_margin: Float in [0, 1]. Length that a present class should reach. Defaults to
@@ -67,6 +99,7 @@ class MarginLoss(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         y_true, y_pred = labels_and_scores("MarginLoss", y_true, y_pred)
+        self.warn_of_misfit(y_pred)
         present = y_true * ops.square(ops.relu(self.positive_margin - y_pred))
         absent = (1.0 - y_true) * ops.square(ops.relu(y_pred - self.negative_margin))
         return ops.sum(present + self.negative_weight * absent, axis=-1)
@@ -81,7 +114,7 @@ class MarginLoss(keras.losses.Loss):
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
-class SpreadLoss(keras.losses.Loss):
+class SpreadLoss(CapsuleLoss):
     """Penalizes each wrong class that comes within a margin of the right class.
 
     `loss = sum_{i != t} relu(margin - (score_t - score_i))**2`, t being the right class
@@ -89,6 +122,11 @@ class SpreadLoss(keras.losses.Loss):
     The loss is summed over the wrong classes and averaged over the batch. A wide margin from the
     start leaves capsules dead. `keras_capsules.SpreadMarginSchedule` therefore widens the margin
     from 0.2 to 0.9 during `model.fit`.
+
+    Logits do not fit, nor does a softmax over more than ten classes, whose gradient is small. The
+    loss warns of them at the first batch whose values it sees: always under PyTorch, and elsewhere
+    with `run_eagerly=True`, since a compiled step has no values. `keras_capsules.CapsuleHealth`
+    tells on every backend, as `SpreadMarginSchedule` does of a last layer without activation.
 
     Args:
         margin: Float in (0, 1]. Lead that the right class should have. Defaults to `0.2`.
@@ -128,9 +166,38 @@ class SpreadLoss(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         y_true, y_pred = labels_and_scores("SpreadLoss", y_true, y_pred)
+        self.warn_of_misfit(y_pred)
         right = ops.sum(y_true * y_pred, axis=-1, keepdims=True)
         gap = ops.square(ops.relu(self.margin - (right - y_pred)))
         return ops.sum((1.0 - y_true) * gap, axis=-1)
 
     def get_config(self):
         return {**super().get_config(), "margin": self.margin}
+
+
+def misfit(loss: Any, scores: np.ndarray) -> str | None:
+    """Returns what to change if scores are not what a loss of this file is made for, or `None`.
+
+    Args:
+        loss: A loss of this file; others are not judged.
+        scores: Array `(batch, num_classes)`.
+    """
+    if not isinstance(loss, CapsuleLoss):
+        return None
+    name, (lowest, highest) = type(loss).__name__, (np.min(scores), np.max(scores))
+    if lowest < -ROUNDING or highest > 1 + ROUNDING:
+        return (
+            f"{name} is for scores in [0, 1], such as the lengths of capsules, and these seem to "
+            "be logits. End the model with CapsuleLength or a sigmoid, or train it with "
+            "keras.losses.CategoricalCrossentropy(from_logits=True). "
+            f"Received: scores from {lowest:.3g} to {highest:.3g}"
+        )
+    classes = scores.shape[-1]
+    if classes > MANY_CLASSES and (np.abs(scores.sum(axis=-1) - 1) < ROUNDING).all():
+        return (
+            f"{name} is for scores that do not compete, and these sum to one, as those of a "
+            f"softmax. Over {classes} classes its gradient is small. Train the model with "
+            "keras.losses.CategoricalCrossentropy(), or end it with CapsuleLength. "
+            f"Received: scores of shape {scores.shape}, the highest of them {highest:.3g}"
+        )
+    return None

@@ -1,3 +1,5 @@
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -58,3 +60,38 @@ def test_spread_loss_refuses_class_numbers_and_margins_out_of_range():
     for margin in (0.0, -0.2, 1.5):
         with pytest.raises(ValueError, match=f"margin={margin}"):
             SpreadLoss(margin)
+
+
+LOGITS = np.array([[-2.0, 3.0], [0.5, 1.5]], "float32")
+SOFTMAX = np.full((2, 20), 0.05, "float32")
+
+
+@pytest.mark.parametrize("loss", [MarginLoss, SpreadLoss])
+@pytest.mark.parametrize(("scores", "what"), [(LOGITS, "logits"), (SOFTMAX, "softmax")])
+def test_scores_that_do_not_fit_are_told_once(loss, scores, what):
+    loss, labels = loss(), np.eye(scores.shape[1])[:2]
+    with pytest.warns(UserWarning, match=f"{loss.__class__.__name__}.*{what}.*CategoricalCross"):
+        loss(labels, scores)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        loss(labels, scores)
+
+
+@pytest.mark.parametrize("loss", [MarginLoss, SpreadLoss])
+@pytest.mark.parametrize(
+    "scores", [[[0.0, 1.0]], [[0.5, 0.5]], [[0.9, 0.8]], [[1 / 20] * 19 + [0]]]
+)
+def test_scores_that_fit_are_not_told(loss, scores):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        loss()(np.eye(len(scores[0]))[:1], np.array(scores, "float32"))
+
+
+@pytest.mark.parametrize("run_eagerly", [False, True])
+def test_when_training_tells_of_logits(run_eagerly, recwarn):
+    """A compiled step of TensorFlow and JAX has no values."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Rescaling(5.0)])
+    model.compile("sgd", MarginLoss(), run_eagerly=run_eagerly)
+    model.fit(LOGITS, np.eye(2, dtype="float32"), verbose=0)
+    told = [warning for warning in recwarn if "MarginLoss" in str(warning.message)]
+    assert len(told) == (run_eagerly or keras.backend.backend() == "torch")

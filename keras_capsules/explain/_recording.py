@@ -67,7 +67,9 @@ class Recording:
         return layer(*args, **kwargs)
 
 
-def recorded_copy(model: keras.Model) -> tuple[keras.Model, Recording]:
+def recorded_copy(
+    model: keras.Model, recording: Recording | None = None
+) -> tuple[keras.Model, Recording]:
     """Copies a model with its weights, and records the explanations of its layers.
 
     In the copy a `CapsuleMask` gets no labels, so a decoder sees the longest capsule. An input for
@@ -75,6 +77,7 @@ def recorded_copy(model: keras.Model) -> tuple[keras.Model, Recording]:
 
     Args:
         model: Functional or sequential `keras.Model` of known shapes. It is not changed.
+        recording: A new `Recording`, or `None` for one of this class.
 
     Returns:
         The copy, and its `Recording`.
@@ -87,15 +90,20 @@ def recorded_copy(model: keras.Model) -> tuple[keras.Model, Recording]:
             "Explanations are read off a functional or sequential model that knows its shapes. "
             f"Received: {type(model).__name__} {getattr(model, 'name', model)!r}"
         )
-    recording = Recording()
+    recording = recording or Recording()
     copy = keras.models.clone_model(
         keras.Model(*ends(model), name=model.name), call_function=recording.call
     )
+    copy_weights(model, copy)
+    return copy, recording
+
+
+def copy_weights(model: keras.Model, copy: keras.Model) -> None:
+    """Gives a copy the current weights of its model."""
     copy.set_weights(model.get_weights())
     for layer in layers_within(copy):
         if isinstance(layer, keras.layers.Normalization):
             layer.finalize_state()  # The layer computes with copies of its weights.
-    return copy, recording
 
 
 def submodel(copy: keras.Model, outputs: Any, more_inputs: Iterable = ()) -> keras.Model:

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_capsules._gradients import gradient
 from keras_capsules._graph import calls
 from keras_capsules.explain._pixel_shares import pixel_shares
 from keras_capsules.explain._recording import recorded_copy, submodel
@@ -71,7 +72,8 @@ def grad_cam(
     weighted = []
     for start in range(0, len(images), batch_size):
         part = slice(start, start + batch_size)
-        weights = _gradient(above, features[part], chosen[part]).mean(axis=(1, 2), keepdims=True)
+        slopes = _gradient(above, features[part], chosen[part])
+        weights = slopes.mean(axis=(1, 2), keepdims=True)
         weighted.append(np.maximum((weights * features[part]).sum(axis=-1), 0))
     return (rows @ np.concatenate(weighted) @ columns.T).astype("float32")
 
@@ -89,26 +91,6 @@ def _feature_maps(model: keras.Model) -> dict[str, keras.KerasTensor]:
 
 
 def _gradient(model: keras.Model, x: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Computes the gradient of `sum(model(x) * chosen)` at `x`; Keras has no function for it."""
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        variable = tf.constant(x)
-        with tf.GradientTape() as tape:
-            tape.watch(variable)
-            score = keras.ops.sum(model(variable, training=False) * chosen)
-        return np.asarray(tape.gradient(score, [variable])[0])
-    if backend == "jax":
-        import jax
-
-        def total(variable):
-            return keras.ops.sum(model(variable, training=False) * chosen)
-
-        return np.asarray(jax.grad(total)(x))
-    if backend == "torch":
-        variable = keras.ops.convert_to_tensor(x).requires_grad_()
-        score = keras.ops.sum(model(variable, training=False) * keras.ops.convert_to_tensor(chosen))
-        score.backward()
-        return variable.grad.cpu().numpy()
-    raise ValueError(f"Gradients are taken on TensorFlow, JAX and PyTorch. Received: {backend}")
+    """Computes the gradient of `sum(model(x) * chosen)` at `x`."""
+    chosen = keras.ops.convert_to_tensor(chosen)
+    return gradient(lambda x: keras.ops.sum(model(x, training=False) * chosen), x)

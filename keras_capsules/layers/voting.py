@@ -48,7 +48,7 @@ class VotingLayer(keras.layers.Layer):
         self.use_bias = use_bias
         if kernel_initializer == "vote_scaling":
             kernel_initializer = VoteScaling(length=self.routing.vote_length)
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.kernel_initializer = _initializer(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         # The kernel multiplies a p x p pose as p rows of p components, and a vector as one row.
@@ -131,6 +131,19 @@ class VotingLayer(keras.layers.Layer):
         if self.routing.needs_poses:
             shapes.append((batch, num_in, in_dim))
         self.routing.build(*shapes)
+
+
+def _initializer(identifier: Any) -> Any:
+    try:
+        return keras.initializers.get(identifier)
+    except (TypeError, ValueError) as error:
+        if not isinstance(identifier, str):
+            raise
+        raise ValueError(
+            'There is no initializer of this name. Use "vote_scaling", a name that Keras knows, '
+            'such as "he_normal", or an instance of keras.initializers.Initializer. '
+            f"Received: kernel_initializer={identifier!r}"
+        ) from error
 
 
 def split_pair(inputs: Any) -> tuple:

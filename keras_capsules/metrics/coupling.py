@@ -50,14 +50,9 @@ class CouplingEntropy(keras.metrics.Mean):
                 "CouplingEntropy needs two or more parents: with one parent nothing is divided. "
                 f"Received: coupling.shape={tuple(coupling.shape)}"
             )
-        total = ops.sum(coupling, axis=2, keepdims=True)
-        shares = coupling / ops.maximum(total, TINY)
-        entropy = -ops.sum(shares * ops.log(ops.maximum(shares, TINY)), axis=2)
-        present = ops.cast(total[:, :, 0] > 0, entropy.dtype)
-        children = ops.sum(present, axis=1)
-        values = ops.sum(entropy * present, axis=1) / ops.maximum(children, 1.0)
-        weights = sample_weights(sample_weight, values) * ops.cast(children > 0, values.dtype)
-        super().update_state(values / math.log(coupling.shape[2]), sample_weight=weights)
+        values, counted = entropies(coupling)
+        weights = sample_weights(sample_weight, values) * counted
+        super().update_state(values, sample_weight=weights)
 
     def get_config(self):
         return super().get_config()
@@ -142,3 +137,18 @@ def _coupling(name, y_true, y_pred):
             f"Received: coupling.shape={tuple(coupling.shape)}"
         )
     return coupling
+
+
+def entropies(coupling):
+    """Returns the entropy of each sample, and 1 where it counts, 0 where all children are absent.
+
+    Args:
+        coupling: Tensor `(batch, num_in, num_out)`, not negative, for two or more parents.
+    """
+    total = ops.sum(coupling, axis=2, keepdims=True)
+    shares = coupling / ops.maximum(total, TINY)
+    entropy = -ops.sum(shares * ops.log(ops.maximum(shares, TINY)), axis=2)
+    present = ops.cast(total[:, :, 0] > 0, entropy.dtype)
+    children = ops.sum(present, axis=1)
+    values = ops.sum(entropy * present, axis=1) / ops.maximum(children, 1.0)
+    return values / math.log(coupling.shape[2]), ops.cast(children > 0, values.dtype)

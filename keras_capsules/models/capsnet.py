@@ -32,7 +32,8 @@ def capsnet(
     """Builds CapsNet. The defaults are the paper's sizes, with 6,804,224 parameters.
 
     The network has a convolution, primary capsules and class capsules, whose lengths are the
-    scores. Train it with `MarginLoss` on one-hot labels.
+    scores. Train it with `MarginLoss`, its `keras_capsules.models.default_loss`, on one-hot labels.
+    `python -m benchmarks.learns` does so with Adam at a learning rate of 1e-3 and batches of 64.
 
     Args:
         input_shape: Tuple `(height, width, channels)`. Pixels in [0, 1].

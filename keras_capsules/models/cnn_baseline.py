@@ -25,7 +25,9 @@ def cnn_baseline(
 ) -> keras.Model:
     """Builds the baseline of Sabour et al.: convolutions, and dense layers with dropout.
 
-    The defaults are the paper's sizes, with 35,445,522 parameters at 28 x 28.
+    The defaults are the paper's sizes, with 35,445,522 parameters at 28 x 28. Train it with
+    `CategoricalCrossentropy`, its `keras_capsules.models.default_loss`, on one-hot labels.
+    `python -m benchmarks.learns` does so with Adam at a learning rate of 1e-3 and batches of 64.
 
     Args:
         input_shape: Tuple `(height, width, channels)`. Pixels in [0, 1].

@@ -41,7 +41,9 @@ def inverted_capsnet(
     capsules share, computes their logits. The defaults are the authors' for CIFAR-10. They give
     1,829,329 trainable parameters, 512 more than the authors' code, which has no bias in the
     primary capsules. The routing is sequential: each layer finishes its iterations before the next
-    begins. The paper prefers concurrent routing. Train the model with the cross-entropy.
+    begins. The paper prefers concurrent routing. Train the model with `CategoricalCrossentropy`,
+    its `keras_capsules.models.default_loss`, on one-hot labels. `python -m benchmarks.learns` does
+    so with Adam at a learning rate of 1e-3 and batches of 64.
 
     Args:
         input_shape: Tuple `(height, width, channels)`. The authors standardize each channel.

@@ -9,6 +9,7 @@ from keras_capsules import (
     CapsuleLayer,
     CapsuleLength,
     CapsuleMask,
+    ConvCapsule2D,
     PrimaryCapsule2D,
     ReconstructionDecoder,
     VoteScaling,
@@ -290,3 +291,11 @@ def test_weights_for_each_child_need_their_number(generator):
     layer = CapsuleLayer(3, 4, routing="self_attention", share_weights=True)
     with pytest.raises(ValueError, match="number of children must be known"):
         layer.build((None, None, 5))
+
+
+@pytest.mark.parametrize("layer", [CapsuleLayer, ConvCapsule2D])
+def test_an_unknown_initializer_is_refused_with_the_names_that_fit(layer):
+    sizes = {"kernel_size": 3} if layer is ConvCapsule2D else {}
+    with pytest.raises(ValueError, match='"vote_scaling".*"he_normal".*vote_scalin\''):
+        layer(3, 4, kernel_initializer="vote_scalin", **sizes)
+    layer(3, 4, kernel_initializer="he_normal", **sizes)

@@ -1,10 +1,12 @@
-"""Provides callbacks that change training between the epochs of `model.fit`."""
+"""Changes the margin of a spread loss between the epochs of `model.fit`."""
 
 import math
+import warnings
 
 import keras
 
 from keras_capsules._arguments import positive_integer
+from keras_capsules._graph import is_graph, producer
 from keras_capsules.losses import SpreadLoss
 
 
@@ -24,6 +26,9 @@ class SpreadMarginSchedule(keras.callbacks.Callback):
     validation data, the test function. Each time this costs as much as the first step of the
     training, `epochs` times with the linear curve. Choose few `epochs` where compilation is slow.
     Nothing is compiled again after them.
+
+    Logits do not fit a `SpreadLoss`. If a functional model ends with a `Dense` layer without
+    activation, the schedule warns at the beginning of the training.
 
     Args:
         epochs: Integer, 1 or more. Number of epochs after which a linear margin reaches `end`.
@@ -62,6 +67,16 @@ class SpreadMarginSchedule(keras.callbacks.Callback):
         self.end = end
         self.curve = curve
 
+    def on_train_begin(self, logs=None):
+        for name in _unlimited_scores(self.model):
+            warnings.warn(
+                f"SpreadLoss is for scores in [0, 1], and the Dense layer {name!r} at the end of "
+                f"{self.model.name!r} has no activation, so its outputs are logits. End the model "
+                'with capsules or activation="sigmoid", or train it with '
+                "keras.losses.CategoricalCrossentropy(from_logits=True).",
+                stacklevel=2,
+            )
+
     def on_epoch_begin(self, epoch, logs=None):
         margin = self.margin(epoch)
         changed = [loss for loss in self._losses() if loss.margin != margin]
@@ -91,3 +106,23 @@ class SpreadMarginSchedule(keras.callbacks.Callback):
                 f"`loss=keras_capsules.SpreadLoss()`. Received: model.loss={self.model.loss!r}"
             )
         return found
+
+
+def _unlimited_scores(model):
+    """Returns the names of dense layers without activation on whose outputs a `SpreadLoss` is."""
+    if not is_graph(model) or not model.built:
+        return []
+    outputs, losses = model.outputs, model.loss
+    if isinstance(losses, dict):
+        named = model.output if isinstance(model.output, dict) else {}
+        pairs = [(named[name], loss) for name, loss in losses.items() if name in named]
+    elif isinstance(losses, (list, tuple)):
+        pairs = list(zip(outputs, losses, strict=False))
+    else:
+        pairs = [(output, losses) for output in outputs]
+    last = [producer(output).operation for output, loss in pairs if isinstance(loss, SpreadLoss)]
+    return [
+        layer.name
+        for layer in last
+        if isinstance(layer, keras.layers.Dense) and layer.activation is keras.activations.linear
+    ]

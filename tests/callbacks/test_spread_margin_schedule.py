@@ -18,7 +18,7 @@ def spread(margin):
 
 def model_of_constant_scores(**options):
     """A model that training does not move: what changes its loss is the margin."""
-    scale = keras.layers.Dense(3, kernel_initializer="identity")
+    scale = keras.layers.Dense(3, "relu", kernel_initializer="identity")
     model = keras.Sequential([keras.Input((3,)), scale])
     model.compile(keras.optimizers.SGD(0.0), SpreadLoss(), **options)
     return model
@@ -80,7 +80,7 @@ def test_only_a_new_margin_compiles_again(monkeypatch):
 
 def test_one_loss_of_several():
     poses = keras.Input((3,))
-    outputs = {"a": keras.layers.Dense(3, name="a")(poses), "b": poses}
+    outputs = {"a": keras.layers.Dense(3, "sigmoid", name="a")(poses), "b": poses}
     model = keras.Model(poses, outputs)
     model.compile("sgd", {"a": SpreadLoss(), "b": "mse"})
     labels = {"a": LABELS, "b": SCORES}
@@ -117,3 +117,20 @@ def test_a_model_without_a_spread_loss_is_refused():
     model.compile("sgd", MarginLoss())
     with pytest.raises(ValueError, match="Compile the model.*MarginLoss"):
         model.fit(SCORES, LABELS, verbose=0, callbacks=[SpreadMarginSchedule(epochs=2)])
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_last_layer_without_activation_is_told(several):
+    """On every backend: the model says it, and no values are needed."""
+    poses = keras.Input((3,))
+    logits = keras.layers.Dense(3, name="logits")(poses)
+    model = keras.Model(poses, {"scores": logits, "same": poses} if several else logits)
+    model.compile("sgd", {"scores": SpreadLoss(), "same": "mse"} if several else SpreadLoss())
+    labels = {"scores": LABELS, "same": SCORES} if several else LABELS
+    with pytest.warns(UserWarning, match="'logits'.*no activation.*CategoricalCrossentropy"):
+        model.fit(SCORES, labels, verbose=0, callbacks=[SpreadMarginSchedule(epochs=2)])
+
+
+def test_scores_in_range_are_not_told(recwarn):
+    fit(model_of_constant_scores(), SpreadMarginSchedule(epochs=2))
+    assert not [warning for warning in recwarn if "SpreadLoss" in str(warning.message)]
