@@ -1,6 +1,6 @@
 """Defines the base class of every routing algorithm."""
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import keras
 from keras import ops
@@ -56,8 +56,8 @@ class Routing(keras.layers.Layer):
         competes_across_cells: Boolean. `True` for routings in which a child of a convolution
             divides itself among the parents of every cell that sees it. `votes.competition` does
             this.
-        vote_length: Float. Length of the sum of the votes in a new layer, see
-            `keras_capsules.VoteScaling`. Defaults to `1.0`.
+        vote_scaling: Dictionary. Options of `keras_capsules.VoteScaling` for the kernel of a new
+            layer. Defaults to `{}`, so that the sums of votes have about length one.
 
     Call arguments:
         votes: Tensor `(batch, num_in, num_out, dim)`. Each child's vote for each parent.
@@ -81,7 +81,7 @@ class Routing(keras.layers.Layer):
     sums_votes = False
     expected_sums = 1
     competes_across_cells = False
-    vote_length = 1.0
+    vote_scaling: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)

@@ -1,5 +1,7 @@
 """Implements the expectation-maximization routing of matrix capsules."""
 
+from typing import ClassVar
+
 import keras
 from keras import ops
 
@@ -48,6 +50,7 @@ class EMRouting(Routing):
 
     explicit_activations = True
     competes_across_cells = True
+    vote_scaling: ClassVar = {"target": "vote"}
 
     def __init__(
         self, iterations: int = 3, final_lambda: float = 0.01, epsilon: float = 1e-4, **kwargs

@@ -1,5 +1,7 @@
 """Implements Heinsen's routing, in which parents gain from used and pay for ignored data."""
 
+from typing import ClassVar
+
 import keras
 from keras import ops
 
@@ -46,6 +48,7 @@ class HeinsenRouting(Routing):
     """
 
     explicit_activations = True
+    vote_scaling: ClassVar = {"target": "vote"}
 
     def __init__(self, iterations: int = 3, epsilon: float = 1e-5, **kwargs):
         super().__init__(**kwargs)

@@ -1,5 +1,7 @@
 """Implements self-routing: each child chooses its parents from its pose alone."""
 
+from typing import ClassVar
+
 import keras
 from keras import ops
 
@@ -37,6 +39,7 @@ class SelfRouting(Routing):
     explicit_activations = True
     needs_poses = True
     sums_votes = True
+    vote_scaling: ClassVar = {"target": "mean"}
 
     def build(self, votes_shape: tuple, poses_shape: tuple) -> None:
         children, parents = self._known_children(votes_shape), votes_shape[2]

@@ -1,6 +1,7 @@
 """Implements variational-Bayes routing."""
 
 import math
+from typing import ClassVar
 
 import keras
 import numpy as np
@@ -62,7 +63,7 @@ class VariationalBayesRouting(Routing):
 
     explicit_activations = True
     competes_across_cells = True
-    vote_length = 0.1  # Squared, small beside the prior `psi0`.
+    vote_scaling: ClassVar = {"length": 0.1}  # Squared, small beside the prior `psi0`.
 
     def __init__(
         self,
