@@ -98,7 +98,7 @@ def stack(name: str, kind: str, children: int, parents: int, depth: int = DEPTH)
     for one in layers:
         x = outputs[-1]
         outputs.append(keras.tree.flatten(one(x if len(x) == 2 else x[0])))
-    found = keras.Model(symbols, outputs[1:])(inputs, training=True)
+    found = training_outputs(keras.Model(symbols, outputs[1:]), inputs)
     states = [state(name, parents, [keras.ops.convert_to_numpy(x) for x in pair]) for pair in found]
     activations, sizes, parts = zip(*states, strict=True)
     first, last = gradients(keras.Model(symbols, outputs[-1]), inputs, layers, generator)
@@ -138,6 +138,21 @@ def layer(name, kind, parents, dim):
     return CapsuleLayer(parents, dim, routing=name, transform=kind)
 
 
+def training_outputs(model, inputs):
+    """Calls a model in training. Without compiling, JAX takes ten times as long."""
+    import keras
+
+    if keras.backend.backend() != "jax":
+        return model(inputs, training=True)
+    import jax
+
+    call = jax.jit(lambda *weights: model.stateless_call(*weights, inputs, training=True)[0])
+    return call(
+        [weight.value for weight in model.trainable_variables],
+        [weight.value for weight in model.non_trainable_variables],
+    )
+
+
 def state(name, parents, outputs) -> tuple[float, float, float]:
     """Returns the mean activation, the size of the poses, and the part of it that varies."""
     poses = outputs[0].astype("float64")
@@ -162,7 +177,7 @@ def gradients(model, inputs, layers, generator) -> tuple[float, float]:
     kernels = [keras.ops.convert_to_numpy(one.kernel).copy() for one in (layers[0], layers[-1])]
     projections = [generator.normal(size=(len(inputs[0]), *y.shape[1:])) for y in model.outputs]
     losses = [lambda projection, y: keras.ops.sum(projection * y)] * len(projections)
-    model.compile(Gradients(1.0), losses, run_eagerly=True, jit_compile=False)
+    model.compile(Gradients(1.0), losses, run_eagerly=keras.backend.backend() != "jax")
     model.train_on_batch(inputs, [projection.astype("float32") for projection in projections])
     found = [keras.ops.convert_to_numpy(one.kernel) for one in (layers[0], layers[-1])]
     pairs = zip(kernels, found, strict=True)

@@ -13,15 +13,18 @@ from keras_capsules import CapsuleLayer, VoteScaling, routing
 
 @pytest.mark.parametrize("name", sorted(routing.ROUTINGS))
 @pytest.mark.parametrize(
-    ("kind", "children", "parents"), [("dense", 16, 100), ("matrix", 1152, 10), ("windows", 16, 2)]
+    ("kind", "children", "parents"),
+    [("matrix", 1152, 10), pytest.param("dense", 16, 100, marks=pytest.mark.slow)],
 )
 def test_stacks_start_alive(name, kind, children, parents):
     """`python -m benchmarks.initializers` measures more sizes, and four layers."""
-    figures = stack(name, kind, children, parents, depth=3)
-    assert figures["lowest"] > 0.05
+    if name == "em" and parents == 100 and keras.backend.backend() == "jax":
+        pytest.xfail("The gradient of `em` under JAX is not a number where a parent gets no child.")
+    figures = stack(name, kind, children, parents, depth=2)
+    assert figures["lowest"] > 0.1
     # The activations of these two have no upper limit: see the benchmark.
     assert figures["highest"] < 0.99 or name in ("inverted_dot_product", "self_routing")
-    assert figures["shortest"] > 1e-3
+    assert figures["shortest"] > 2e-3
     assert figures["longest"] < 3
     assert figures["varies"] > 0.5
     assert 0.01 < figures["smallest first / last"] < 100
@@ -56,12 +59,14 @@ def test_a_layer_keeps_the_options_of_its_routing(name):
     config = CapsuleLayer(3, 4, routing=name).get_config()
     kept = CapsuleLayer.from_config(config).kernel_initializer.get_config()
     assert kept == VoteScaling(**options).get_config()
-    assert name == "em" or routing.Routing.vote_scaling == {}
 
 
 def test_configs_of_old_files_draw_as_before():
     """They have no `target`, and mean sums of votes."""
     old = {"class_name": "VoteScaling", "config": {"seed": 1, "length": 0.1}}
-    old |= {"module": "keras_capsules.initializers", "registered_name": "keras_capsules>VoteScaling"}
+    old |= {
+        "module": "keras_capsules.initializers",
+        "registered_name": "keras_capsules>VoteScaling",
+    }
     kernel = to_numpy(keras.initializers.deserialize(old)((64, 5, 8, 4)))
     np.testing.assert_allclose(kernel.std(), 0.1 * 5 / math.sqrt(64 * 4), rtol=0.05)
