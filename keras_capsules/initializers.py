@@ -25,11 +25,11 @@ class VoteScaling(keras.initializers.Initializer):
     A layer with the initializer `"vote_scaling"` uses the `vote_scaling` of its routing:
 
     * `uniform`, `dynamic`, `kmeans`: sums of length 2.5. Squash turns a sum of length n into
-      `n**2 / (1 + n**2)`. If each layer multiplies lengths by g before it squashes them, a length
-      keeps x itself where `x - x**2 = 1 / g**2`, which needs `g >= 2`. With less, capsules die layer
-      by layer. With 2.5 their lengths tend to 0.8. With many parents and few children such votes are
-      long, and the agreement lets each child choose a single parent. `longest` limits that: 16 in
-      `dynamic`, 6 in `kmeans`.
+      `n**2 / (1 + n**2)`. If each layer first multiplies lengths by g, a length x keeps itself
+      where `x - x**2 = 1 / g**2`, which needs `g >= 2`. With less, capsules die layer by layer.
+      With 2.5 their lengths tend to 0.8. With many parents of few children the votes are long, and
+      agreement lets each child choose a single parent. `longest` limits that: 16 in `dynamic`, 6
+      in `kmeans`.
     * `squeeze_excitation`: sums of length 5, because its gates start at one half.
     * `self_attention`: sums of length 1.5, `longest=5`. Its squash, `1 - exp(-n)`, keeps lengths if
       g is more than 1, and its logits grow with the square of the votes.
