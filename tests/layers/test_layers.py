@@ -234,7 +234,7 @@ def test_decoder_is_dense_layers_into_an_image(generator, class_independent):
 @pytest.mark.parametrize("children", [16, 1152])
 def test_few_and_many_children_train_from_the_default_initializer(generator, children):
     model = keras.Sequential([keras.Input((children, 8)), CapsuleLayer(3, 16), CapsuleLength()])
-    model.compile(keras.optimizers.Adam(5e-3), keras_capsules.MarginLoss())
+    model.compile(keras.optimizers.Adam(1e-3), keras_capsules.MarginLoss())
     labels = np.arange(48) % 3
     prototypes = generator.normal(size=(3, children, 8))
     poses = prototypes[labels] + generator.normal(size=(48, children, 8))
