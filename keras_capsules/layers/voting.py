@@ -47,7 +47,7 @@ class VotingLayer(keras.layers.Layer):
         self.share_weights = share_weights
         self.use_bias = use_bias
         if kernel_initializer == "vote_scaling":
-            kernel_initializer = VoteScaling(length=self.routing.vote_length)
+            kernel_initializer = VoteScaling(**self.routing.vote_scaling)
         self.kernel_initializer = _initializer(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.kernel_constraint = keras.constraints.get(kernel_constraint)

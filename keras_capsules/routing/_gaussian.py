@@ -2,27 +2,28 @@
 
 from keras import ops
 
-from keras_capsules.routing.votes.sums import TINY
+from keras_capsules.routing.base import TINY
 
 # Votes are fitted in this unit. It keeps the squares of very long votes, and the factors in their
 # gradients, inside float32.
 UNIT = 2.0**44
 
 
-def variance(scatter, weights, epsilon):
-    """Computes `scatter_j / sum_i w_ij + epsilon`, `(batch, num_out, dim)`, in `UNIT` squared.
+def fit(votes, weights, epsilon):
+    """Fits Gaussians to votes in `UNIT`, with weights `(batch, num_out, num_in)`.
 
-    Args:
-        scatter: Tensor `(batch, num_out, dim)`, as `Votes.fit` returns it for votes in `UNIT`.
-        weights: Tensor `(batch, num_out, num_in)`.
-        epsilon: Float. Floor of the variance, in the unit of the original votes.
+    Returns:
+        The `Fit`, and its variance with `epsilon` added, `(batch, num_out, dim)` in `UNIT` squared.
+        A parent without weights has the mean 0 and the variance `epsilon`.
     """
-    mass = ops.sum(weights, axis=2, keepdims=True) + TINY
-    return scatter / mass + epsilon / UNIT**2
+    # The weights are divided before the sums, because the gradient of a sum, divided by a weight
+    # that is almost zero, would leave float32.
+    found = votes.fit(weights / (ops.sum(weights, axis=2, keepdims=True) + TINY))
+    return found, found.variance + epsilon / UNIT**2
 
 
 def precision(variance):
-    """Computes `1 / variance_j`.
+    """Computes `1 / variance_j`, of a variance in `UNIT` squared.
 
     The root is taken first, because the derivative of the plain reciprocal leaves float32.
     """

@@ -1,12 +1,15 @@
 """Defines the base class of every routing algorithm."""
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import keras
 from keras import ops
 
 from keras_capsules.ops import at_least_float32
 from keras_capsules.routing.votes import StoredVotes, Votes
+
+# Added to sums of weights before a division by them. Without any child the result is zero.
+TINY = 1e-12
 
 
 class RoutingResult(NamedTuple):
@@ -55,8 +58,8 @@ class Routing(keras.layers.Layer):
         competes_across_cells: Boolean. `True` for routings in which a child of a convolution
             divides itself among the parents of every cell that sees it. `votes.competition` does
             this.
-        vote_length: Float. Length of the sum of the votes in a new layer, see
-            `keras_capsules.VoteScaling`. Defaults to `1.0`.
+        vote_scaling: Dictionary. Options of `keras_capsules.VoteScaling` for the kernel of a new
+            layer. Defaults to `{}`, so that the sums of votes have about length one.
 
     Call arguments:
         votes: Tensor `(batch, num_in, num_out, dim)`. Each child's vote for each parent.
@@ -81,7 +84,7 @@ class Routing(keras.layers.Layer):
     fits_votes = False
     expected_sums = 1
     competes_across_cells = False
-    vote_length = 1.0
+    vote_scaling: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)

@@ -1,5 +1,7 @@
 """Implements dynamic routing, also called routing by agreement."""
 
+from typing import ClassVar
+
 import keras
 from keras import ops
 
@@ -46,6 +48,7 @@ class DynamicRouting(Routing):
     """
 
     sums_votes = True
+    vote_scaling: ClassVar = {"length": 2.0, "longest": 16.0}
 
     def __init__(
         self, iterations: int = 3, leaky: bool = False, stop_gradient: bool = False, **kwargs

@@ -1,11 +1,13 @@
 """Implements the expectation-maximization routing of matrix capsules."""
 
+from typing import ClassVar
+
 import keras
 from keras import ops
 
 from keras_capsules._arguments import positive_integer
 from keras_capsules.ops import at_least_float32
-from keras_capsules.routing._gaussian import UNIT, log_deviation, log_posterior, variance
+from keras_capsules.routing._gaussian import UNIT, fit, log_deviation, log_posterior
 from keras_capsules.routing.base import Routing, RoutingResult
 
 
@@ -49,6 +51,7 @@ class EMRouting(Routing):
     explicit_activations = True
     competes_across_cells = True
     fits_votes = True
+    vote_scaling: ClassVar = {"target": "vote"}
 
     def __init__(
         self, iterations: int = 3, final_lambda: float = 0.01, epsilon: float = 1e-4, **kwargs
@@ -74,13 +77,12 @@ class EMRouting(Routing):
         for iteration in range(self.iterations):
             with keras.name_scope(f"routing_{iteration + 1}"):
                 weights = coupling * ops.expand_dims(activations, 1)
-                fit = votes.fit(weights)
-                spread = variance(fit.scatter, weights, self.epsilon)
+                gaussian, variance = fit(votes, weights, self.epsilon)
                 inverse_temperature = self.final_lambda * (1 - 0.95 ** (iteration + 1))
-                logits = inverse_temperature * self._merit(weights, spread)
+                logits = inverse_temperature * self._merit(weights, variance)
                 if iteration < self.iterations - 1:
-                    coupling = competition.softmax(log_posterior(fit, spread, logits))
-        return RoutingResult(fit.mean * UNIT, ops.sigmoid(logits), coupling)
+                    coupling = competition.softmax(log_posterior(gaussian, variance, logits))
+        return RoutingResult(gaussian.mean * UNIT, ops.sigmoid(logits), coupling)
 
     def get_config(self):
         return {

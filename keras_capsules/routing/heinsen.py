@@ -1,12 +1,14 @@
 """Implements Heinsen's routing, in which parents gain from used and pay for ignored data."""
 
+from typing import ClassVar
+
 import keras
 from keras import ops
 
 from keras_capsules._arguments import positive_integer
 from keras_capsules.ops import at_least_float32
 from keras_capsules.routing._competition import WITHIN_THE_CELL
-from keras_capsules.routing._gaussian import UNIT, log_posterior, variance
+from keras_capsules.routing._gaussian import UNIT, fit, log_posterior
 from keras_capsules.routing.base import Routing, RoutingResult
 
 
@@ -47,6 +49,7 @@ class HeinsenRouting(Routing):
 
     explicit_activations = True
     fits_votes = True
+    vote_scaling: ClassVar = {"target": "vote"}
 
     def __init__(self, iterations: int = 3, epsilon: float = 1e-5, **kwargs):
         super().__init__(**kwargs)
@@ -73,12 +76,12 @@ class HeinsenRouting(Routing):
         for iteration in range(self.iterations):
             with keras.name_scope(f"routing_{iteration + 1}"):
                 used = present * coupling
-                fit = votes.fit(used)
+                gaussian, variance = fit(votes, used, self.epsilon)
                 merit = ops.sum(beta_use * used - beta_ign * (present - used), axis=2)
                 if iteration < self.iterations - 1:
-                    spread = variance(fit.scatter, used, self.epsilon)
-                    coupling = ops.softmax(log_posterior(fit, spread, merit), axis=1)
-        return RoutingResult(fit.mean * UNIT, ops.sigmoid(merit), coupling)
+                    posterior = log_posterior(gaussian, variance, merit)
+                    coupling = ops.softmax(posterior, axis=1)
+        return RoutingResult(gaussian.mean * UNIT, ops.sigmoid(merit), coupling)
 
     def get_config(self):
         return {

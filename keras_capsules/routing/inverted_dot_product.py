@@ -1,6 +1,7 @@
 """Implements inverted dot-product attention routing."""
 
 import math
+from typing import ClassVar
 
 import keras
 from keras import ops
@@ -48,6 +49,7 @@ class InvertedDotProductRouting(Routing):
     """
 
     sums_votes = True
+    vote_scaling: ClassVar = {"target": "vote"}
 
     def __init__(self, iterations: int = 2, epsilon: float = 1e-5, **kwargs):
         super().__init__(**kwargs)

@@ -1,5 +1,7 @@
 """Implements k-means routing, which clusters votes around their parents."""
 
+from typing import ClassVar
+
 import keras
 from keras import ops
 
@@ -39,6 +41,7 @@ class KMeansRouting(Routing):
     """
 
     sums_votes = True
+    vote_scaling: ClassVar = {"length": 2.0, "longest": 6.0}
 
     def __init__(self, iterations: int = 3, squash_output: bool = True, **kwargs):
         super().__init__(**kwargs)

@@ -1,6 +1,7 @@
 """Implements routing by self-attention, without iterations."""
 
 import math
+from typing import ClassVar
 
 import keras
 from keras import ops
@@ -41,6 +42,7 @@ class SelfAttentionRouting(Routing):
 
     sums_votes = True
     expected_sums = 3
+    vote_scaling: ClassVar = {"length": 1.5, "longest": 5.0}
 
     def build(self, votes_shape):
         self.prior = self.add_weight(

@@ -1,11 +1,12 @@
 """Implements self-routing: each child chooses its parents from its pose alone."""
 
+from typing import ClassVar
+
 import keras
 from keras import ops
 
 from keras_capsules.ops import at_least_float32
-from keras_capsules.routing.base import Routing, RoutingResult
-from keras_capsules.routing.votes.sums import TINY
+from keras_capsules.routing.base import TINY, Routing, RoutingResult
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
@@ -38,6 +39,7 @@ class SelfRouting(Routing):
     explicit_activations = True
     needs_poses = True
     sums_votes = True
+    vote_scaling: ClassVar = {"target": "mean"}
 
     def build(self, votes_shape: tuple, poses_shape: tuple) -> None:
         children, parents = self._known_children(votes_shape), votes_shape[2]

@@ -1,5 +1,7 @@
 """Implements squeeze-and-excitation as a routing, with gates instead of iterations."""
 
+from typing import ClassVar
+
 import keras
 from keras import layers, ops
 
@@ -37,6 +39,7 @@ class SqueezeExcitationRouting(Routing):
 
     sums_votes = True
     expected_sums = 2
+    vote_scaling: ClassVar = {"length": 4.0}  # The gates start at one half.
 
     def __init__(self, reduction_ratio: float = 4, **kwargs):
         if reduction_ratio <= 0:

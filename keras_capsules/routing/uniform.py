@@ -1,5 +1,7 @@
 """Implements uniform routing, the control that every comparison of routings needs."""
 
+from typing import ClassVar
+
 import keras
 
 from keras_capsules.ops import capsule_length, squash
@@ -28,6 +30,7 @@ class UniformRouting(Routing):
     """
 
     sums_votes = True
+    vote_scaling: ClassVar = {"length": 2.0}
 
     def route(self, votes, activations=None, poses=None):
         share = 1.0 / votes.shape[1]

@@ -1,6 +1,7 @@
 """Implements variational-Bayes routing."""
 
 import math
+from typing import ClassVar
 
 import keras
 import numpy as np
@@ -8,7 +9,7 @@ from keras import layers, ops
 
 from keras_capsules._arguments import positive_integer
 from keras_capsules.ops import at_least_float32
-from keras_capsules.routing._gaussian import UNIT, precision
+from keras_capsules.routing._gaussian import UNIT, fit, precision
 from keras_capsules.routing.base import Routing, RoutingResult
 
 
@@ -62,7 +63,7 @@ class VariationalBayesRouting(Routing):
     explicit_activations = True
     competes_across_cells = True
     fits_votes = True
-    vote_length = 0.1  # Squared, small beside the prior `psi0`.
+    vote_scaling: ClassVar = {"length": 0.1}  # Squared, small beside the prior `psi0`.
 
     def __init__(
         self,
@@ -106,9 +107,9 @@ class VariationalBayesRouting(Routing):
                 mass = ops.sum(weights, axis=2, keepdims=True)
                 alpha, kappa, nu = self.alpha0 + mass, self.kappa0 + mass, nu0 + mass
                 share = mass / kappa
-                fit = votes.fit(weights)
-                m = share * fit.mean
-                psi = self.psi0 / UNIT**2 + fit.scatter + share * ops.square(fit.mean)
+                gaussian, variance = fit(votes, weights, epsilon=0.0)
+                m = share * gaussian.mean
+                psi = self.psi0 / UNIT**2 + mass * variance + share * ops.square(gaussian.mean)
                 freedom = (nu - ops.cast(np.arange(dim), nu.dtype)) / 2
                 total = ops.sum(alpha, axis=1, keepdims=True) + ops.zeros_like(alpha)
                 digammas = digamma(ops.concatenate([alpha, total, freedom], axis=2))

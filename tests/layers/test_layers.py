@@ -145,22 +145,22 @@ def test_a_mask_reaches_the_routing(generator):
 
 
 @pytest.mark.parametrize("children", [16, 1152])
-def test_default_initializer_starts_parents_in_the_middle(generator, children):
+def test_default_initializer_starts_parents_long_enough_for_a_stack(generator, children):
     poses = generator.normal(size=(4, children, 8)).astype("float32")
     poses /= np.linalg.norm(poses, axis=-1, keepdims=True)
     layer = CapsuleLayer(10, 16, routing="uniform")
     lengths = to_numpy(CapsuleLength()(layer(poses)))
-    assert 0.3 < lengths.mean() < 0.7
+    assert 0.7 < lengths.mean() < 0.9  # 2**2 / (1 + 2**2) is 0.8.
     assert np.abs(gradient(layer, poses)).max() > 0
     np.testing.assert_allclose(
-        np.std(to_numpy(layer.kernel)), 10 / np.sqrt(children * 16), rtol=0.05
+        np.std(to_numpy(layer.kernel)), 20 / np.sqrt(children * 16), rtol=0.05
     )
 
 
 def test_a_shared_kernel_starts_as_one_of_many():
     layer = CapsuleLayer(10, 16, share_weights=True)
     layer.build((None, 100_000_000, 128))  # Their own kernels would not fit into any memory.
-    np.testing.assert_allclose(np.std(to_numpy(layer.kernel)), 10 / np.sqrt(1e8 * 16), rtol=0.05)
+    np.testing.assert_allclose(np.std(to_numpy(layer.kernel)), 20 / np.sqrt(1e8 * 16), rtol=0.05)
 
 
 def test_vote_scaling_repeats_with_a_seed():
@@ -241,7 +241,7 @@ def test_few_and_many_children_train_from_the_default_initializer(generator, chi
     poses = prototypes[labels] + generator.normal(size=(48, children, 8))
     poses = reference.squash(poses).astype("float32")
     targets = np.eye(3, dtype="float32")[labels]
-    losses = model.fit(poses, targets, epochs=15, batch_size=16, verbose=0).history["loss"]
+    losses = model.fit(poses, targets, epochs=30, batch_size=16, verbose=0).history["loss"]
     assert losses[-1] < 0.5 * losses[0]
 
 

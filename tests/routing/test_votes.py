@@ -158,24 +158,24 @@ def test_gaussians_and_their_gradient(generator, weights, kind, expected_sums):
     """By the poses, of a fit, its distances, and the distances from another center."""
     made = Made(kind, generator)
     coupling, center = weights
+    coupling = coupling / coupling.sum(axis=2, keepdims=True)
     inverse = np.abs(center) + 0.5
 
     def results(poses):
         votes = made.votes(poses, expected_sums).scaled(2.0)
         fit = votes.fit(keras.ops.convert_to_tensor(coupling))
         inverses, centers = map(keras.ops.convert_to_tensor, (inverse, center))
-        distances = fit.distances(inverses * fit.scatter)
-        return fit.mean, fit.scatter, distances, votes.distances(centers + fit.mean, inverses)
+        distances = fit.distances(inverses * fit.variance)
+        return fit.mean, fit.variance, distances, votes.distances(centers + fit.mean, inverses)
 
     def expected(tensor):
         votes = 2.0 * tensor
-        mass = coupling.sum(axis=2)[..., None]
-        mean = np.einsum("bji,bjid->bjd", coupling, votes) / mass
+        mean = np.einsum("bji,bjid->bjd", coupling, votes)
         squares = (votes - mean[:, :, None]) ** 2
-        scatter = np.einsum("bji,bjid->bjd", coupling, squares)
-        distances = np.einsum("bjd,bjid->bji", inverse * scatter, squares)
+        variance = np.einsum("bji,bjid->bjd", coupling, squares)
+        distances = np.einsum("bjd,bjid->bji", inverse * variance, squares)
         others = (votes - (center + mean)[:, :, None]) ** 2
-        return mean, scatter, distances, np.einsum("bjd,bjid->bji", inverse, others)
+        return mean, variance, distances, np.einsum("bjd,bjid->bji", inverse, others)
 
     found = evaluate(results, keras.ops.convert_to_tensor(made.poses))
     for one, other in zip(found, expected(made.reference()), strict=True):

@@ -12,14 +12,14 @@ class Fit(NamedTuple):
     """Holds the Gaussian of each parent's votes, as `Votes.fit` returns it.
 
     Attributes:
-        mean: Tensor `(batch, num_out, dim)`. The mean of the weighted votes.
-        scatter: Tensor `(batch, num_out, dim)`, `sum_i w_ij (votes_ij - mean_j)**2`.
+        mean: Tensor `(batch, num_out, dim)`, `sum_i w_ij votes_ij`.
+        variance: Tensor `(batch, num_out, dim)`, `sum_i w_ij (votes_ij - mean_j)**2`.
         distances: Function that takes factors `(batch, num_out, dim)` and returns
             `sum_d factor_jd (votes_ijd - mean_jd)**2`, `(batch, num_out, num_in)`.
     """
 
     mean: Any
-    scatter: Any
+    variance: Any
     distances: Callable
 
 
@@ -85,7 +85,11 @@ class Votes:
         raise NotImplementedError(f"{type(self).__name__} must implement `agreement`.")
 
     def fit(self, weights: Any) -> Fit:
-        """Fits a Gaussian to the votes for each parent, with weights `(batch, num_out, num_in)`."""
+        """Fits a Gaussian to the votes for each parent.
+
+        The weights are `(batch, num_out, num_in)`. Those of each parent add up to one, or are all
+        zero.
+        """
         raise NotImplementedError(f"{type(self).__name__} must implement `fit`.")
 
     def distances(self, center: Any, inverse: Any) -> Any:

@@ -74,8 +74,8 @@ class SharedGradientVotes(Votes):
         moments = self._applied(of_tensor.moments, 2 * dim)
         slopes = self._applied(of_tensor.slopes, self.shape[2])
         found = weighted_moments(moments, slopes, weights, next(self._moment_slots), *self._sources)
-        mean = of_tensor.mean(found[..., :dim], weights)
-        return Fit(mean, found[..., dim:], lambda inverse: self.distances(mean, inverse))
+        mean, variance = ops.split(found, 2, axis=2)
+        return Fit(mean, variance, lambda inverse: self.distances(mean, inverse))
 
     def distances(self, center: Any, inverse: Any) -> Any:
         distances = self._applied(of_tensor.distances, self.shape[2])
@@ -135,9 +135,9 @@ def weighted_moments(
 ) -> Any:
     """Computes `moments(weights, *sources)`, whose derivative by the weights is `slopes`.
 
-    `m_j = sum_i w_ij votes_ij` and `S_j = sum_i w_ij (votes_ij - mean_j)**2` add
-    `w_ij (dm_j + 2 dS_j (votes_ij - mean_j))` to the gradient of the votes. The mean does not count
-    as a variable, because the derivative of S by it is zero.
+    `m_j = sum_i w_ij votes_ij` and `S_j = sum_i w_ij (votes_ij - m_j)**2` add
+    `w_ij (dm_j + 2 dS_j (votes_ij - m_j))` to the gradient of the votes. The derivative of S by m
+    is zero, because the weights add up to one.
     """
 
     @ops.custom_gradient
@@ -146,7 +146,7 @@ def weighted_moments(
 
         def gradient(*args, upstream=None):
             slope, inverse = ops.split(_upstream(args, upstream), 2, axis=2)
-            mean = of_tensor.mean(ops.split(found, 2, axis=2)[0], weights)
+            mean = ops.split(found, 2, axis=2)[0]
             values = ops.concatenate([slope, mean, inverse], axis=2)
             pair = [weights, slope - 2.0 * inverse * mean, inverse]
             back = slopes(values, *sources)

@@ -9,7 +9,6 @@ from keras_capsules.routing._competition import WITHIN_THE_CELL
 from keras_capsules.routing.votes.base import Fit, Votes
 from keras_capsules.routing.votes.sums import (
     agreements,
-    mean,
     squares,
     sums,
     without_absent,
@@ -36,11 +35,10 @@ class StoredVotes(Votes):
         return agreements(parents, self.tensor)
 
     def fit(self, weights: Any) -> Fit:
-        center = mean(sums(weights, self.tensor), weights)
-        about_mean = squares(center, self.tensor)
-        return Fit(
-            center, sums(weights, about_mean), lambda inverse: agreements(inverse, about_mean)
-        )
+        mean = sums(weights, self.tensor)
+        about_mean = squares(mean, self.tensor)
+        variance = sums(weights, about_mean)
+        return Fit(mean, variance, lambda inverse: agreements(inverse, about_mean))
 
     def distances(self, center: Any, inverse: Any) -> Any:
         return agreements(inverse, squares(center, self.tensor))

@@ -9,9 +9,6 @@ from typing import Any
 
 from keras import ops
 
-# Added to sums of weights before a division by them. Without any child the result is zero.
-TINY = 1e-12
-
 
 def sums(coupling: Any, votes: Any, children_last: bool = False) -> Any:
     """Computes `sum_i c_ij votes_ij`, `(batch, num_out, dim)`."""
@@ -32,16 +29,13 @@ def squares(center: Any, votes: Any, children_last: bool = False) -> Any:
     return ops.square(votes - ops.expand_dims(center, 3 if children_last else 2))
 
 
-def mean(total: Any, weights: Any) -> Any:
-    """Computes the mean `(batch, num_out, dim)` from the sum `total_j = sum_i w_ij votes_ij`."""
-    return total / (ops.sum(weights, axis=2, keepdims=True) + TINY)
-
-
 def moments(weights: Any, votes: Any, children_last: bool = False) -> Any:
-    """Computes `sum_i w_ij votes_ij`, joined with `sum_i w_ij (votes_ij - mean_j)**2`."""
-    total = sums(weights, votes, children_last)
-    about_mean = squares(mean(total, weights), votes, children_last)
-    return _join(total, sums(weights, about_mean, children_last))
+    """Computes the mean `sum_i w_ij votes_ij`, joined with `sum_i w_ij (votes_ij - mean_j)**2`.
+
+    The weights of each parent add up to one.
+    """
+    mean = sums(weights, votes, children_last)
+    return _join(mean, sums(weights, squares(mean, votes, children_last), children_last))
 
 
 def moments_about(values: Any, votes: Any, children_last: bool = False) -> Any:
