@@ -5,9 +5,10 @@
 
 `models`: each model of the zoo at the sizes of its paper, for 28 x 28 images. `dense` and
 `convolutional`: a convolution, primary capsules, one to three layers of capsules of each routing.
-Each trains with its documented loss (`keras_capsules.models.default_loss`) and Adam at batch 64, on
-the first training digits, and is judged on the first test digits. The first row is a linear
-classifier on the pixels: what does not beat it does not learn.
+Each trains with its documented loss (`keras_capsules.models.default_loss`), a `SpreadLoss` with a
+margin that widens, and Adam at batch 64, on the first training digits, and is judged on the first
+test digits. The first row is a linear classifier on the pixels: what does not beat it does not
+learn.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from keras_capsules import (
     MarginLoss,
     PrimaryCapsule2D,
     SpreadLoss,
+    SpreadMarginSchedule,
     create_model,
     datasets,
     list_models,
@@ -83,7 +85,9 @@ def trained(what, name, depth, train, test, options) -> dict:
         adam = keras.optimizers.Adam(options.learning_rate)
         model.compile(adam, loss, metrics=["accuracy"])
         one_hot = keras.utils.to_categorical(train[1], 10)
-        model.fit(train[0], one_hot, batch_size=64, epochs=options.epochs, verbose=0)
+        widens = [SpreadMarginSchedule(options.epochs)] if isinstance(loss, SpreadLoss) else []
+        fit = {"batch_size": 64, "epochs": options.epochs, "callbacks": widens, "verbose": 0}
+        model.fit(train[0], one_hot, **fit)
         scores.append([accuracy(model, *part) for part in (train, test)])
     seconds = (time.perf_counter() - start) / options.seeds
     return row(what, name, depth, scores, seconds, options.epochs * len(train[0]))
