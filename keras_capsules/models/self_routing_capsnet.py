@@ -7,6 +7,7 @@ from keras_capsules.layers import CapsuleLayer
 from keras_capsules.models._shared.convolutional_capsules import normalized_capsules
 from keras_capsules.models.registry import register_model
 from keras_capsules.models.se_resnet import basic_stages
+from keras_capsules.routing.votes import StoredVotes
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
@@ -19,8 +20,9 @@ class UntransformedCapsuleLayer(CapsuleLayer):
     def _add_weights(self, positions, types, in_dim, num_children):
         self.kernel = self.bias = None
 
-    def _votes(self, poses, kernel):
-        return ops.repeat(ops.expand_dims(poses, 1), self.num_capsules, axis=1)
+    def votes_of(self, poses, training=False):
+        poses = ops.expand_dims(self._flat(poses), 1)
+        return StoredVotes(ops.repeat(poses, self.num_capsules, axis=1))
 
 
 @register_model(
