@@ -10,7 +10,11 @@ from keras import ops
 from keras_capsules._receptive_fields import ReceptiveFields, grid_argument
 from keras_capsules.layers.voting import VotingLayer, poses_shape, split_pair
 from keras_capsules.ops import at_least_float32
-from keras_capsules.routing._competition import WITHIN_THE_CELL, AcrossCells
+from keras_capsules.routing._competition import (
+    WITHIN_THE_CELL,
+    AcrossCells,
+    AcrossCellsInTraining,
+)
 from keras_capsules.routing.votes import ChunkedVotes, StoredVotes, TrainingVotes, Votes
 from keras_capsules.routing.votes.chunked import CHUNK
 from keras_capsules.routing.votes.transform import matrices_of, votes_of
@@ -62,7 +66,7 @@ class ConvCapsule(VotingLayer):
         batch, *_, num_in, in_dim = self._check_shape(input_shape)
         # Made here, because torch.compile cannot trace how they are made.
         self.fields = fields = self._fields(input_shape)
-        self.competition = self._competition(fields)
+        self.competitions = self._competitions(fields)
         children = fields.window_size * num_in
         self._add_weights(self.kernel_size, (num_in,), in_dim, children)
         self._build_routing(batch, children, in_dim)
@@ -71,10 +75,10 @@ class ConvCapsule(VotingLayer):
     def call(self, inputs: Any, return_coupling: bool = False, training: Any = False) -> Any:
         poses, activations = split_pair(inputs)
         *_, num_in, in_dim = self._check_shape(poses.shape)
-        fields, competition = self.fields, self.competition
+        fields, competitions = self.fields, self.competitions
         if tuple(poses.shape[1 : 1 + self.rank]) != fields.grid:
             fields = self._fields(poses.shape)
-            competition = self._competition(fields)
+            competitions = self._competitions(fields)
         children = fields.window_size * num_in
         # Cells become entries of the batch, and the children in their windows its axis of children.
         poses = ops.reshape(poses, (-1, fields.grid_size, num_in * in_dim))
@@ -82,7 +86,7 @@ class ConvCapsule(VotingLayer):
         if activations is not None:
             activations = ops.reshape(activations, (-1, fields.grid_size, num_in))
             activations = ops.reshape(fields.gather(activations), (-1, children))
-        votes = self._votes(poses, fields, competition, training)
+        votes = self._votes(poses, fields, competitions[bool(training)], training)
         parents, presence, coupling = self.routing.call_parents_first(votes, activations, poses)
         grid = (-1, *fields.cells)
         output = ops.reshape(parents, (*grid, self.num_capsules, self.capsule_dim))
@@ -130,8 +134,11 @@ class ConvCapsule(VotingLayer):
         grid = self._check_shape(input_shape)[1 : 1 + self.rank]
         return ReceptiveFields(grid, self.kernel_size, self.strides, self.padding)
 
-    def _competition(self, fields):
-        return AcrossCells(fields) if self.routing.competes_across_cells else WITHIN_THE_CELL
+    def _competitions(self, fields):
+        """Returns what divides a child among parents, in inference and in training."""
+        if self.routing.competes_across_cells:
+            return AcrossCells(fields), AcrossCellsInTraining(fields)
+        return WITHIN_THE_CELL, WITHIN_THE_CELL
 
     def _votes(self, poses, fields, competition, training) -> Votes:
         """Returns the votes of the children `(batch * num_cells, window_size * num_in, in_dim)`."""
@@ -147,6 +154,9 @@ class ConvCapsule(VotingLayer):
         kernel, offset = self._kernel(), self._offset(children)
         if self.share_weights:
             kernel = ops.tile(kernel, (fields.window_size, 1, 1, 1))
+        if offset is not None:
+            shape = (self.num_capsules, children, self.capsule_dim)
+            offset = ops.broadcast_to(offset, shape)
         chunks = (cells // count for count in range(1, cells + 1) if cells % count == 0)
         return ChunkedVotes(
             at_least_float32(poses),
@@ -185,16 +195,16 @@ class ConvCapsule(VotingLayer):
         return ops.reshape(self.kernel, (-1, *self.kernel.shape[self.rank + 1 :]))
 
     def _offset(self, children):
-        """Returns what is added to the votes, `(num_capsules, children, capsule_dim)` or `None`."""
-        if not (self.use_bias or self.coordinate_addition):
-            return None
-        offset = ops.zeros((self.num_capsules, children, self.capsule_dim))
-        if self.bias is not None:
-            offset = offset + at_least_float32(self.bias)[:, None]
-        if self.coordinate_addition:
-            coordinates = self._coordinates(children // math.prod(self.kernel_size))
-            offset = offset + ops.convert_to_tensor(coordinates)
-        return offset
+        """Returns what is added to the votes `(num_capsules, children, capsule_dim)`, or `None`.
+
+        Axes along which it does not change have the size 1.
+        """
+        offset = None if self.bias is None else at_least_float32(self.bias)[:, None]
+        if not self.coordinate_addition:
+            return offset
+        coordinates = self._coordinates(children // math.prod(self.kernel_size))
+        coordinates = ops.convert_to_tensor(coordinates[None])
+        return coordinates if offset is None else offset + coordinates
 
     def _present(self, poses, fields):
         """Returns ones `(batch * num_cells, children, 1)`, and zeros beyond the grid's edge.

@@ -52,6 +52,30 @@ class AcrossCells:
         return ops.reshape(zeros + ops.cast(share, zeros.dtype), (-1, num_out, num_in))
 
     def softmax(self, logits: Any) -> Any:
+        num_out, num_in = logits.shape[1:]
+        types, cells = num_in // self.window_size, len(self.windows)
+        entries = ops.reshape(logits, (-1, cells, num_out, self.window_size, types))
+        entries = ops.transpose(entries, (0, 1, 3, 2, 4))
+        entries = ops.reshape(entries, (-1, self.way_back.size, num_out * types))
+        # The exponential of this row is zero. It stands for the cells that do not see a child.
+        entries = ops.pad(entries, [(0, 0), (0, 1), (0, 0)], constant_values=-1e30)
+        rivals = ops.take(entries, self.by_position, axis=1)
+        positions, most = self.by_position.shape
+        shares = ops.softmax(ops.reshape(rivals, (-1, positions, most * num_out, types)), axis=2)
+        shares = ops.reshape(shares, (-1, positions * most, num_out * types))
+        shares = ops.take(shares, self.way_back, axis=1)
+        shares = ops.reshape(shares, (-1, cells, self.window_size, num_out, types))
+        return ops.reshape(ops.transpose(shares, (0, 1, 3, 2, 4)), (-1, num_out, num_in))
+
+
+class AcrossCellsInTraining(AcrossCells):
+    """Computes the same shares as `AcrossCells`, in a quarter of the time.
+
+    Only maxima and sums over the parents of a cell are gathered, and not all logits. In an exported
+    file this would take more nodes.
+    """
+
+    def softmax(self, logits: Any) -> Any:
         highest = self._over_rivals(ops.max, ops.max(logits, axis=1))
         shares = ops.exp(logits - ops.expand_dims(ops.stop_gradient(highest), 1))
         total = self._over_rivals(ops.sum, ops.sum(shares, axis=1))

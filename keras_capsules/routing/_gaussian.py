@@ -9,17 +9,14 @@ from keras_capsules.routing.base import TINY
 UNIT = 2.0**44
 
 
-def fit(votes, weights, epsilon):
+def fit(votes, weights):
     """Fits Gaussians to votes in `UNIT`, with weights `(batch, num_out, num_in)`.
 
-    Returns:
-        The `Fit`, and its variance with `epsilon` added, `(batch, num_out, dim)` in `UNIT` squared.
-        A parent without weights has the mean 0 and the variance `epsilon`.
+    A parent without weights has the mean 0 and the variance 0.
     """
     # The weights are divided before the sums, because the gradient of a sum, divided by a weight
     # that is almost zero, would leave float32.
-    found = votes.fit(weights / (ops.sum(weights, axis=2, keepdims=True) + TINY))
-    return found, found.variance + epsilon / UNIT**2
+    return votes.fit(weights / (ops.sum(weights, axis=2, keepdims=True) + TINY))
 
 
 def precision(variance):
@@ -30,14 +27,14 @@ def precision(variance):
     return ops.square(1.0 / ops.sqrt(variance))
 
 
-def log_posterior(fit, variance, logits):
+def log_posterior(gaussian, variance, logits):
     """Computes `log(sigmoid(logits_j)) + log N(V_ij; mean_j, variance_j)`.
 
     The `log(2 pi)` that all parents share is left out.
 
     Args:
-        fit: `keras_capsules.routing.votes.base.Fit` of votes in `UNIT`.
-        variance: Tensor `(batch, num_out, dim)`.
+        gaussian: `keras_capsules.routing.votes.base.Fit`, as `fit` returns it.
+        variance: Tensor `(batch, num_out, dim)`, its variance with a floor above 0.
         logits: Tensor `(batch, num_out)`. The parents' activations before their sigmoid.
 
     Returns:
@@ -45,7 +42,7 @@ def log_posterior(fit, variance, logits):
         parent for each child.
     """
     constant = ops.log_sigmoid(logits) - ops.sum(log_deviation(variance), axis=2)
-    return ops.expand_dims(constant, 2) - fit.distances(0.5 * precision(variance))
+    return ops.expand_dims(constant, 2) - gaussian.distances(0.5 * precision(variance))
 
 
 def log_deviation(variance):

@@ -77,7 +77,8 @@ class EMRouting(Routing):
         for iteration in range(self.iterations):
             with keras.name_scope(f"routing_{iteration + 1}"):
                 weights = coupling * ops.expand_dims(activations, 1)
-                gaussian, variance = fit(votes, weights, self.epsilon)
+                gaussian = fit(votes, weights)
+                variance = gaussian.variance + self.epsilon / UNIT**2
                 inverse_temperature = self.final_lambda * (1 - 0.95 ** (iteration + 1))
                 logits = inverse_temperature * self._merit(weights, variance)
                 if iteration < self.iterations - 1:

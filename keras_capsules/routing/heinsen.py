@@ -76,9 +76,10 @@ class HeinsenRouting(Routing):
         for iteration in range(self.iterations):
             with keras.name_scope(f"routing_{iteration + 1}"):
                 used = present * coupling
-                gaussian, variance = fit(votes, used, self.epsilon)
+                gaussian = fit(votes, used)
                 merit = ops.sum(beta_use * used - beta_ign * (present - used), axis=2)
                 if iteration < self.iterations - 1:
+                    variance = gaussian.variance + self.epsilon / UNIT**2
                     posterior = log_posterior(gaussian, variance, merit)
                     coupling = ops.softmax(posterior, axis=1)
         return RoutingResult(gaussian.mean * UNIT, ops.sigmoid(merit), coupling)

@@ -107,9 +107,9 @@ class VariationalBayesRouting(Routing):
                 mass = ops.sum(weights, axis=2, keepdims=True)
                 alpha, kappa, nu = self.alpha0 + mass, self.kappa0 + mass, nu0 + mass
                 share = mass / kappa
-                gaussian, variance = fit(votes, weights, epsilon=0.0)
+                gaussian = fit(votes, weights)
                 m = share * gaussian.mean
-                psi = self.psi0 / UNIT**2 + mass * variance + share * ops.square(gaussian.mean)
+                psi = self.psi0 / UNIT**2 + mass * gaussian.variance + m * gaussian.mean
                 freedom = (nu - ops.cast(np.arange(dim), nu.dtype)) / 2
                 total = ops.sum(alpha, axis=1, keepdims=True) + ops.zeros_like(alpha)
                 digammas = digamma(ops.concatenate([alpha, total, freedom], axis=2))

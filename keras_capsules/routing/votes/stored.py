@@ -35,10 +35,13 @@ class StoredVotes(Votes):
         return agreements(parents, self.tensor)
 
     def fit(self, weights: Any) -> Fit:
-        mean = sums(weights, self.tensor)
-        about_mean = squares(mean, self.tensor)
-        variance = sums(weights, about_mean)
-        return Fit(mean, variance, lambda inverse: agreements(inverse, about_mean))
+        weights = ops.expand_dims(weights, 2)
+        mean = ops.matmul(weights, self.tensor)
+        about_mean = ops.square(self.tensor - mean)
+        variance = ops.squeeze(ops.matmul(weights, about_mean), axis=2)
+        return Fit(
+            ops.squeeze(mean, axis=2), variance, lambda inverse: agreements(inverse, about_mean)
+        )
 
     def distances(self, center: Any, inverse: Any) -> Any:
         return agreements(inverse, squares(center, self.tensor))
