@@ -15,7 +15,7 @@ from keras_capsules.routing._competition import (
     AcrossCells,
     AcrossCellsInTraining,
 )
-from keras_capsules.routing.votes import ChunkedVotes, StoredVotes, TrainingVotes, Votes
+from keras_capsules.routing.votes import ChunkedVotes, Votes
 from keras_capsules.routing.votes.chunked import CHUNK
 from keras_capsules.routing.votes.transform import matrices_of, votes_of
 
@@ -143,14 +143,10 @@ class ConvCapsule(VotingLayer):
     def _votes(self, poses, fields, competition, training) -> Votes:
         """Returns the votes of the children `(batch * num_cells, window_size * num_in, in_dim)`."""
         routing, cells, children = self.routing, math.prod(fields.cells), poses.shape[1]
-        known = routing.sums_votes or routing.fits_votes
-        shares_gradient = known and training and routing.expected_sums > 1
         size = self.num_capsules * children * self.capsule_dim
-        if not shares_gradient or cells * size <= _most_stored():
-            votes = self._stored_votes(poses, fields)
-            if shares_gradient:
-                return TrainingVotes(votes, routing.expected_sums, competition=competition)
-            return StoredVotes(votes, competition=competition)
+        many = cells * size > _most_stored()
+        if not (many and training and routing.shares_gradient):
+            return routing.stored(self._stored_votes(poses, fields), training, competition)
         kernel, offset = self._kernel(), self._offset(children)
         if self.share_weights:
             kernel = ops.tile(kernel, (fields.window_size, 1, 1, 1))

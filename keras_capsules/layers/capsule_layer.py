@@ -9,7 +9,7 @@ from keras import ops
 from keras_capsules.layers._stored_maps import StoredMaps
 from keras_capsules.layers.voting import VotingLayer, poses_shape, split_pair
 from keras_capsules.ops import at_least_float32
-from keras_capsules.routing.votes import LeanVotes, StoredVotes, TrainingVotes, Votes
+from keras_capsules.routing.votes import LeanVotes, Votes
 from keras_capsules.routing.votes.transform import matrices_of, votes_of
 
 
@@ -204,14 +204,9 @@ class CapsuleLayer(StoredMaps, VotingLayer):
         return self.share_weights and self.routing.sums_votes and small
 
     def _stored_votes(self, poses, training) -> Votes:
-        votes, expected_sums = (
-            votes_of(poses, matrices_of(self.kernel), self.num_capsules),
-            self.routing.expected_sums,
-        )
+        votes = votes_of(poses, matrices_of(self.kernel), self.num_capsules)
         votes = votes if self.bias is None else votes + self.bias[:, None, :]
-        if training and expected_sums > 1:
-            return TrainingVotes(votes, expected_sums)
-        return StoredVotes(votes)
+        return self.routing.stored(votes, training)
 
     def _lean_votes(self, poses, training) -> Votes:
         num_in, in_dim = poses.shape[1:]

@@ -6,7 +6,8 @@ import keras
 from keras import ops
 
 from keras_capsules.ops import at_least_float32
-from keras_capsules.routing.votes import StoredVotes, Votes
+from keras_capsules.routing._competition import WITHIN_THE_CELL
+from keras_capsules.routing.votes import StoredVotes, TrainingVotes, Votes
 
 # Added to sums of weights before a division by them. Without any child the result is zero.
 TINY = 1e-12
@@ -94,15 +95,31 @@ class Routing(keras.layers.Layer):
         self.built = True
 
     def call(
-        self, votes: Any, activations: Any = None, poses: Any = None, mask: Any = None
+        self,
+        votes: Any,
+        activations: Any = None,
+        poses: Any = None,
+        mask: Any = None,
+        training: Any = False,
     ) -> RoutingResult:
         if len(votes.shape) != 4:
             raise ValueError(
                 f"{type(self).__name__} expects votes of shape (batch, num_in, num_out, dim). "
                 f"Received: votes.shape={tuple(votes.shape)}"
             )
-        votes = StoredVotes(ops.transpose(votes, (0, 2, 1, 3)))
+        votes = self.stored(ops.transpose(votes, (0, 2, 1, 3)), training)
         return self.call_parents_first(votes, activations, poses, mask)
+
+    def stored(self, tensor: Any, training: Any, competition: Any = WITHIN_THE_CELL) -> Votes:
+        """Returns votes that are a tensor `(batch, num_out, num_in, dim)`, for this routing."""
+        if training and self.shares_gradient:
+            return TrainingVotes(tensor, self.expected_sums, competition=competition)
+        return StoredVotes(tensor, competition=competition)
+
+    @property
+    def shares_gradient(self) -> bool:
+        """Whether training computes one gradient of the votes for several sums over them."""
+        return (self.sums_votes or self.fits_votes) and self.expected_sums > 1
 
     def call_parents_first(
         self, votes: Votes, activations: Any = None, poses: Any = None, mask: Any = None
@@ -144,7 +161,7 @@ class Routing(keras.layers.Layer):
         batch, num_in, num_out, dim = votes_shape
         return RoutingResult((batch, num_out, dim), (batch, num_out), (batch, num_in, num_out))
 
-    def compute_output_spec(self, votes, activations=None, poses=None, mask=None):
+    def compute_output_spec(self, votes, activations=None, poses=None, mask=None, training=False):
         shapes = self.compute_output_shape(votes.shape)
         return RoutingResult(*(keras.KerasTensor(shape, self.compute_dtype) for shape in shapes))
 
