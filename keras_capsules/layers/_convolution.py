@@ -144,7 +144,7 @@ class ConvCapsule(VotingLayer):
         """Returns the votes of the children `(batch * num_cells, window_size * num_in, in_dim)`."""
         routing, cells, children = self.routing, math.prod(fields.cells), poses.shape[1]
         size = self.num_capsules * children * self.capsule_dim
-        many = cells * size > _most_stored()
+        many = cells * size > _most_stored(routing)
         if not (many and training and routing.shares_gradient):
             return routing.stored(self._stored_votes(poses, fields), training, competition)
         kernel, offset = self._kernel(), self._offset(children)
@@ -242,7 +242,9 @@ class ConvCapsule(VotingLayer):
         return coordinates.reshape(-1, self.capsule_dim)
 
 
-def _most_stored():
+def _most_stored(routing):
     """Returns the number of votes of a sample up to which training stores them."""
-    # TensorFlow does not compile on a CPU, unless it is told to, and is then faster with few calls.
-    return 64 * CHUNK if keras.config.backend() == "tensorflow" else CHUNK
+    # A fit reads votes again and again, and gains at once. Sums gain only memory. TensorFlow does
+    # not compile on a CPU, unless it is told to, and is then faster with few calls.
+    gains = routing.fits_votes and keras.config.backend() != "tensorflow"
+    return CHUNK if gains else 64 * CHUNK
