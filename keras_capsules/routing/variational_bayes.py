@@ -105,19 +105,20 @@ class VariationalBayesRouting(Routing):
             with keras.name_scope(f"routing_{iteration + 1}"):
                 weights = coupling * ops.expand_dims(activations, 1)
                 mass = ops.sum(weights, axis=2, keepdims=True)
-                alpha, kappa, nu = self.alpha0 + mass, self.kappa0 + mass, nu0 + mass
+                alpha, kappa = self.alpha0 + mass, self.kappa0 + mass
+                half_nu = 0.5 * (nu0 + mass)
                 share = mass / kappa
                 gaussian = fit(votes, weights)
                 m = share * gaussian.mean
                 psi = self.psi0 / UNIT**2 + mass * gaussian.variance + m * gaussian.mean
-                freedom = (nu - ops.cast(np.arange(dim), nu.dtype)) / 2
+                freedom = half_nu - ops.cast(np.arange(dim) / 2, mass.dtype)
                 total = ops.sum(alpha, axis=1, keepdims=True) + ops.zeros_like(alpha)
                 digammas = digamma(ops.concatenate([alpha, total, freedom], axis=2))
                 log_pi = digammas[:, :, :1] - digammas[:, :, 1:2]
                 log_det = ops.sum(digammas[:, :, 2:], axis=2, keepdims=True) + dim * math.log(2)
                 log_det = log_det - ops.sum(ops.log(psi * UNIT**2), axis=2, keepdims=True)
                 if iteration < self.iterations - 1:
-                    away = votes.distances(m, 0.5 * nu * precision(psi))
+                    away = votes.distances(m, half_nu * precision(psi))
                     constant = log_pi + 0.5 * (log_det - dim / kappa)
                     coupling = competition.softmax(constant - away)
         entropy = 0.5 * (dim * math.log(2 * math.pi * math.e) - log_det)

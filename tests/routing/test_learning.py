@@ -27,6 +27,8 @@ def network(name):
     x = PrimaryCapsule2D(4, 9, 2, strides=2, **options)(x)
     x = ConvCapsule2D(4, 9, 2, routing=name, transform="matrix")(x)
     x = CapsuleLayer(10, 9, routing=name, transform="matrix")(x)
+    if name == "variational_bayes":  # As its authors train it.
+        return keras.Model(image, x[1]), LOGITS
     if explicit:
         return keras.Model(image, x[1]), SpreadLoss(0.5)
     if name == "inverted_dot_product":  # Its parents are normalized, and their lengths equal.

@@ -18,14 +18,14 @@ BUDGETS = {
     "deepcaps": (243, 24),  # Poses lie together behind every convolution, and channels before it.
     "efficient_capsnet": (54, 2),
     "inverted_capsnet": (131, 5),
-    "matrix_capsnet": (276, 15),
+    "matrix_capsnet": (262, 15),
     "se_capsnet": (78, 2),
     "se_resnet20": (30, 0),
     "se_resnet32": (30, 0),
     "se_resnet50": (36, 0),
     "se_resnet56": (30, 0),
     "self_routing_capsnet": (31, 4),
-    "variational_capsnet": (498, 15),
+    "variational_capsnet": (497, 15),
 }
 
 
