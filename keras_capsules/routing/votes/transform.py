@@ -55,8 +55,8 @@ def votes_children_last(poses: Any, kernel: Any) -> Any:
         votes = ops.reshape(ops.matmul(poses, kernel), (num_in, -1, rows, num_out, columns))
         votes = ops.transpose(votes, (1, 3, 2, 4, 0))
     else:
-        # A product with ones changes nothing, but keeps XLA from fusing what made the poses into
-        # the loop, which makes it four times slower.
+        # The product with the identity keeps XLA from fusing what made the poses into
+        # the loop, which would make the loop four times slower.
         poses = ops.matmul(ops.eye(rows * size, dtype=poses.dtype), poses)
         poses = ops.reshape(poses, (-1, 1, rows, size, 1, num_in))
         kernel = ops.expand_dims(kernel, 2)
