@@ -7,7 +7,7 @@ import onnx
 import onnx.numpy_helper
 
 from export import keras_model
-from export.convert import patches
+from export.convert import onnx_nodes, patches
 from export.errors import ConversionError, UnsupportedOperationError
 
 
@@ -36,7 +36,9 @@ def via_tf2onnx(model: keras.Model, opset: int, batch: int | None) -> onnx.Model
     logging.getLogger("tf2onnx").addHandler(errors)
     try:
         with patches.nodes_in_order():
-            proto, _ = tf2onnx.convert.from_function(forward, signature, opset=opset)
+            proto, _ = tf2onnx.convert.from_function(
+                forward, signature, opset=opset, custom_op_handlers=onnx_nodes.HANDLERS
+            )
     except Exception as error:  # tf2onnx and TensorFlow may raise any class.
         raise ConversionError(f"tf2onnx failed: {type(error).__name__}: {error}") from error
     # If tf2onnx cannot convert an operation, it writes the file anyway and only logs an error.
