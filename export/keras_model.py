@@ -63,8 +63,10 @@ def output_names(model: keras.Model) -> list[str]:
     if isinstance(model.output, dict):
         paths = [path for path, _ in keras.tree.flatten_with_path(model.output)]
         names = ["_".join(map(str, path)) for path in paths]
+    taken = [] if isinstance(model.output, dict) else input_names(model)
     unique = []
     for name in names:
+        name = f"{name}_output" if name in taken else name
         free = (f"{name}_{number}" for number in itertools.count(1))
         unique.append(name if name not in unique else next(n for n in free if n not in names))
     return unique
@@ -93,11 +95,3 @@ def call(model: keras.Model, inputs: list) -> list:
     if not isinstance(model, keras.Sequential):
         packed = keras.tree.pack_sequence_as(model.input, inputs)
     return keras.tree.flatten(model(packed, training=False))
-
-
-def shapes(names: list[str], tensors: list, batch: int | None) -> dict[str, tuple]:
-    """Returns the shapes of inputs or outputs by name, with the given size for the batch axis."""
-    return {
-        name: (batch, *x.shape[1:]) if x.shape[:1] == (None,) else tuple(x.shape)
-        for name, x in zip(names, tensors, strict=True)
-    }

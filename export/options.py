@@ -33,6 +33,10 @@ class ExportOptions:
         min_onnxruntime: Oldest onnxruntime that must run the file, such as 1.10.
         batch: Only batch size, for a file without open axes. The default, on the command line also
             called dynamic, allows any size.
+        sizes: Sizes at which a model with open axes is compared, by the name of the axis: height,
+            width or length, or the name of the input and the number of the axis. The default are
+            five sizes at which the model runs, among them the smallest. On the command line
+            height=32,225 width=32,64.
         via: The converter: tf2onnx, torch or jax. The last two are Keras' exports on these
             backends. The file of tf2onnx is the same on every backend.
         input_shapes: Shapes of one sample for each input, if the model is subclassed and was never
@@ -76,6 +80,7 @@ class ExportOptions:
     opset: int | None = None
     min_onnxruntime: str | None = None
     batch: int | None = None
+    sizes: dict[str, Sequence[int]] | None = None
     via: str = "tf2onnx"
     input_shapes: Any = None
     outputs: Sequence[str] | None = None
@@ -139,6 +144,12 @@ class ExportOptions:
     def _check_batch(self):
         if self.batch is not None and self.batch < 1:
             raise UsageError(f"The batch must be 1 or more, or stay open. Received: {self.batch}")
+        for name, sizes in (self.sizes or {}).items():
+            if not sizes or not all(isinstance(size, int) and size > 0 for size in sizes):
+                raise UsageError(
+                    "The sizes of an axis are whole numbers above 0, such as height=32,225. "
+                    f"Received: {name}={sizes}"
+                )
         if self.batch is not None and self.via != "tf2onnx":
             raise UsageError(
                 f"Only tf2onnx fixes the batch. Received: via={self.via!r}, batch={self.batch}"
@@ -199,6 +210,7 @@ _PARSED = {
     "opset": {"type": int, "metavar": "N"},
     "min_onnxruntime": {"metavar": "1.X"},
     "batch": {"type": _batch, "metavar": "N"},
+    "sizes": {"type": _shape, "nargs": "+", "metavar": "AXIS=N,N"},
     "via": {"metavar": "ROUTE"},
     "input_shapes": {"type": _shape, "nargs": "+", "metavar": "SHAPE"},
     "outputs": {"type": lambda text: text.split(","), "metavar": "NAMES"},

@@ -2,6 +2,7 @@
 
 import functools
 import io
+import json
 import os
 import tempfile
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from export.admit.prepare import Prepared, prepare
 from export.compare.latency import latency_ms
 from export.compare.locate import Divergence, divergence, layer_errors
 from export.compare.outputs import Candidate, compare, compare_scores
+from export.compare.run import run_keras
 from export.compare.seal import seal
-from export.compare.suites import SuiteSet, suite_set
+from export.compare.suites import Suite, SuiteSet, suite_set
 from export.compare.tolerance import TOLERANCE, tolerance_in_words
 from export.convert.start import Conversion, convert, trace
 from export.errors import ParityError
@@ -28,7 +30,16 @@ from export.reduce.judge import judge
 from export.reduce.reduced_file import reduced_file
 from export.reduce.samples import Samples, choose_samples
 from export.report import ExportReport, environment
-from export.results import Check, Judgement, Latency, LayerError, OrtFacts, Profile
+from export.results import (
+    Check,
+    Judgement,
+    Kind,
+    Latency,
+    LayerError,
+    MixedPrecision,
+    OrtFacts,
+    Profile,
+)
 from export.targets.checklist import checklist
 from export.targets.ort_format import check_copy, to_ort
 from export.targets.profiles import examine
@@ -50,7 +61,7 @@ def run(
         float32 = compare_float32(prepared, inputs, conversion, options)
         reduced = reduce_precision(prepared, inputs, conversion, float32, options)
         sealed = seal_and_pack(prepared, inputs, conversion, float32, reduced, target, options)
-    report = report_of(prepared, conversion, float32, reduced, sealed, target)
+    report = report_of(prepared, inputs, conversion, float32, reduced, sealed, target)
     if float32.divergence:
         write_atomically(target.worst_inputs, _npz(prepared.model, float32.divergence))
     if sealed is None or not report.passed:
@@ -62,9 +73,16 @@ def run(
 
 @dataclass(frozen=True)
 class Inputs:
-    """The inputs of the comparison, and the samples for reduced precision if there is one."""
+    """The inputs of the comparison, and the samples for reduced precision if there is one.
+
+    Attributes:
+        suites: The inputs.
+        expected: The model's outputs for each suite that is compared in every setting.
+        samples: The samples for reduced precision, or `None`.
+    """
 
     suites: SuiteSet
+    expected: list[list[np.ndarray]]
     samples: Samples | None
 
 
@@ -72,11 +90,14 @@ def choose_inputs(model: keras.Model, options: ExportOptions) -> Inputs:
     """Checks labels and data, and makes the inputs."""
     check_labels(model, options.labels)
     data = checked_data(model, options.data)
+    suites = suite_set(model, options.input_range, data, options.batch, options.sizes)
+    expected = [run_keras(model, suite) for suite in suites.compared]
     samples = None
     if options.precision != "float32":
         calibrated = options.precision == "int8"
-        samples = choose_samples(model, data, options.input_range, calibrated)
-    return Inputs(suite_set(model, options.input_range, data, options.batch), samples)
+        shapes = suites.axes.shapes(model, suites.probe.sizes)
+        samples = choose_samples(model, data, options.input_range, calibrated, shapes)
+    return Inputs(suites, expected, samples)
 
 
 @dataclass(frozen=True)
@@ -95,12 +116,11 @@ def compare_float32(
     model, suites = prepared.model, inputs.suites
     file, raw_names = to_canonical(
         conversion.raw,
-        keras_model.shapes(keras_model.input_names(model), model.inputs, options.batch),
-        keras_model.shapes(keras_model.output_names(model), model.outputs, options.batch),
+        *_shapes(model, inputs, options.batch),
         keras_model.layer_names(model),
-        _properties(model, options),
+        _properties(model, inputs, options),
     )
-    comparisons = compare(model, file, suites.compared, conversion.references)
+    comparisons = compare(model, file, suites.compared, inputs.expected, conversion.references)
     if suites.all_real is not None:
         comparisons.append(compare_scores(model, file, suites.all_real, comparisons))
     candidate = Candidate(file, serialize(file), comparisons)
@@ -129,11 +149,11 @@ def reduce_precision(
     if inputs.samples is None or not float32.candidate.passed:
         return None
     model, samples, suites = prepared.model, inputs.samples, inputs.suites
-    properties = _properties(model, options) | samples.metadata(options)
+    properties = _properties(model, inputs, options) | samples.metadata(options)
     file = reduced_file(
         model, float32.candidate.file, options, samples, suites.ordinary, properties
     )
-    comparisons = compare(model, file, suites.compared, conversion.references)
+    comparisons = compare(model, file, suites.compared, inputs.expected, conversion.references)
     candidate = Candidate(file, serialize(file), comparisons)
     return Reduced(candidate, judge(model, float32.candidate, candidate, samples, options))
 
@@ -182,6 +202,7 @@ def seal_and_pack(
 
 def report_of(
     prepared: Prepared,
+    inputs: Inputs,
     conversion: Conversion,
     float32: Float32,
     reduced: Reduced | None,
@@ -198,6 +219,7 @@ def report_of(
         backend=backend,
         tolerance=tolerance_in_words(conversion.references),
         comparisons=float32.candidate.comparisons,
+        mixed=_mixed(prepared, inputs.suites.probe),
         file=metadata.facts(shown.file, shown.content),
         versions=environment.export_versions() | environment.versions(("onnxruntime", backend)),
         environment=environment.machine(),
@@ -213,8 +235,41 @@ def report_of(
     )
 
 
-def _properties(model: keras.Model, options: ExportOptions) -> dict[str, str]:
-    return metadata.properties(model, options, environment.export_versions(), TOLERANCE)
+def _mixed(prepared: Prepared, suite: Suite) -> MixedPrecision | None:
+    """Measures how far a model of another precision is from float32."""
+    if prepared.mixed is None:
+        return None
+    pairs = zip(run_keras(prepared.mixed, suite), run_keras(prepared.model, suite), strict=True)
+    differences = [
+        (np.abs(own.astype("float64") - exact).max(initial=0.0), np.abs(exact).max(initial=0))
+        for own, exact in pairs
+    ]
+    max_abs, scale = map(max, zip(*differences, strict=True))
+    return MixedPrecision(prepared.policies, float(max_abs), float(scale))
+
+
+def _shapes(
+    model: keras.Model, inputs: Inputs, batch: int | None
+) -> tuple[dict[str, tuple], dict[str, tuple]]:
+    """Returns the shapes of inputs and outputs by name, with names for open axes."""
+    axes, suites = inputs.suites.axes, inputs.suites.compared
+    results = [
+        (suite.sizes, [array.shape for array in outputs])
+        for suite, outputs in zip(suites, inputs.expected, strict=True)
+        if suite.kind is Kind.RANDOM
+    ]
+    names = keras_model.input_names(model), keras_model.output_names(model)
+    shapes = axes.input_shapes(model, batch), axes.output_shapes(model, batch, results)
+    return (
+        dict(zip(names[0], shapes[0], strict=True)),
+        dict(zip(names[1], shapes[1], strict=True)),
+    )
+
+
+def _properties(model: keras.Model, inputs: Inputs, options: ExportOptions) -> dict[str, str]:
+    properties = metadata.properties(model, options, environment.export_versions(), TOLERANCE)
+    sizes = inputs.suites.axes.sizes
+    return properties | ({"sizes": json.dumps(sizes)} if sizes != [{}] else {})
 
 
 def _npz(model: keras.Model, where: Divergence) -> bytes:

@@ -29,6 +29,7 @@ class SuiteKey:
         samples: Number of samples in all.
         scale: Factor on random inputs.
         sealed: Whether the inputs are stored in the seal.
+        sizes: Sizes of the open axes, such as `"32 x 48"`, or empty.
     """
 
     kind: Kind
@@ -36,6 +37,7 @@ class SuiteKey:
     samples: int
     scale: float = 1.0
     sealed: bool = False
+    sizes: str = ""
 
     @property
     def label(self) -> str:
@@ -45,6 +47,10 @@ class SuiteKey:
     @property
     def plain_label(self) -> str:
         """The label without the word sealed."""
+        return f"{self._inputs}, {self.sizes}" if self.sizes else self._inputs
+
+    @property
+    def _inputs(self):
         match self.kind:
             case Kind.RANDOM if self.batch == self.samples:
                 return f"random, batch {self.batch}"
@@ -126,6 +132,21 @@ class LayerError:
     def differs(self) -> bool:
         """Whether the file has the layer's outputs and they differ."""
         return self.max_abs is not None and not self.max_abs <= self.allowed
+
+
+@dataclass(frozen=True)
+class MixedPrecision:
+    """Distance of a model that computes in another precision from its float32 file.
+
+    Attributes:
+        policies: Names of the precisions in which the model was made to compute.
+        max_abs: Largest absolute difference on random inputs, over all outputs.
+        scale: Largest absolute output of the model in float32 on them.
+    """
+
+    policies: tuple[str, ...]
+    max_abs: float
+    scale: float
 
 
 @dataclass(frozen=True)

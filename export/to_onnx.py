@@ -95,6 +95,8 @@ def _model_and_options(given: argparse.Namespace) -> tuple[Any, ExportOptions]:
         changes["input_range"] = tuple(changes["input_range"])
     if "input_shapes" in changes:
         changes["input_shapes"] = shapes_of(changes["input_shapes"])
+    if "sizes" in changes:
+        changes["sizes"] = dict(changes["sizes"])
     if (given.model is None) == (given.name is None):
         raise UsageError("Pass either the file MODEL or --model NAME, one of the zoo.")
     model = given.model

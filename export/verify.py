@@ -100,8 +100,8 @@ def verify(path: str | os.PathLike) -> Verdict:
         model, sealed = Path(path).read_bytes(), seal_path(path).read_bytes()
     except OSError as error:
         raise UsageError(
-            f"{error.filename} cannot be read: {error.strerror}. The export writes two files, "
-            f"model.onnx and {seal_path('model.onnx')}: keep them together, in one folder."
+            f"{error.filename} cannot be read: {error.strerror}. Keep the two files of an export, "
+            f"model.onnx and {seal_path('model.onnx')}, in one folder."
         ) from error
     return replay(model, sealed)
 
@@ -117,8 +117,7 @@ def replay(model: bytes, sealed: bytes) -> Verdict:
             f"export again. SHA-256 of the model: {digest}, sealed: {seal['sha256']}"
         )
     try:
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        (options := onnxruntime.SessionOptions()).log_severity_level = 3
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         _check_signature(session, seal)
         return Verdict(list(_compare(session, seal, arrays)), digest, seal["reference"])
@@ -126,8 +125,7 @@ def replay(model: bytes, sealed: bytes) -> Verdict:
         raise
     except Exception as error:  # onnxruntime's errors have no other common class.
         raise CannotRunError(
-            f"The file is intact, but onnxruntime {onnxruntime.__version__} cannot run it here. "
-            f"Upgrade it. onnxruntime says: {error}"
+            f"The file is intact, but onnxruntime {onnxruntime.__version__} cannot run it: {error}"
         ) from error
 
 
@@ -136,16 +134,20 @@ def _compare(session, seal, arrays):
     for number, suite in enumerate(seal["suites"]):
         feeds = {}
         for index, value in enumerate(seal["inputs"]):
-            shape = (suite["samples"], *value["shape"])
+            shape = _shape(suite["samples"], value)
             feeds[value["name"]] = np.resize(arrays[f"suite_{number}_input_{index}"], shape)
         for index, output in enumerate(session.run(names, feeds)):
             expected = arrays[f"suite_{number}_output_{index}"]
             max_abs = math.inf
-            if output.shape == (suite["samples"], *seal["outputs"][index]["shape"]):
+            if output.shape == _shape(suite["samples"], seal["outputs"][index]):
                 max_abs = difference(expected, sealed_values(output))
-            allowed = suite["allowed"][index]
-            name, samples = suite["name"], suite["samples"]
-            yield Check(names[index], name, samples, max_abs, allowed, max_abs <= allowed)
+            allowed, facts = suite["allowed"][index], (suite["name"], suite["samples"])
+            yield Check(names[index], *facts, max_abs, allowed, max_abs <= allowed)
+
+
+def _shape(samples, value):
+    """Returns the shape of an input or output, which is whole if it has no batch axis."""
+    return (*value["shape"],) if value.get("whole") else (samples, *value["shape"])
 
 
 def sealed_values(array: np.ndarray) -> np.ndarray:
@@ -185,8 +187,7 @@ def read_seal(content: bytes) -> tuple[dict, dict[str, np.ndarray]]:
             arrays = {name: _read_array(archive, name) for name in names}
         if "seal" not in arrays:
             raise SealError("the array 'seal' is missing")
-        seal = json.loads(arrays.pop("seal").tobytes())
-        _check_seal(seal, arrays)
+        _check_seal(seal := json.loads(arrays.pop("seal").tobytes()), arrays)
     except Exception as error:  # The type of error depends on the damage.
         reason = error if isinstance(error, SealError) else f"{type(error).__name__}: {error}"
         raise SealError(
@@ -233,7 +234,7 @@ def _check_seal(seal, arrays):
                 expected.add(name)
                 if name not in arrays:
                     raise SealError(f"the array {name!r} is missing")
-                _check_array(arrays[name], name, (suite["samples"], *value["shape"]), value, kind)
+                _check_array(arrays[name], name, _shape(suite["samples"], value), value, kind)
     if expected != set(arrays):
         raise SealError(f"it has one array too many, {sorted(set(arrays) - expected)[0]!r}")
 
@@ -255,7 +256,7 @@ def _check_signature(session, seal):
     for key, values in (("inputs", session.get_inputs()), ("outputs", session.get_outputs())):
         model = sorted((value.name, value.type, len(value.shape)) for value in values)
         sealed = sorted(
-            (v["name"], f"tensor({types.get(v['dtype'], v['dtype'])})", 1 + len(v["shape"]))
+            (v["name"], f"tensor({types.get(v['dtype'], v['dtype'])})", len(_shape(1, v)))
             for v in seal[key]
         )
         if model != sealed:
@@ -266,8 +267,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the command line, and returns its exit code."""
     parser = _Parser(
         prog="python -m export.verify",
-        description="Checks that an exported model is intact and computes on this machine what the "
-        "Keras model did.",
+        description="Checks that a file is intact and computes here what the Keras model did.",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

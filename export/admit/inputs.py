@@ -13,7 +13,7 @@ from export.errors import UsageError
 def check_labels(model: keras.Model, labels: Sequence[str] | None) -> None:
     """Raises a `UsageError` unless there is one label for each column of the scores."""
     names, scored = keras_model.output_names(model), keras_model.scored_output(model)
-    classes = model.outputs[scored].shape[-1]
+    classes = model.outputs[scored].shape[-1] if model.outputs[scored].shape else 1
     if labels is not None and len(labels) != classes:
         raise UsageError(
             f"The output {names[scored]!r} has {classes} columns, so there must be {classes} "
@@ -34,7 +34,7 @@ def checked_data(model: keras.Model, data: dict[str, Any] | None) -> dict[str, n
     expected = {name: tuple(x.shape[1:]) for name, x in zip(names, model.inputs, strict=True)}
     received = {name: tuple(array.shape) for name, array in arrays.items()}
     samples = {shape[0] for name, shape in received.items() if name in expected and shape}
-    fits = all(received.get(name, ())[1:] == shape for name, shape in expected.items())
+    fits = all(_fits(received.get(name, ())[1:], shape) for name, shape in expected.items())
     if not fits or len(samples) != 1 or 0 in samples:
         raise UsageError(
             "The data must have an array for each input: the same number of samples, then "
@@ -47,3 +47,10 @@ def checked_data(model: keras.Model, data: dict[str, Any] | None) -> dict[str, n
                 f"Received: {arrays[name].dtype}"
             )
     return arrays
+
+
+def _fits(received, expected):
+    """Returns whether a shape is the expected one, which may have open axes."""
+    return len(received) == len(expected) and all(
+        own in (None, size) for size, own in zip(received, expected, strict=True)
+    )

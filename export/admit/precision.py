@@ -1,7 +1,11 @@
 """Changes the precision in which a saved model computes, in its configuration."""
 
+import contextlib
 import re
+from collections.abc import Iterator
 from typing import Any
+
+import keras
 
 _POLICY = re.compile(r"(mixed_)?b?float(16|32|64)\b")
 
@@ -31,3 +35,16 @@ def policies(config: Any) -> set[str]:
         own = {config["config"]["name"]} if config.get("class_name") == "DTypePolicy" else set()
         return own.union(*map(policies, config.values()))
     return set().union(*map(policies, config)) if isinstance(config, list | tuple) else set()
+
+
+@contextlib.contextmanager
+def default_precision(dtype: str) -> Iterator[None]:
+    """Gives layers and arrays without a dtype this one, such as those inside a user's layer."""
+    policy, floatx = keras.config.dtype_policy(), keras.config.floatx()
+    keras.config.set_floatx(dtype)
+    keras.config.set_dtype_policy(dtype)
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(floatx)
+        keras.config.set_dtype_policy(policy)

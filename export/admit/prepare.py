@@ -11,7 +11,7 @@ import keras
 from export import keras_model
 from export.admit import archive, load
 from export.admit.functional import functional_forms, has_open_graph
-from export.admit.precision import policies, with_precision
+from export.admit.precision import default_precision, policies, with_precision
 from export.admit.preprocessing import with_preprocessing
 from export.errors import ConversionError, UsageError
 from export.options import ExportOptions
@@ -69,14 +69,15 @@ def prepare(model, target: Path, folder: Path, options: ExportOptions) -> Prepar
     keras_model.check_exportable(model)
     if saved is None:
         saved = _saved(model, folder / "model", classes)
-    mixed, policies = None, saved.use_float32()
-    if policies:
-        mixed, model = model, saved.load(name)
+    mixed, former = None, saved.use_float32()
+    if former:
+        with default_precision("float32"):
+            mixed, model = model, saved.load(name)
     if options.outputs or options.preprocess:
         # The original keeps its graph: the change may add to its layers.
         model = _change(saved.load(name), options)
         saved = _saved(model, folder / "changed", classes)
-    return Prepared(name, model, saved.folder, mixed, policies)
+    return Prepared(name, model, saved.folder, mixed, former)
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,8 @@ def layer_errors(
         local: Boolean. Whether to measure `LayerError.local` too.
     """
     calls = _graph.calls_in_order(model.inputs, model.outputs)
+    if not calls:  # The outputs are inputs.
+        return []
     tensors = [tensor for call in calls for tensor in call.outputs]
     truth = dict(zip(map(id, model.inputs), suite.inputs, strict=True))
     probe = keras.Model(model.inputs, tensors)

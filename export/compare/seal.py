@@ -52,8 +52,8 @@ def vectors(
     reference = f"Keras {keras.__version__} on {backend.__name__} {backend.__version__}"
     content = {
         "format": FORMAT,
-        "inputs": _signatures(keras_model.input_names(model), suites[0].inputs),
-        "outputs": _signatures(keras_model.output_names(model), expected[0]),
+        "inputs": _signatures(keras_model.input_names(model), suites[0].inputs, model.inputs),
+        "outputs": _signatures(keras_model.output_names(model), expected[0], model.outputs),
         "suites": described,
         "reference": reference if isinstance(references, str) else f"{reference} in float64",
     }
@@ -92,8 +92,10 @@ def _npz(arrays, content):
     return buffer.getvalue()
 
 
-def _signatures(names, arrays):
+def _signatures(names, arrays, tensors):
+    """Describes inputs or outputs. A shape is that of a sample, or whole without a batch axis."""
     return [
         {"name": name, "dtype": array.dtype.name, "shape": list(array.shape[1:])}
-        for name, array in zip(names, arrays, strict=True)
+        | ({} if tensor.shape[:1] == (None,) else {"whole": True})
+        for name, array, tensor in zip(names, arrays, tensors, strict=True)
     ]

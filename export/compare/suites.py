@@ -1,13 +1,14 @@
 """Makes the ordinary, real and extreme inputs on which a model and its file are compared."""
 
-import functools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import keras
 import numpy as np
 
 from export import keras_model
+from export.compare.accepted import accepted, random_inputs
+from export.compare.open_axes import OpenAxes, choose_open_axes
 from export.results import Kind, SuiteKey
 from export.verify import VALUES
 
@@ -33,6 +34,7 @@ class Suite:
         batch: Number of samples in each run.
         scale: Factor on random inputs.
         sealed: Whether the inputs are stored in the seal.
+        sizes: Sizes of the open axes by name.
     """
 
     kind: Kind
@@ -40,6 +42,7 @@ class Suite:
     batch: int
     scale: float = 1.0
     sealed: bool = False
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def samples(self) -> int:
@@ -49,7 +52,8 @@ class Suite:
     @property
     def key(self) -> SuiteKey:
         """The key of the suite, without its arrays."""
-        return SuiteKey(self.kind, self.batch, self.samples, self.scale, self.sealed)
+        sizes = " x ".join(map(str, self.sizes.values()))
+        return SuiteKey(self.kind, self.batch, self.samples, self.scale, self.sealed, sizes)
 
     def around(self, sample: int | None) -> "Suite":
         """Returns the batch of a sample, or all samples for `None`."""
@@ -68,12 +72,14 @@ class SuiteSet:
         sealed: Suites whose inputs are stored in the seal. They are compared in every setting too.
         all_real: All real inputs if `ordinary` has only some of them, else `None`.
         probe: Random inputs on which layers are compared.
+        axes: The open axes, and the sizes at which the model is compared.
     """
 
     ordinary: list[Suite]
     sealed: list[Suite]
     all_real: Suite | None
     probe: Suite
+    axes: OpenAxes
 
     @property
     def compared(self) -> list[Suite]:
@@ -91,6 +97,7 @@ def suite_set(
     input_range: tuple[float, float] = (0.0, 1.0),
     data: dict[str, np.ndarray] | None = None,
     batch: int | None = None,
+    sizes: Mapping[str, Sequence[int]] | None = None,
 ) -> SuiteSet:
     """Returns the inputs to compare a model on, the same in each process.
 
@@ -100,44 +107,48 @@ def suite_set(
         data: Real inputs by name, all of one length, or `None`. If there are more than `REAL`
             samples, `REAL` of them are drawn.
         batch: The only size of batches, or `None` for any.
+        sizes: Sizes of open axes by name, see `open_axes.choose_open_axes`.
     """
-    ordinary = suites(model, input_range, data, batch)
+    axes = choose_open_axes(model, sizes)
+    ordinary = _ordinary(model, axes, input_range, data, batch)
     whole = None
     if data and _count(model, data) > REAL:
         whole = _real(Kind.ALL_REAL, model, data, batch, slice(None))
     probe = next(s for s in ordinary if s.kind is Kind.RANDOM and s.batch == (batch or PROBE_BATCH))
-    return SuiteSet(ordinary, sealed_suites(ordinary), whole, probe)
+    return SuiteSet(ordinary, sealed_suites(ordinary), whole, probe, axes)
 
 
-def suites(
-    model: keras.Model,
-    input_range: tuple[float, float] = (0.0, 1.0),
-    data: dict[str, np.ndarray] | None = None,
-    batch: int | None = None,
-) -> list[Suite]:
-    """Returns the ordinary suites of `suite_set`."""
+def _ordinary(model, axes, input_range, data, batch):
+    """Returns the suites that are compared in every setting, but for the sealed ones."""
     generator = np.random.default_rng(0)
-    make = functools.partial(made_inputs, model, input_range)
 
-    def random(samples, scale=1.0):
-        return make(samples, lambda shape, low, high: generator.uniform(low, high, shape) * scale)
+    def suite(kind, make, samples, size, number=1, scale=1.0):
+        sizes = axes.sizes[number % len(axes.sizes)]
+        shapes = axes.shapes(model, sizes)
+        inputs = random_inputs(model, shapes, samples, input_range, make)
+        return Suite(kind, inputs, size, scale, sizes=sizes)
+
+    def random(samples, size, number, kind=Kind.RANDOM, scale=1.0):
+        def make(shape, low, high):
+            return generator.uniform(low, high, shape) * scale
+
+        return suite(kind, make, samples, size, number, scale)
 
     if batch is None:
-        made = [Suite(Kind.RANDOM, random(size), size) for size in BATCHES]
-        probe = made[BATCHES.index(PROBE_BATCH)]
-        made.append(replace(probe, batch=1))
+        made = [random(size, size, number) for number, size in enumerate(BATCHES)]
+        made.append(replace(made[BATCHES.index(PROBE_BATCH)], batch=1))
     else:
-        made = [Suite(Kind.RANDOM, random(size), batch) for size in (batch, 3 * batch)]
+        made = [random(size, batch, number) for number, size in enumerate((batch, 3 * batch))]
     few, largest = batch or 2, batch or _LARGEST_BATCH
+    made += [random(few, largest, number) for number in range(len(made), len(axes.sizes))]
     if data:
         count = _count(model, data)
         drawn = np.random.default_rng(0).choice(count, min(count, REAL), replace=False)
         made.append(_real(Kind.REAL, model, data, batch, np.sort(drawn)))
-    zeros = make(few, lambda shape, low, high: np.zeros(shape))
-    constant = make(few, lambda shape, low, high: np.full(shape, high))
-    made += [Suite(Kind.ZEROS, zeros, largest), Suite(Kind.CONSTANT, constant, largest)]
-    if any("float" in tensor.dtype for tensor in model.inputs):
-        made += [Suite(kind, random(few, scale), largest, scale) for kind, scale in _EXTREMES]
+    made.append(suite(Kind.ZEROS, lambda shape, low, high: np.zeros(shape), few, largest))
+    made.append(suite(Kind.CONSTANT, lambda shape, low, high: np.full(shape, high), few, largest))
+    if any(not numbers.whole for numbers in accepted(model)):
+        made += [random(few, largest, 1, kind, scale) for kind, scale in _EXTREMES]
     return made
 
 
@@ -165,7 +176,7 @@ def sealed_suites(ordinary: list[Suite]) -> list[Suite]:
 
 def beginning(array: np.ndarray) -> np.ndarray:
     """Returns the values of an input that the seal stores: one if constant, else `VALUES`."""
-    return array.ravel()[: 1 if np.ptp(array) == 0 else VALUES]
+    return array.ravel()[: 1 if (array == array.flat[0]).all() else VALUES]
 
 
 def _count(model, data):
@@ -184,23 +195,6 @@ def in_suite(kind: Kind, inputs: Sequence[np.ndarray], batch: int | None) -> Sui
     """Returns inputs as a suite, filled up to complete batches if only one size is possible."""
     arrays = list(inputs) if batch is None else _filled_batches(inputs, batch)
     return Suite(kind, arrays, batch or _LARGEST_BATCH)
-
-
-def made_inputs(
-    model: keras.Model,
-    input_range: tuple[float, float],
-    samples: int,
-    make: Callable[[tuple, float, float], np.ndarray],
-) -> list[np.ndarray]:
-    """Returns an array for each input, made from its shape and the range of its values."""
-    arrays = []
-    for tensor in model.inputs:
-        is_pixels = tensor.dtype == "uint8"
-        array = make((samples, *tensor.shape[1:]), *((0, 255) if is_pixels else input_range))
-        if "int" in tensor.dtype:  # Numbers of words or classes, which always include 0 and 1.
-            array = np.clip(np.round(array), 0, 255 if is_pixels else 1)
-        arrays.append(array.astype(tensor.dtype))
-    return arrays
 
 
 def _filled_batches(arrays, batch):

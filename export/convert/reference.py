@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from export.admit.precision import with_precision
+from export.admit.precision import default_precision, with_precision
 from export.compare.run import run_keras
 from export.compare.suites import Suite
 
@@ -24,8 +24,9 @@ def float64_outputs(model: keras.Model, suites: list[Suite]) -> list[list[np.nda
     The backend must compute in float64, as TensorFlow does. The first suite has ordinary inputs.
     """
     try:
-        float64 = _float64_model(model)
-        outputs = [run_keras(float64, suite) for suite in suites]
+        with default_precision("float64"):
+            float64 = _float64_model(model)
+            outputs = [run_keras(float64, suite) for suite in suites]
     except Exception as error:  # A custom layer that insists on float32 may raise any class.
         return f"{type(error).__name__}: {error}".partition("\n")[0]
     for own, other in zip(run_keras(model, suites[0]), outputs[0], strict=True):

@@ -12,6 +12,11 @@ from export.errors import ConversionError
 
 def via_keras(model: keras.Model, opset: int) -> onnx.ModelProto:
     """Converts a model on the active backend; see `export.convert.routes.to_raw_graph`."""
+    if any(None in tensor.shape[1:] for tensor in model.inputs):
+        raise ConversionError(
+            f"Keras' export on {keras.backend.backend()} does not keep sizes open. Use --via "
+            "tf2onnx, the default, or give keras.Input each size."
+        )
     one = [keras.ops.zeros((1, *tensor.shape[1:]), tensor.dtype) for tensor in model.inputs]
     keras_model.call(model, one)  # Keras cannot export a model that was never called.
     with tempfile.TemporaryDirectory() as folder:

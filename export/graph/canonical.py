@@ -28,8 +28,9 @@ def to_canonical(
 
     Args:
         raw: Output of the converter.
-        inputs: Shapes of the model's inputs by name, in the model's order.
-        outputs: Shapes of the model's outputs by name, in the model's order.
+        inputs: Shapes of the model's inputs by name, in the model's order, with names for open
+            axes.
+        outputs: Shapes of the model's outputs, likewise.
         layer_names: Names of the model's layers, to find in the converter's names.
         metadata: Properties to store in the file.
 
@@ -99,10 +100,12 @@ def ordered_nodes(graph, outputs):
 
 
 def _typed_values(values, shapes):
-    """Describes inputs or outputs in the model's order, and names an open first axis."""
+    """Describes inputs or outputs in the model's order, where a size of `None` is the batch."""
     types = {value.name: value.type.tensor_type.elem_type for value in values}
     return [
-        helper.make_tensor_value_info(name, types[name], [shape[0] or BATCH_AXIS, *shape[1:]])
+        helper.make_tensor_value_info(
+            name, types[name], [BATCH_AXIS if size is None else size for size in shape]
+        )
         for name, shape in shapes.items()
     ]
 

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 
 from export import keras_model
-from export.compare.suites import Suite, in_suite, made_inputs
+from export.compare.accepted import random_inputs
+from export.compare.suites import Suite, in_suite
 from export.errors import UsageError
 from export.options import ExportOptions
 from export.results import Kind
@@ -53,6 +54,7 @@ def choose_samples(
     data: dict[str, Any] | None,
     input_range: tuple[float, float],
     calibrated: bool = False,
+    shapes: list[tuple] | None = None,
 ) -> Samples:
     """Returns the samples for the judgement of a file: the data, or random inputs without data.
 
@@ -61,6 +63,8 @@ def choose_samples(
         data: Real inputs by name and the array `labels` if there is one, or `None`.
         input_range: Pair of floats between which inputs usually lie.
         calibrated: Whether to reserve a part of the data for the calibration, the same each time.
+
+        shapes: Shape of one random sample of each input, if axes are open.
 
     Raises:
         UsageError: If the model names no labels, or if the labels of the data do not fit.
@@ -74,7 +78,8 @@ def choose_samples(
             "(batch, classes). Export it in float32."
         )
     if data is None:
-        return _random_samples(model, input_range)
+        known = [tuple(tensor.shape[1:]) for tensor in model.inputs]
+        return _random_samples(model, shapes or known, input_range)
     inputs = [
         np.asarray(data[name], tensor.dtype)
         for name, tensor in zip(names, model.inputs, strict=True)
@@ -88,14 +93,8 @@ def choose_samples(
     return replace(chosen, criterion=chosen.criterion.format(len(chosen.inputs[0])))
 
 
-def _random_samples(model, input_range):
-    generator = np.random.default_rng(0)
-    inputs = made_inputs(
-        model,
-        input_range,
-        _RANDOM_SAMPLES,
-        lambda shape, low, high: generator.uniform(low, high, shape),
-    )
+def _random_samples(model, shapes, input_range):
+    inputs = random_inputs(model, shapes, _RANDOM_SAMPLES, input_range)
     criterion = f"agreement with the model on {_RANDOM_SAMPLES} random inputs, without --data"
     return Samples(inputs, None, criterion)
 

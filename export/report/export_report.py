@@ -19,6 +19,7 @@ from export.results import (
     Judgement,
     Latency,
     LayerError,
+    MixedPrecision,
     OrtFacts,
     Profile,
     SuiteKey,
@@ -39,6 +40,7 @@ class ExportReport:
         backend: Backend of the model in the comparison.
         tolerance: The tolerance and its origin, in words.
         comparisons: A `Comparison` for each output and suite.
+        mixed: Distance of a model in another precision from float32, or `None`.
         file: Facts of the ONNX file.
         versions: Versions of the packages that were used.
         environment: The machine: `python`, `os`, `cpu` and `cores`.
@@ -64,6 +66,7 @@ class ExportReport:
     file: FileFacts
     versions: dict[str, str]
     environment: dict[str, str] = field(default_factory=dict)
+    mixed: MixedPrecision | None = None
     layers: list[LayerError] = field(default_factory=list)
     first_divergence: str | None = None
     worst_inputs: str | None = None

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from export.results import Check, Comparison, Judgement, Profile
+from export.results import Check, Comparison, Judgement, MixedPrecision, Profile
 
 if TYPE_CHECKING:
     from export.report.export_report import ExportReport
@@ -29,9 +29,17 @@ def verdict_of(entry: Comparison) -> str:
     return "ok" if entry.passed else "FAILED"
 
 
+def in_words(mixed: MixedPrecision) -> str:
+    """Returns how far a model of another precision is from its float32 file."""
+    return (
+        f"the model computes in {', '.join(mixed.policies)}, the file in float32: on random "
+        f"inputs they differ by {mixed.max_abs:.1e} at outputs up to {mixed.scale:.1e}"
+    )
+
+
 def _file(report):
     file = report.file
-    return [
+    lines = [
         f"{report.source} -> {report.target}",
         f"  {report.parameters:,} parameters, {file.nodes} nodes, {file.bytes:,} bytes, "
         f"opset {file.opset}, IR {file.ir_version}",
@@ -39,6 +47,7 @@ def _file(report):
         f"  outputs {', '.join(file.outputs)}",
         f"  sha256  {file.sha256}",
     ]
+    return lines if report.mixed is None else [*lines, f"  {in_words(report.mixed)}"]
 
 
 def _comparisons(report):

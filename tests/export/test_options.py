@@ -21,6 +21,8 @@ GIVEN = {
     "min_onnxruntime": ("1.14", "1.14"),
     "batch": ("3", 3),
     "via": ("torch", "torch"),
+    "input_shapes": ("image=28,28,1 words=None", {"image": (28, 28, 1), "words": (None,)}),
+    "sizes": ("height=32,225 width=48", {"height": (32, 225), "width": (48,)}),
     "outputs": ("scores,poses", ["scores", "poses"]),
     "labels": ("labels.txt", ["ant", "bee"]),
     "data": ("data.npz", {"x": [1.0, 2.0]}),

@@ -125,7 +125,7 @@ def test_what_keras_itself_saves_is_no_danger(tmp_path):
     model.compile("adam", keras.losses.Huber(), metrics=["mae"])
     model.save(tmp_path / "model.keras")
     (tmp_path / "unpacked").mkdir()
-    assert load.unpack(tmp_path / "model.keras", tmp_path / "unpacked") == []
+    assert load.unpack(tmp_path / "model.keras", tmp_path / "unpacked") == {}
     loaded = load.load_model(tmp_path / "unpacked", "model")
     for before, after in zip(model.weights, loaded.weights, strict=True):
         np.testing.assert_array_equal(before, after)

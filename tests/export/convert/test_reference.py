@@ -7,7 +7,7 @@ import pytest
 from conftest import once
 
 import export
-from export.compare.suites import suites
+from export.compare.suites import suite_set
 from export.convert.reference import float64_outputs
 
 pytestmark = pytest.mark.usefixtures("warm_conversions")
@@ -21,7 +21,7 @@ def test_references_are_what_float64_gives(generator):
     normalization.adapt(generator.normal(2, 3, size=(8, 4, 4, 2)).astype("float32"))
     x = keras.layers.Dense(3, activation="tanh", name="dense")(normalization(inputs))
     model = keras.Model(inputs, x)
-    found = suites(model)
+    found = suite_set(model).ordinary
     references = float64_outputs(model, found)
     mean, variance, _, kernel, bias = (w.astype("float64") for w in model.get_weights())
     for suite, (output,) in zip(found, references, strict=True):
@@ -36,9 +36,9 @@ def test_a_float64_model_that_computes_something_else_does_not_count():
     layer = custom_layers.SavesLess(name="less")
     inputs = keras.Input((4,))
     model = keras.Model(inputs, layer(inputs))
-    assert isinstance(float64_outputs(model, suites(model)), list)
+    assert isinstance(float64_outputs(model, suite_set(model).ordinary), list)
     layer.factor = 2.0
-    found = float64_outputs(model, suites(model))
+    found = float64_outputs(model, suite_set(model).ordinary)
     assert "computes something else" in found
 
 

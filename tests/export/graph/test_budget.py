@@ -38,8 +38,13 @@ def test_every_model_has_a_budget():
 def test_a_model_keeps_to_its_budget(name):
     model = keras_capsules.create_model(name, **SMALL)
     raw = to_raw_graph(model, 17, "tf2onnx")
-    inputs = keras_model.shapes(keras_model.input_names(model), model.inputs, None)
-    outputs = keras_model.shapes(keras_model.output_names(model), model.outputs, None)
+    inputs = {
+        name: x.shape for name, x in zip(keras_model.input_names(model), model.inputs, strict=True)
+    }
+    outputs = {
+        name: x.shape
+        for name, x in zip(keras_model.output_names(model), model.outputs, strict=True)
+    }
     file, _ = to_canonical(raw, inputs, outputs, keras_model.layer_names(model), {})
     found = collections.Counter(node.op_type for node in file.graph.node)
     assert (found.total(), found["Transpose"]) == BUDGETS[name], found

@@ -6,7 +6,7 @@ import pytest
 from conftest import once
 
 import export
-from export.compare.suites import suites
+from export.compare.suites import suite_set
 from export.targets import ort_format
 
 pytestmark = once
@@ -20,7 +20,7 @@ def test_a_copy_that_computes_something_else(exported_capsnet, saved_capsnet, tm
     weight.CopyFrom(onnx.numpy_helper.from_array(array, weight.name))
     copy, _ = ort_format.to_ort(changed.SerializeToString(), path)
     model = keras.models.load_model(saved_capsnet)
-    inputs = suites(model)
+    inputs = suite_set(model).ordinary
     with pytest.raises(export.ConversionError, match="gives another 'scores'.*random, batch 1"):
         ort_format.check_copy(model, path.read_bytes(), copy, inputs)
 
