@@ -164,3 +164,39 @@ def test_several_inputs_go_to_run(tmp_path):
     np.testing.assert_array_equal(predictor.run({"a": ones, "b": ones})["sum"], 2)
     with pytest.raises(ValueError, match="a, b"):
         predictor.predict(ones)
+
+
+def test_models_with_several_inputs_and_open_sizes(tmp_path, generator):
+    words = keras.Input((None,), dtype="int32", name="words")
+    factor = keras.Input((1,), name="factor")
+    mean = keras.layers.GlobalAveragePooling1D()(keras.layers.Embedding(20, 3)(words))
+    export.export_onnx(keras.Model([words, factor], mean * factor), tmp_path / "model.onnx")
+    predictor = Predictor(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    assert predictor.shapes == {"words": ("length",), "factor": (1,)}
+    for length in (1, 17):
+        arrays = [generator.integers(0, 20, (2, length)), generator.uniform(size=(2, 1))]
+        listed = predictor(arrays)
+        named = predictor(dict(zip(["words", "factor"], arrays, strict=True)))
+        assert list(listed) == ["multiply"] and listed["multiply"].shape == (2, 3)
+        np.testing.assert_array_equal(listed["multiply"], named["multiply"])
+    one = predictor([np.arange(4), np.ones(1)])
+    assert one["multiply"].shape == (1, 3)
+    for wrong, message in (
+        ([np.arange(4)], "each of the inputs words, factor"),
+        ({"words": np.arange(4), "scale": np.ones(1)}, "each of the inputs words, factor"),
+        ([np.arange(4), np.ones((2, 2))], "takes arrays of shape \\(batch, 1\\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            predictor(wrong)
+    with pytest.raises(ValueError, match="Received: \\['NoProvider'\\]"):
+        Predictor(tmp_path / "model.onnx", providers=["NoProvider"])
+
+
+def test_images_of_any_size(tmp_path):
+    image = keras.Input((None, None, 3), name="image")
+    pooled = keras.layers.GlobalMaxPooling2D(name="scores")(image)
+    export.export_onnx(keras.Model(image, pooled), tmp_path / "model.onnx")
+    Image.new("RGB", (50, 31), (255, 0, 0)).save(tmp_path / "red.png")
+    predictor = Predictor(tmp_path / "model.onnx")
+    assert predictor.read_image(tmp_path / "red.png").shape == (31, 50, 3)
+    assert main([str(tmp_path / "model.onnx"), str(tmp_path / "red.png")]) == 0
