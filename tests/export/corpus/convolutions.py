@@ -39,7 +39,7 @@ ON_IMAGES = {
     "oblong": {"kernel_size": (1, 5), "strides": (2, 3)},
     "oblong_dilation": {"dilation_rate": (3, 1), "padding": "same"},
     "groups_strides": {"groups": 4, "filters": 8, "strides": 2},
-    "groups_first": {"groups": 4, "filters": 8} | FIRST,
+    "groups_first": {"groups": 3} | FIRST,
 }
 CONV = {"filters": 6, "kernel_size": 2}
 TRANSPOSED = {
