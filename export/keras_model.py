@@ -10,31 +10,17 @@ from keras_capsules import _graph
 
 
 def check_exportable(model: keras.Model) -> None:
-    """Raises an error for a model that has no readable graph, or that is not float32.
+    """Raises a `ConversionError` for a model that ONNX, or a file of the export, cannot hold.
 
     Raises:
-        ConversionError: If the model is neither functional nor sequential, if it has an input of
-            unknown size, an output without batch axis, or names that a file cannot have, or if it
-            computes in another precision.
+        ConversionError: If an input is sparse, ragged, text or of unknown rank, if names are not
+            possible in a file, or if a layer computes with text.
     """
-    if not getattr(model, "inputs", None):
-        raise ConversionError(
-            f"The model {model.name!r} is a {type(model).__name__} without inputs. "
-            "Add them: inputs = keras.Input(...), "
-            "model = keras.Model(inputs, model(inputs))."
-        )
     for tensor in model.inputs:
-        if None in tensor.shape[1:]:
+        fault = _fault_of_input(tensor)
+        if fault:
             raise ConversionError(
-                f"Only the batch axis may stay open. Give keras.Input a size for each other axis. "
-                f"Received: input {tensor.name!r} of shape {tuple(tensor.shape)}"
-            )
-    for tensor in model.outputs:
-        if len(tensor.shape) == 0 or tensor.shape[0] is not None:
-            raise ConversionError(
-                "Each output must keep the batch axis open. Make inputs as keras.Input(shape), "
-                "without batch_shape. A model that was built by a call on data has the size of "
-                f"that batch. Received: an output of shape {tensor.shape}"
+                f"ONNX takes dense arrays of numbers. The input {_graph.name_of(tensor)!r} {fault}"
             )
     names = input_names(model) + output_names(model)
     for name in names:
@@ -44,27 +30,24 @@ def check_exportable(model: keras.Model) -> None:
                 "digits, '_', '.', '-' and '/' only, as names in the file. Rename the layer, "
                 f"or the key of the output dictionary. Received: {names}"
             )
-    for layer in _layers_within(model):
-        if "float" not in (layer.compute_dtype or "float"):
+    for layer in _graph.layers_within(model):
+        if layer.compute_dtype == "string":
             raise ConversionError(
-                "The export is for models that take numbers and compute in float32. Turn words and "
-                "classes into numbers before the model. Received: layer "
-                f"{layer.name!r} with compute_dtype={layer.compute_dtype}"
-            )
-        if layer.compute_dtype not in ("float32", None):
-            raise ConversionError(
-                "The export is for models that compute in float32. Build the model under "
-                'keras.config.set_dtype_policy("float32") and load the weights into it. '
-                f"Received: layer {layer.name!r} with compute_dtype={layer.compute_dtype}"
+                "The export is for models that take numbers. Turn words and classes into numbers "
+                f"before the model. Received: layer {layer.name!r}, which computes with text"
             )
 
 
-def _layers_within(model):
-    """Yields the layers of a model and of its nested models."""
-    for layer in model.layers:
-        yield layer
-        if isinstance(layer, keras.Model):
-            yield from _layers_within(layer)
+def _fault_of_input(tensor):
+    """Returns why a file cannot have an input, with the remedy, or `None`."""
+    if tensor.shape is None:
+        return "has an unknown rank. Give keras.Input a shape, with None for each open size."
+    if tensor.sparse or tensor.ragged:
+        kind = "sparse" if tensor.sparse else "ragged"
+        return f"is {kind}. Build the model on keras.Input(shape, {kind}=False)."
+    if tensor.dtype == "string":
+        return "takes text. Turn the text into numbers before the model."
+    return None
 
 
 def input_names(model: keras.Model) -> list[str]:
@@ -113,5 +96,8 @@ def call(model: keras.Model, inputs: list) -> list:
 
 
 def shapes(names: list[str], tensors: list, batch: int | None) -> dict[str, tuple]:
-    """Returns the shapes of inputs or outputs by name, with the given batch axis."""
-    return {name: (batch, *x.shape[1:]) for name, x in zip(names, tensors, strict=True)}
+    """Returns the shapes of inputs or outputs by name, with the given size for the batch axis."""
+    return {
+        name: (batch, *x.shape[1:]) if x.shape[:1] == (None,) else tuple(x.shape)
+        for name, x in zip(names, tensors, strict=True)
+    }

@@ -35,6 +35,10 @@ class ExportOptions:
             called dynamic, allows any size.
         via: The converter: tf2onnx, torch or jax. The last two are Keras' exports on these
             backends. The file of tf2onnx is the same on every backend.
+        input_shapes: Shapes of one sample for each input, if the model is subclassed and was never
+            called, or was called on other sizes: a tuple such as (28, 28, 1), with None for a size
+            that stays open, or a list or dictionary of tuples. A keras.InputSpec in place of a
+            tuple gives the type too. On the command line 28,28,1 or image=28,28,1 tokens=None.
         outputs: The outputs of the file, some of scores, poses, activations, coupling, map,
             reconstruction and gates; see `keras_capsules.explain.explained_model`. The default is
             the model's outputs. On the command line, names separated by commas.
@@ -73,6 +77,7 @@ class ExportOptions:
     min_onnxruntime: str | None = None
     batch: int | None = None
     via: str = "tf2onnx"
+    input_shapes: Any = None
     outputs: Sequence[str] | None = None
     labels: Sequence[str] | None = None
     data: dict[str, Any] | None = None
@@ -171,11 +176,31 @@ def _batch(text):
     return None if text == "dynamic" else int(text)
 
 
+def _shape(text):
+    """Parses one shape, `28,28,1`, and its name if it has one, `image=28,28,1`."""
+    name, _, sizes = text.rpartition("=")
+    try:
+        return name, tuple(None if s == "None" else int(s) for s in sizes.split(",") if s)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"sizes such as 28,28,1 or image=28,28,1 are needed, not {text!r}"
+        ) from None
+
+
+def shapes_of(parsed: list[tuple[str, tuple]]) -> Any:
+    """Returns parsed shapes as `ExportOptions` takes them."""
+    if all(name for name, _ in parsed):
+        return dict(parsed)
+    shapes = [shape for _, shape in parsed]
+    return shapes[0] if len(shapes) == 1 else shapes
+
+
 _PARSED = {
     "opset": {"type": int, "metavar": "N"},
     "min_onnxruntime": {"metavar": "1.X"},
     "batch": {"type": _batch, "metavar": "N"},
     "via": {"metavar": "ROUTE"},
+    "input_shapes": {"type": _shape, "nargs": "+", "metavar": "SHAPE"},
     "outputs": {"type": lambda text: text.split(","), "metavar": "NAMES"},
     "labels": {"metavar": "FILE"},
     "data": {"metavar": "FILE"},

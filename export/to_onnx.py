@@ -22,7 +22,7 @@ from export import (
 )
 from export.admit import zoo
 from export.errors import EXIT_CODES
-from export.options import add_to_parser, flag_of
+from export.options import add_to_parser, flag_of, shapes_of
 from export.write import Target
 
 
@@ -31,6 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         given = _parser().parse_args(arguments)
         _check_paths(given)
+        _import_modules(given.modules)
         model, options = _model_and_options(given)
         _unwind_when_terminated()
         try:
@@ -72,6 +73,14 @@ def _parser():
     add("--weights", metavar="NAME", help="with --model: its weights, such as mnist")
     add("-o", "--output", metavar="FILE", required=True, help="the ONNX file to write")
     add_to_parser(parser)
+    add(
+        "--import",
+        dest="modules",
+        metavar="MODULE",
+        nargs="+",
+        default=[],
+        help="modules that register the model's own classes and functions",
+    )
     add("--report", metavar="FILE", help="save the report as FILE.json or FILE.html as well")
     return parser
 
@@ -84,6 +93,8 @@ def _model_and_options(given: argparse.Namespace) -> tuple[Any, ExportOptions]:
             changes[name] = read(changes[name])
     if "input_range" in changes:
         changes["input_range"] = tuple(changes["input_range"])
+    if "input_shapes" in changes:
+        changes["input_shapes"] = shapes_of(changes["input_shapes"])
     if (given.model is None) == (given.name is None):
         raise UsageError("Pass either the file MODEL or --model NAME, one of the zoo.")
     model = given.model
@@ -111,6 +122,17 @@ def _check_paths(given: argparse.Namespace) -> None:
             )
     if given.report is not None:
         ExportReport.check_path(Path(given.report))
+
+
+def _import_modules(names: list[str]) -> None:
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # The module is the user's, and may raise any class.
+            raise UsageError(
+                f"The module {name} cannot be imported from this folder: "
+                f"{type(error).__name__}: {error}"
+            ) from error
 
 
 def _read_labels(path: str) -> list[str]:

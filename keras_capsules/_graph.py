@@ -102,5 +102,10 @@ def layers_within(model: keras.Model) -> Iterator[Any]:
             yield layer
 
 
+def classes(model: keras.Model) -> dict[str, type]:
+    """Returns the classes of a model and of all layers inside it, by name."""
+    return {type(layer).__name__: type(layer) for layer in model._flatten_layers()}
+
+
 def _call(operation, node):
     return Call(operation, node.input_tensors, node.output_tensors)

@@ -2,7 +2,10 @@
 
 import json
 import re
+import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -19,22 +22,30 @@ _KERAS_MODULES = re.compile(
 )
 
 
-def check(path: Path, name: str) -> list[str]:
+# Layers of Keras' own architectures, which Keras does not name in its public modules.
+_KERAS_LAYERS = (
+    "keras.src.applications.convnext.LayerScale",
+    "keras.src.applications.inception_resnet_v2.CustomScaleLayer",
+)
+
+
+def check(path: Path, name: str, classes: Mapping[str, type] | None = None) -> dict[str, Any]:
     """Checks a model's configuration, and removes the parts that an export does not need.
 
     Args:
         path: Path of the model's `config.json`, which is replaced.
         name: Name of the model's file, for messages.
+        classes: Classes of the model by name, if it is not from a file. Its classes and functions
+            are then trusted, registered or not.
 
     Returns:
-        The modules that define the model's custom classes.
+        The model's custom classes and functions, by the names in the configuration.
 
     Raises:
         RefusedInputError: If the configuration is damaged, or has a layer that runs other code or
-            reads a file, or a class or function that is neither part of Keras nor registered in an
-            imported module.
+            reads a file, or a class or function that is neither part of Keras nor registered.
     """
-    modules = set()
+    objects = {}
     try:
         config = json.loads(path.read_bytes())
         if not isinstance(config, dict):
@@ -42,17 +53,17 @@ def check(path: Path, name: str) -> list[str]:
         for entry, layer in _serialized_objects(config):
             # Losses and metrics are not part of the exported file.
             entry.pop("compile_config", None)
-            modules |= _check(entry, f"{name}: layer {layer!r}")
+            objects |= _check(entry, f"{name}: layer {layer!r}", classes)
         path.write_text(json.dumps(config))
     except (ValueError, RecursionError) as error:
         raise RefusedInputError(
             f"{name} is damaged in config.json. Save it again. ({error})"
         ) from error
-    return sorted(modules)
+    return objects
 
 
-def _check(entry, where):
-    """Returns the module of a custom class or function, in a set, or an empty set."""
+def _check(entry, where, classes):
+    """Returns the custom class or function of an entry by its name, or an empty dictionary."""
     kind, module = entry["class_name"], entry.get("module")
     is_function = kind == "function" and isinstance(entry["config"], str)
     # Keras joins module and name for the look-up, so either may contain a part of the other.
@@ -67,25 +78,23 @@ def _check(entry, where):
         raise RefusedInputError(
             f"{where} reads its vocabulary from a file. Pass it the list of words instead."
         )
-    if kind in _DATA or _KERAS_MODULES.fullmatch(home):
-        return set()
+    if kind in _DATA or _KERAS_MODULES.fullmatch(home) or f"{home}.{name}" in _KERAS_LAYERS:
+        return {}
     if home.partition(".")[0] == "keras":
         raise RefusedInputError(f"{where} uses {home}.{name}, which is not part of a model.")
     registered = entry["config"] if is_function else entry.get("registered_name")
     known = "module" in entry and isinstance(registered, str)  # Keras 2 wrote no module.
     custom = keras.saving.get_registered_object(registered) if known else None
+    if custom is None and known and classes is not None:
+        custom = classes.get(kind) or getattr(sys.modules.get(module), name, None)
     if custom is None:
         raise RefusedInputError(
             f"{where} uses {registered or kind!r} (module {module}), which is not "
-            "registered here. Decorate it with @keras.saving.register_keras_serializable, "
-            "import its module, and export from Python: export.export_onnx(path, target)."
+            "registered here. Decorate it with @keras.saving.register_keras_serializable and pass "
+            "its module with --import, or import it and export from Python: "
+            "export.export_onnx(path, target)."
         )
-    if custom.__module__ == "__main__":
-        raise RefusedInputError(
-            f"{where} uses {registered!r}, which the script itself defines. The conversion runs in "
-            "another process and cannot import it from there: move it to a module."
-        )
-    return {custom.__module__}
+    return {registered: custom}
 
 
 def _serialized_objects(node, layer=""):

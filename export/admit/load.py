@@ -2,38 +2,48 @@
 
 import json
 import math
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import keras
 
-from export.admit import archive, config, weights
+from export.admit import archive, config, custom_objects, weights
 from export.errors import ConversionError, RefusedInputError
 from keras_capsules import _graph
 
 _MAX_VALUES = 1 << 27  # In the largest batch of the comparison this is 16 GiB.
 
 
-def unpack(path: Path, folder: Path) -> list[str]:
+def unpack(path: Path, folder: Path, classes: Mapping[str, type] | None = None) -> dict[str, Any]:
     """Checks a `.keras` file and unpacks it into a folder.
 
+    Args:
+        path: Path of the file.
+        folder: Path of the folder.
+        classes: Classes of the model, if the user passed the model, see `config.check`.
+
     Returns:
-        The modules that define the model's custom classes.
+        The model's custom classes and functions, by their names in the file.
 
     Raises:
         UsageError: If there is no such file.
         RefusedInputError: If the file is damaged or unsafe; see `archive` and `config`.
     """
     archive.unpack_model(path, folder)
-    return config.check(folder / archive.CONFIG, str(path))
+    objects = config.check(folder / archive.CONFIG, str(path), classes)
+    custom_objects.store(objects, folder)
+    return objects
 
 
-def load_model(folder: Path, name: str) -> keras.Model:
+def load_model(folder: Path, name: str, objects: Mapping[str, Any] | None = None) -> keras.Model:
     """Loads a model that `unpack` has accepted.
 
     Args:
         folder: Path of the unpacked model.
         name: Name of the model's file, for messages.
+        objects: Result of `unpack`, or `None` if these objects are registered.
 
     Raises:
         RefusedInputError: If the weights are damaged, if the layers need other or larger weights,
@@ -42,7 +52,7 @@ def load_model(folder: Path, name: str) -> keras.Model:
     """
     try:
         content = json.loads((folder / archive.CONFIG).read_bytes())
-        model = _build(content, weights.count(folder / archive.WEIGHTS))
+        model = _build(content, weights.count(folder / archive.WEIGHTS), objects)
         model.load_weights(folder / archive.WEIGHTS)
     except ConversionError:
         raise
@@ -60,7 +70,7 @@ def load_model(folder: Path, name: str) -> keras.Model:
     return model
 
 
-def _build(content, held):
+def _build(content, held, objects):
     """Builds a model, and allocates memory for its weights only if the file can fill them.
 
     In a stateless scope a weight has a shape, but no memory yet. Keras has a list of such weights
@@ -70,12 +80,13 @@ def _build(content, held):
     Args:
         content: The checked configuration.
         held: Number of values in the file of weights.
+        objects: Custom classes and functions by name, or `None`.
     """
     _refuse_stateful(content)
 
     def build():
         with _ShapesOnly(held):
-            model = keras.saving.deserialize_keras_object(content, safe_mode=True)
+            model = keras.saving.deserialize_keras_object(content, objects, safe_mode=True)
         _check_size(model.variables, held)
         with keras.StatelessScope():
             pass  # At the end of the scope Keras allocates the weights that have no memory.
@@ -88,7 +99,7 @@ def _build(content, held):
             if "while in a stateless scope" not in str(error):
                 raise
     # Only layers of the user make variables of values, which have memory at once.
-    model = keras.saving.deserialize_keras_object(content, safe_mode=True)
+    model = keras.saving.deserialize_keras_object(content, objects, safe_mode=True)
     _check_size(model.variables, held)
     return model
 

@@ -1,16 +1,21 @@
 """Turns a model or path into a checked Keras model with the changes of the options."""
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 
 from export import keras_model
-from export.admit import load
+from export.admit import archive, load
+from export.admit.functional import functional_forms, has_open_graph
+from export.admit.precision import policies, with_precision
 from export.admit.preprocessing import with_preprocessing
-from export.errors import UsageError
+from export.errors import ConversionError, UsageError
 from export.options import ExportOptions
+from keras_capsules import _graph
 from keras_capsules.explain import explained_model
 
 
@@ -20,15 +25,17 @@ class Prepared:
 
     Attributes:
         name: Name in reports: the path, or the model's name if the model was passed.
-        model: The model.
+        model: The model, which computes in float32.
         folder: Path of a folder with the saved and unpacked model, for other processes.
-        modules: Modules that register the model's custom classes.
+        mixed: The model as it was passed if it computes in another precision, else `None`.
+        policies: Names of the precisions in which the model was made to compute.
     """
 
     name: str
     model: keras.Model
     folder: Path
-    modules: list[str]
+    mixed: keras.Model | None = None
+    policies: tuple[str, ...] = ()
 
 
 def prepare(model, target: Path, folder: Path, options: ExportOptions) -> Prepared:
@@ -47,22 +54,65 @@ def prepare(model, target: Path, folder: Path, options: ExportOptions) -> Prepar
         raise UsageError(
             f"Pass a keras.Model or the path of a .keras file. Received: {type(model).__name__}"
         )
+    saved = None
     if isinstance(model, keras.Model):
-        keras_model.check_exportable(model)
-        name, saved = model.name, _save(model, folder / "model.keras")
+        name = model.name
     else:
-        name, saved = str(model), Path(model)
-        if saved.resolve() == target.resolve():
+        name, path = str(model), Path(model)
+        if path.resolve() == target.resolve():
             raise UsageError(f"{target} is the model. Pass another path for the ONNX file.")
-    unpacked, modules = _unpack(saved, folder / "model")
-    changed = options.outputs or options.preprocess
-    if changed or not isinstance(model, keras.Model):
-        model = load.load_model(unpacked, name)
-        keras_model.check_exportable(model)
-    if changed:
-        model = _change(model, options)
-        unpacked, modules = _unpack(_save(model, folder / "changed.keras"), folder / "changed")
-    return Prepared(name, model, unpacked, modules)
+        saved = _unpacked(path, folder / "file", None)
+        model = saved.load(name)
+    classes = _graph.classes(model)
+    if not has_open_graph(model) or options.input_shapes is not None:
+        model, saved = _made_functional(model, folder, classes, options)
+    keras_model.check_exportable(model)
+    if saved is None:
+        saved = _saved(model, folder / "model", classes)
+    mixed, policies = None, saved.use_float32()
+    if policies:
+        mixed, model = model, saved.load(name)
+    if options.outputs or options.preprocess:
+        # The original keeps its graph: the change may add to its layers.
+        model = _change(saved.load(name), options)
+        saved = _saved(model, folder / "changed", classes)
+    return Prepared(name, model, saved.folder, mixed, policies)
+
+
+@dataclass(frozen=True)
+class _Unpacked:
+    folder: Path
+    objects: dict[str, Any]
+
+    def load(self, name: str) -> keras.Model:
+        return load.load_model(self.folder, name, self.objects)
+
+    def use_float32(self) -> tuple[str, ...]:
+        """Changes the precision in the stored configuration, and returns the former policies."""
+        path = self.folder / archive.CONFIG
+        config = json.loads(path.read_bytes())
+        changed = with_precision(config, "float32")
+        if changed == config:
+            return ()
+        path.write_text(json.dumps(changed))
+        return tuple(sorted(policies(config) - policies(changed))) or ("casts",)
+
+
+def _made_functional(model, folder, classes, options):
+    """Returns a model as a functional one that Keras can save, and what it saved."""
+    reasons = []
+    for number, make in enumerate(functional_forms(model, options.input_shapes)):
+        try:
+            functional = make()
+            saved = _saved(functional, folder / f"functional_{number}", classes)
+            return saved.load(model.name), saved
+        except Exception as error:  # The user's code may raise any class.
+            reasons.append(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
+    raise ConversionError(
+        f"The model {model.name!r} is a {type(model).__name__} that Keras can neither record as a "
+        "graph nor save. Build it of Keras layers and keras.ops, and give it and its layers a "
+        f"get_config. As a graph: {reasons[0]} As a layer: {reasons[1]}"
+    )
 
 
 def _change(model, options):
@@ -74,11 +124,12 @@ def _change(model, options):
     return with_preprocessing(model, options) if options.preprocess else model
 
 
-def _save(model, path):
+def _saved(model, folder, classes):
+    path = folder.with_suffix(".keras")
     model.save(path)
-    return path
+    return _unpacked(path, folder, classes)
 
 
-def _unpack(saved, folder):
+def _unpacked(path, folder, classes):
     folder.mkdir()
-    return folder, load.unpack(saved, folder)
+    return _Unpacked(folder, load.unpack(path, folder, classes))

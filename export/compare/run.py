@@ -34,11 +34,22 @@ def run_onnx(
 
 
 def in_batches(run: Callable, suite: Suite) -> list[np.ndarray]:
-    """Calls `run` on the inputs of one batch after the other, and joins the results."""
+    """Calls `run` on the inputs of one batch after the other, and joins the results.
+
+    An output without a batch axis, such as a maximum over all samples, gets one for the batches.
+    """
     starts = range(0, suite.samples, suite.batch)
-    batches = ([array[start : start + suite.batch] for array in suite.inputs] for start in starts)
-    parts = list(map(run, batches))
-    return [np.concatenate(output) for output in zip(*parts, strict=True)]
+    batches = [[array[start : start + suite.batch] for array in suite.inputs] for start in starts]
+    parts = [run(batch) for batch in batches]
+    sizes = [len(batch[0]) for batch in batches]
+    return [_joined(output, sizes) for output in zip(*parts, strict=True)]
+
+
+def _joined(parts, sizes):
+    by_sample = all(
+        part.ndim and len(part) == size for part, size in zip(parts, sizes, strict=True)
+    )
+    return np.concatenate(parts) if by_sample else np.stack(parts)
 
 
 def session(

@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from export.admit.precision import with_precision
 from export.compare.run import run_keras
 from export.compare.suites import Suite
 
@@ -35,24 +36,9 @@ def float64_outputs(model: keras.Model, suites: list[Suite]) -> list[list[np.nda
 
 def _float64_model(model):
     config = keras.saving.serialize_keras_object(model)
-    float64 = keras.saving.deserialize_keras_object(_in_float64(config))
+    float64 = keras.saving.deserialize_keras_object(with_precision(config, "float64"))
     with tempfile.TemporaryDirectory() as folder:  # Layers derive values from loaded weights.
         path = Path(folder) / "model.weights.h5"
         model.save_weights(path)
         float64.load_weights(path)
     return float64
-
-
-def _in_float64(config):
-    """Returns a serialized object with each layer's dtype changed from float32 to float64."""
-    if isinstance(config, list | tuple):
-        return [_in_float64(entry) for entry in config]
-    if not isinstance(config, dict):
-        return config
-    if config.get("class_name") == "DTypePolicy":
-        name = config["config"]["name"].replace("float32", "float64")
-        return {**config, "config": {"name": name}}
-    changed = {key: _in_float64(value) for key, value in config.items()}
-    if changed.get("dtype") == "float32":
-        changed["dtype"] = "float64"
-    return changed

@@ -108,10 +108,7 @@ def run_worker(backend: str, prepared: Prepared, *arguments: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         failure = Path(folder) / "error.json"
         environment = _WORKER_ENVIRONMENT | {"KERAS_BACKEND": backend}
-        worker = start_worker(
-            [str(prepared.folder), f"--error={failure}", *arguments, "--import", *prepared.modules],
-            environment,
-        )
+        worker = start_worker([str(prepared.folder), f"--error={failure}", *arguments], environment)
         if worker.returncode != 0:
             raise _error_of(worker, failure)
 

@@ -2,7 +2,6 @@
 
 import argparse
 import gc
-import importlib
 import json
 import os
 import sys
@@ -11,28 +10,35 @@ from pathlib import Path
 
 import onnx
 
+from export.admit import custom_objects
 from export.admit.load import load_model
 from export.compare import seal
 from export.convert import exchange
 from export.convert.reference import float64_outputs
 from export.convert.routes import to_raw_graph
 from export.convert.trace import tensorflow_values
-from export.errors import ExportError
+from export.errors import ConversionError, ExportError
 
 
 def main() -> int:
     """Runs the command of the arguments, and stores the error if there is one."""
     arguments = _parser().parse_args()
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    for module in arguments.modules:
-        importlib.import_module(module)
     try:
         _work(arguments)
-    except ExportError as error:
-        content = {"kind": type(error).__name__, "message": str(error)}
+    except Exception as error:  # A layer of the model may raise any class.
+        known = isinstance(error, ExportError)
+        failure = error if known else ConversionError(_in_words(error))
+        content = {"kind": type(failure).__name__, "message": str(failure)}
         arguments.error.write_text(json.dumps(content))
-        return error.exit_code
+        return failure.exit_code
     return 0
+
+
+def _in_words(error):
+    """Returns an error of Keras without its list of arguments, which follows the message."""
+    text = str(error).partition("\n\nArguments received by")[0].strip()
+    return f"The model fails in the process of the conversion. {type(error).__name__}: {text}"
 
 
 def _parser():
@@ -49,11 +55,11 @@ def _parser():
     add("--vectors", type=Path)
     add("--names", type=Path)
     add("--values", type=Path)
-    add("--import", dest="modules", nargs="*", default=[])
     return parser
 
 
 def _work(arguments):
+    custom_objects.register(arguments.model)
     model = load_model(arguments.model, str(arguments.model))
     if arguments.via:
         _collect_early()
