@@ -8,7 +8,7 @@ from tests.export.corpus.registry import model, one_layer
 NAMES = sorted(
     name
     for name, function in vars(keras.activations).items()
-    if callable(function) and name not in ("get", "serialize", "deserialize")
+    if callable(function) and name not in ("get", "serialize", "deserialize", "threshold")
 )
 
 
@@ -45,6 +45,12 @@ def layer(arguments):
 def masked_softmax():
     x, mask = keras.Input((6,), name="x"), keras.Input((6,), dtype="bool", name="mask")
     return keras.Model([x, mask], layers.Softmax()(x, mask))
+
+
+@model()
+def threshold():
+    x = keras.Input((6,))
+    return keras.Model(x, keras.activations.threshold(x, 0.5, -1.0))
 
 
 @model({"tanh_form": True, "exact": False})

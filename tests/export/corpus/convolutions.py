@@ -19,7 +19,11 @@ def of_each_rank(kind, options, ranks=(1, 2, 3), **shared):
         shared: Arguments of all variants.
     """
     return {
-        f"{rank}d_{name}".strip("_"): (SHAPES[rank], getattr(layers, kind.replace("#", str(rank))), arguments)
+        f"{rank}d_{name}".strip("_"): (
+            SHAPES[rank],
+            getattr(layers, kind.replace("#", str(rank))),
+            arguments,
+        )
         for rank in ranks
         for name, changes in options.items()
         for arguments in [shared | changes]
@@ -116,7 +120,9 @@ def adaptive_max_pooling(arguments):
     return one_layer(arguments)
 
 
-@model(of_each_rank("ZeroPadding#D", {"": {}}) | of_each_rank("ZeroPadding#D", {"first": FIRST}, (2,)))
+@model(
+    of_each_rank("ZeroPadding#D", {"": {}}) | of_each_rank("ZeroPadding#D", {"first": FIRST}, (2,))
+)
 def zero_padding(arguments):
     return one_layer(arguments)
 

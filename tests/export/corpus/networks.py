@@ -75,7 +75,9 @@ def speech_recognizer():
 def text_classifier():
     words = keras.Input((12,), dtype="int32")
     x = layers.Embedding(10, 6)(words)
-    maxima = [layers.GlobalMaxPooling1D()(layers.Conv1D(3, n, activation="relu")(x)) for n in (2, 3)]
+    maxima = [
+        layers.GlobalMaxPooling1D()(layers.Conv1D(3, n, activation="relu")(x)) for n in (2, 3)
+    ]
     return keras.Model(words, layers.Dense(2, activation="softmax")(layers.Concatenate()(maxima)))
 
 

@@ -135,7 +135,7 @@ def integer(function):
 LOOKED_UP = {
     "take": lambda x: ops.take(np.arange(20, dtype="float32").reshape(10, 2), x, axis=0),
     "multi_hot": lambda x: ops.multi_hot(x, 10),
-    "bincount": lambda x: ops.bincount(x, minlength=10, maxlength=10),
+    "bincount": lambda x: ops.bincount(x, minlength=10),
     "segment_sum": lambda x: ops.segment_sum(ops.cast(x[:, 0], "float32"), x[:, 1], 10),
     "embedding": lambda x: keras.layers.Embedding(10, 3)(x),
 }
@@ -157,7 +157,7 @@ def input_of(dtype):
 def bits(name):
     """ONNX has them from version 18 on."""
     x = keras.Input((6,), dtype="int32")
-    return keras.Model(x, getattr(ops, name)(x, 3))
+    return keras.Model(x, getattr(ops, name)(x, x // 3))
 
 
 ALGEBRA = {
@@ -186,9 +186,9 @@ class UntilLarge(keras.layers.Layer):
     """Squares its input as often as the values demand."""
 
     def call(self, x):
-        return ops.while_loop(
-            lambda x: ops.sum(x) < 100.0, lambda x: (ops.square(x) + 1.0,), (x,)
-        )[0]
+        return ops.while_loop(lambda x: ops.sum(x) < 100.0, lambda x: (ops.square(x) + 1.0,), (x,))[
+            0
+        ]
 
 
 @keras.saving.register_keras_serializable(package="corpus")

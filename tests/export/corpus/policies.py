@@ -26,7 +26,13 @@ def convolutional():
 
 
 def recurrent():
-    return keras.Sequential([keras.Input((5, 3)), layers.LSTM(4), layers.Dense(2)])
+    return keras.Sequential(
+        [
+            keras.Input((5, 3)),
+            layers.LSTM(4, recurrent_initializer="glorot_uniform"),
+            layers.Dense(2),
+        ]
+    )
 
 
 def attentive():

@@ -33,7 +33,7 @@ LAYERS = {
     "center_crop": (IMAGE, layers.CenterCrop, {"height": 7, "width": 6}),
     "center_crop_larger": (IMAGE, layers.CenterCrop, {"height": 16, "width": 14}),
     "mel_spectrogram": ((512,), layers.MelSpectrogram, {"fft_length": 128, "num_mel_bins": 16}),
-    "stft_spectrogram": ((512,), layers.STFTSpectrogram, {"frame_length": 64}),
+    "stft_spectrogram": ((512, 1), layers.STFTSpectrogram, {"frame_length": 64}),
 }
 
 

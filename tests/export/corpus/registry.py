@@ -8,8 +8,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from export import keras_model
-
 GROUPS = (
     "recurrent",
     "attention",
@@ -47,7 +45,8 @@ class Entry:
 
     Attributes:
         group: Name of the module.
-        name: Name of the function, and of the variant if it makes several.
+        function: Name of the function.
+        variant: Name of the variant, or `""` if the function makes one model.
         make: Returns the model.
         floats: Lowest and highest real input.
         integers: Lowest and highest integer input.
@@ -58,7 +57,8 @@ class Entry:
     """
 
     group: str
-    name: str
+    function: str
+    variant: str
     make: Callable[[], keras.Model]
     floats: tuple[float, float] = (-2.0, 2.0)
     integers: tuple[int, int] = (0, 9)
@@ -70,7 +70,7 @@ class Entry:
     @property
     def id(self) -> str:
         """The name in tests and tables."""
-        return f"{self.group}/{self.name}"
+        return "_".join(filter(None, (f"{self.group}/{self.function}", self.variant)))
 
     def build(self) -> keras.Model:
         """Returns the model, with the same weights each time."""
@@ -132,8 +132,7 @@ def model(
         group = make.__module__.rpartition(".")[2]
         refusal = refused and Refusal(refused[0], refused[1:])
         for variant, build in _variants(make, variants):
-            name = "_".join(filter(None, (make.__name__, variant)))
-            entry = Entry(group, name, build, refusal=refusal, **facts)
+            entry = Entry(group, make.__name__, variant, build, refusal=refusal, **facts)
             assert entry.id not in _entries, entry.id
             _entries[entry.id] = entry
         return make

@@ -9,7 +9,6 @@ RESHAPED = {
     "flatten": lambda x: layers.Flatten()(x),
     "reshape": lambda x: layers.Reshape((5, -1))(x),
     "reshape_ops": lambda x: ops.reshape(x, (-1, 10)),
-    "reshape_by_shape": lambda x: ops.reshape(x, (ops.shape(x)[0], 20)),
     "permute": lambda x: layers.Permute((2, 1))(x),
     "repeat_vector": lambda x: layers.RepeatVector(3)(x[:, 0]),
     "transpose": lambda x: ops.transpose(x, (1, 0, 2)),
@@ -55,9 +54,9 @@ JOINED = {
     "pad": lambda x: ops.pad(x, ((0, 0), (1, 2), (0, 1))),
     "pad_reflect": lambda x: ops.pad(x, ((0, 0), (1, 2), (0, 1)), "reflect"),
     "pad_symmetric": lambda x: ops.pad(x, ((0, 0), (1, 2), (0, 1)), "symmetric"),
-    "broadcast": lambda x: ops.broadcast_to(x[:, :, None], (ops.shape(x)[0], 4, 3, 5)),
+    "broadcast": lambda x: x[:, :, None] + ops.ones((3, 1)),
     "ones_like": lambda x: x + ops.ones_like(x) + ops.zeros_like(x),
-    "meshgrid": lambda x: x[:, 0] * ops.arange(5, dtype="float32"),
+    "ramp": lambda x: x[:, 0] * ops.arange(5, dtype="float32"),
     "merged": lambda x: layers.Average()([layers.Maximum()([x, -x]), layers.Subtract()([x, x])]),
 }
 
@@ -68,16 +67,26 @@ def joined(function):
     return keras.Model(x, function(x))
 
 
+@keras.saving.register_keras_serializable(package="corpus")
+class BySize(layers.Layer):
+    """Computes with the sizes of its input, which are known only when it runs."""
+
+    def call(self, x):
+        batch, length, width = ops.shape(x)
+        steps = ops.cast(ops.arange(length), x.dtype) / ops.cast(length, x.dtype)
+        flat = ops.reshape(x, (batch * length, width)) * 2.0
+        return ops.reshape(flat, (batch, length, width)) + steps[:, None]
+
+
 OPEN = {
     "dense": lambda x: layers.Dense(3)(x),
     "convolution": lambda x: layers.Conv1D(3, 3, padding="same", dilation_rate=2)(x),
     "pooling": lambda x: layers.GlobalMaxPooling1D()(x),
     "softmax": lambda x: layers.Softmax(axis=1)(x),
-    "sum_by_length": lambda x: ops.sum(x, axis=1) / ops.cast(ops.shape(x)[1], "float32"),
     "reversed": lambda x: ops.flip(x, axis=1),
     "transposed_convolution": lambda x: layers.Conv1DTranspose(3, 3, strides=2)(x),
-    "flattened": lambda x: ops.reshape(x, (ops.shape(x)[0], -1)),
-    "positions": lambda x: x + ops.cast(ops.arange(ops.shape(x)[1]), "float32")[None, :, None],
+    "by_its_size": lambda x: BySize()(x),
+    "flattened": lambda x: layers.Dense(3)(layers.Reshape((-1, 2))(x)),
 }
 
 

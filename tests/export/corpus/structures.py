@@ -216,7 +216,9 @@ def subclass_of_dictionaries():
     return built
 
 
-@model({"sparse": {"sparse": True}, "ragged": {"ragged": True}}, refused=("ConversionError", "dense"))
+@model(
+    {"sparse": {"sparse": True}, "ragged": {"ragged": True}}, refused=("ConversionError", "dense")
+)
 def input_that_is(options):
     x = keras.Input((4,), name="x", **options)
     return keras.Model(x, layers.Dense(2)(x) if "sparse" in options else layers.Identity()(x))
