@@ -18,13 +18,13 @@ SAMPLE = {
 pytestmark = once
 
 
-def parameters():
-    for entry in ENTRIES:
-        marks = () if entry in SAMPLE else pytest.mark.corpus
-        yield pytest.param(entry, id=entry.id, marks=marks)
+PARAMETERS = [
+    pytest.param(entry, id=entry.id, marks=() if entry in SAMPLE else pytest.mark.corpus)
+    for entry in ENTRIES
+]
 
 
-@pytest.mark.parametrize("entry", parameters())
+@pytest.mark.parametrize("entry", PARAMETERS)
 def test_model(entry):
     model = entry.build()
     if entry.refusal is None:
