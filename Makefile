@@ -2,6 +2,7 @@
 # make web    the page in the browser, at http://127.0.0.1:8000; PORT=8001 picks another port
 # make test   the whole suite under TensorFlow, JAX and PyTorch
 # make test-fast  what needs no export and no subprocess, under one backend
+# make test-corpus  every model that the export should take, under TensorFlow
 # make test-web  the page in Chromium; SCREENSHOTS=1 draws the figures of the README again
 # make lint   ruff and pyright, without changing a file
 # make format ruff, changing files
@@ -17,7 +18,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constra
 export KERAS_BACKEND
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo web page test test-fast test-web lint format clean $(BACKENDS:%=test-%)
+.PHONY: demo web page test test-fast test-corpus test-web lint format clean $(BACKENDS:%=test-%)
 
 demo: .venv/installed-demo-$(KERAS_BACKEND)
 	$(BIN)/python examples/quickstart.py
@@ -56,7 +57,10 @@ $(BACKENDS:%=test-%): test-%: .venv/installed-dev
 	KERAS_BACKEND=$* $(BIN)/python -m pytest -q
 
 test-fast: .venv/installed-dev
-	$(BIN)/python -m pytest -q -m 'not slow'
+	$(BIN)/python -m pytest -q -m 'not slow and not corpus'
+
+test-corpus: .venv/installed-dev
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -q -m 'corpus or slow' tests/export/corpus
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -2,11 +2,9 @@
 
 import contextlib
 import importlib.util
-import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -16,6 +14,7 @@ os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 import keras
 import numpy as np
 import pytest
+from warm_start import WarmProcess
 
 import keras_capsules
 
@@ -154,42 +153,11 @@ def warm_conversions(warm_start):
         yield
 
 
-@pytest.fixture(scope="session")
-def warm_start():
+@pytest.fixture(scope="session", name="warm_start")
+def warm_start_of_session():
     """A context manager in which conversions under TensorFlow fork from a warm process."""
-    from export.convert import start
-
-    start_cold, server = start.start_worker, None
-
-    def start_warm(arguments, environment):
-        nonlocal server
-        if environment["KERAS_BACKEND"] != "tensorflow":
-            return start_cold(arguments, environment)
-        environment = {**os.environ, **environment}
-        if server is None:
-            server = subprocess.Popen(
-                [sys.executable, ROOT / "tests/warm_worker.py"],
-                env=environment | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-        with tempfile.NamedTemporaryFile("r") as errors:
-            request = {"arguments": arguments, "environment": environment, "stderr": errors.name}
-            print(json.dumps(request), file=server.stdin, flush=True)
-            code = int(server.stdout.readline())
-            return subprocess.CompletedProcess(arguments, code, "", errors.read())
-
-    @contextlib.contextmanager
-    def warm():
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(start, "start_worker", start_warm)
-            yield
-
-    yield warm
-    if server is not None:
-        server.stdin.close()
-        server.wait()
+    with contextlib.closing(WarmProcess()) as process:
+        yield process.used
 
 
 def to_numpy(structure):

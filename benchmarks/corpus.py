@@ -1,0 +1,88 @@
+"""Exports every model of the corpus, for the tables of docs/corpus.md.
+
+    python -m benchmarks.corpus
+    python -m benchmarks.corpus --groups recurrent attention --page build/corpus.md
+
+Each model is exported and compared as a user's, by `export.export_onnx`, but the conversions start
+as forks of one process. Seconds are those of the whole export.
+"""
+
+import argparse
+import contextlib
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import export
+from benchmarks import results
+from export.errors import ParityError
+from tests.export.corpus.registry import GROUPS, Entry, entries
+from tests.warm_start import WarmProcess
+
+INTRODUCTION = """# Does the export take my model?
+
+Each row is a small model of `tests/export/corpus/`, where its few lines of Keras are. `exported`:
+the file computes what the model does. `refused`: ONNX, or a file for every device, has no such
+operation; the reason and the remedy follow the tables. `make test-corpus` checks all rows;
+`python -m benchmarks.corpus` makes this page.
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--groups", nargs="+", default=GROUPS, choices=GROUPS)
+    parser.add_argument("--names", help="only models whose name contains this")
+    parser.add_argument("--page", type=Path, default=Path("docs/corpus.md"))
+    results.add_options(parser, "corpus")
+    options = parser.parse_args()
+    chosen = [
+        entry
+        for entry in entries()
+        if entry.group in options.groups and (options.names or "") in entry.id
+    ]
+    rows, messages = [], {}
+    with contextlib.closing(WarmProcess()) as process, process.used():
+        for entry in chosen:
+            row, messages[entry.id] = exported(entry)
+            rows.append(row)
+            print(row, flush=True)
+    options.page.write_text("\n".join(page(rows, messages)))
+    results.publish(rows, ["model"], options)
+
+
+def exported(entry: Entry) -> tuple[dict, str]:
+    """Exports a model, and returns its row, and the reason if it was not exported."""
+    model, start = entry.build(), time.perf_counter()
+    nodes, reason, verdict = 0, "", "exported"
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            report = export.export_onnx(model, Path(folder) / "model.onnx")
+            nodes = report.file.nodes
+        except ParityError:
+            verdict, reason = "differs", "The file computes something else than the model."
+        except Exception as error:  # A model may fail in any way; the page says so.
+            verdict = "refused" if entry.refusal else "failed"
+            reason = " ".join(str(error).split())
+    seconds = time.perf_counter() - start
+    return {"model": entry.id, "verdict": verdict, "seconds": seconds, "nodes": nodes}, reason
+
+
+def page(rows: list[dict], messages: dict[str, str]) -> list[str]:
+    """Returns the lines of the page: the counts, a table for each group, and the reasons."""
+    counts = Counter(row["verdict"] for row in rows)
+    words = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
+    lines = [INTRODUCTION, f"{len(rows)} models: {words}.", ""]
+    for group in GROUPS:
+        of_group = [row for row in rows if row["model"].startswith(f"{group}/")]
+        if of_group:
+            lines += [f"## {group.capitalize()}", "", *results.table(of_group), ""]
+    reasons = [[name, reason.replace("|", r"\|")] for name, reason in messages.items() if reason]
+    if reasons:
+        table = results.markdown_table(["model", "what the export says"], reasons)
+        lines += ["## Reasons and remedies", "", *table, ""]
+    return lines
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""Every architecture of `keras.applications`, at its smallest input and with random weights."""
+
+import keras
+
+from tests.export.corpus.registry import model
+
+NAMES = sorted(name for name in vars(keras.applications) if name[0].isupper())
+SMALLEST = {"InceptionV3": 75, "InceptionResNetV2": 75, "Xception": 71}
+"""Smallest height and width, if not 32."""
+FAST = ("MobileNetV2", "MobileNetV3Small")
+
+
+def build(name):
+    size = SMALLEST.get(name, 32)
+    architecture = getattr(keras.applications, name)
+    return architecture(input_shape=(size, size, 3), weights=None, classes=10)
+
+
+@model(FAST, floats=(0, 1))
+def fast(name):
+    return build(name)
+
+
+@model([name for name in NAMES if name not in FAST], floats=(0, 1), slow=True)
+def slow(name):
+    return build(name)
