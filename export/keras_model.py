@@ -1,6 +1,7 @@
 """Reads a Keras model for an export: its inputs and outputs by name, its scores, its layers."""
 
 import itertools
+import math
 import re
 
 import keras
@@ -81,6 +82,16 @@ def scored_output(model: keras.Model) -> int:
 def scored_model(model: keras.Model) -> keras.Model:
     """Returns the model with its scores as the only output. Both models share their layers."""
     return keras.Model(_graph.ends(model)[0], model.outputs[scored_output(model)])
+
+
+def values_of_sample(model: keras.Model) -> int:
+    """Returns how many values the layers of a model make of one sample, at open axes of 1."""
+    count = 0
+    for operation in model.operations if hasattr(model, "operations") else model.layers:
+        inside = values_of_sample(operation) if _graph.is_graph(operation) else 0
+        shapes = [x.shape for call in _graph.calls(operation) for x in call.outputs]
+        count += inside + sum(math.prod(size or 1 for size in shape) for shape in shapes)
+    return count
 
 
 def layer_names(model: keras.Model) -> set[str]:

@@ -12,16 +12,17 @@ from export.compare.open_axes import OpenAxes, choose_open_axes
 from export.results import Kind, SuiteKey
 from export.verify import VALUES
 
-PROBE_BATCH = 7
-"""Batch of the random suite on which layers are compared."""
-BATCHES = (1, 2, PROBE_BATCH, 32)
+BATCHES = (1, 2, 7, 32)
+"""Batches of random inputs. Layers are compared on the third one."""
+BATCHES_OF_LARGE = (1, 2, 3, 5)
+"""Batches for a model that makes more than `LARGE` values of a sample."""
+LARGE = 4_000_000
 REAL = 256
 """Number of real inputs that are compared in each setting. Others are compared once, by score."""
 
 _SEALED_BATCH = 2
 _EXTREMES = ((Kind.HUGE, 1e4), (Kind.TINY, 1e-8), (Kind.TINY, 1e-30))
 _SEALED_EXTREMES = ((Kind.HUGE, 1e4), (Kind.TINY, 1e-30))
-_LARGEST_BATCH = max(BATCHES)
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def suite_set(
     whole = None
     if data and _count(model, data) > REAL:
         whole = _real(Kind.ALL_REAL, model, data, batch, slice(None))
-    probe = next(s for s in ordinary if s.kind is Kind.RANDOM and s.batch == (batch or PROBE_BATCH))
+    probe = ordinary[0 if batch else 2]
     return SuiteSet(ordinary, sealed_suites(ordinary), whole, probe, axes)
 
 
@@ -135,11 +136,11 @@ def _ordinary(model, axes, input_range, data, batch):
         return suite(kind, make, samples, size, number, scale)
 
     if batch is None:
-        made = [random(size, size, number) for number, size in enumerate(BATCHES)]
-        made.append(replace(made[BATCHES.index(PROBE_BATCH)], batch=1))
+        made = [random(size, size, number) for number, size in enumerate(_batches(model))]
+        made.append(replace(made[2], batch=1))
     else:
         made = [random(size, batch, number) for number, size in enumerate((batch, 3 * batch))]
-    few, largest = batch or 2, batch or _LARGEST_BATCH
+    few, largest = batch or 2, batch or _batches(model)[-1]
     made += [random(few, largest, number) for number in range(len(made), len(axes.sizes))]
     if data:
         count = _count(model, data)
@@ -150,6 +151,10 @@ def _ordinary(model, axes, input_range, data, batch):
     if any(not numbers.whole for numbers in accepted(model)):
         made += [random(few, largest, 1, kind, scale) for kind, scale in _EXTREMES]
     return made
+
+
+def _batches(model):
+    return BATCHES_OF_LARGE if keras_model.values_of_sample(model) > LARGE else BATCHES
 
 
 def sealed_suites(ordinary: list[Suite]) -> list[Suite]:
@@ -186,15 +191,16 @@ def _count(model, data):
 def _real(kind, model, data, batch, drawn):
     """Returns the drawn real inputs. The first ones are repeated to fill the last batch."""
     inputs = zip(keras_model.input_names(model), model.inputs, strict=True)
-    return in_suite(
-        kind, [np.asarray(data[name], tensor.dtype)[drawn] for name, tensor in inputs], batch
-    )
+    arrays = [np.asarray(data[name], tensor.dtype)[drawn] for name, tensor in inputs]
+    return in_suite(model, kind, arrays, batch)
 
 
-def in_suite(kind: Kind, inputs: Sequence[np.ndarray], batch: int | None) -> Suite:
+def in_suite(
+    model: keras.Model, kind: Kind, inputs: Sequence[np.ndarray], batch: int | None
+) -> Suite:
     """Returns inputs as a suite, filled up to complete batches if only one size is possible."""
     arrays = list(inputs) if batch is None else _filled_batches(inputs, batch)
-    return Suite(kind, arrays, batch or _LARGEST_BATCH)
+    return Suite(kind, arrays, batch or _batches(model)[-1])
 
 
 def _filled_batches(arrays, batch):

@@ -39,7 +39,7 @@ def judge(
         options: Options of the export. `max_drop` is the limit.
     """
     count = len(samples.inputs[0])
-    suite = samples.suite(options.batch)
+    suite = samples.suite(model, options.batch)
     expected = run_keras(keras_model.scored_model(model), suite)[0][:count].argmax(axis=1)
     truth = expected if samples.truth is None else samples.truth
 

@@ -41,10 +41,10 @@ def reduced_file(
         return [dict(zip(names, part, strict=True)) for part in parts]
 
     if options.precision == "int8":
-        suite = in_suite(Kind.CALIBRATION, samples.calibration, options.batch)
+        suite = in_suite(model, Kind.CALIBRATION, samples.calibration, options.batch)
         return to_int8(file, batches(suite, suite.samples, suite.batch), metadata)
     huge = [suite for suite in suites if suite.kind is Kind.HUGE]
-    measured = [samples.suite(options.batch), *huge]
+    measured = [samples.suite(model, options.batch), *huge]
     # Two at a time, because every intermediate value is stored.
     ranges = [batch for suite in measured for batch in batches(suite, _RANGE_SAMPLES, size=2)]
     return to_float16(file, ranges, metadata)

@@ -38,9 +38,9 @@ class Samples:
     criterion: str
     calibration: Sequence[np.ndarray] = ()
 
-    def suite(self, batch: int | None) -> Suite:
+    def suite(self, model: keras.Model, batch: int | None) -> Suite:
         """Returns the inputs in batches, filled up if only one batch size is possible."""
-        return in_suite(Kind.LABELS, self.inputs, batch)
+        return in_suite(model, Kind.LABELS, self.inputs, batch)
 
     def metadata(self, options: ExportOptions) -> dict[str, str]:
         """Returns the properties to store in a file of reduced precision."""
