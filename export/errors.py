@@ -1,5 +1,6 @@
 """Defines the errors that stop an export, each with an exit code of the command line."""
 
+import re
 from typing import Any
 
 EXIT_CODES = {
@@ -51,3 +52,12 @@ class UsageError(ExportError, ValueError):
     """A missing file or folder, an existing target, or an option that is not available."""
 
     exit_code = 5
+
+
+def in_words(error: BaseException) -> str:
+    """Returns the class and the message of an error, without what Keras adds to the message.
+
+    Keras prints parts in bold, and lists the arguments of the call after the message.
+    """
+    text = re.sub(r"\x1b\[\d+m", "", str(error)).partition("Arguments received by")[0]
+    return f"{type(error).__name__}: {' '.join(text.split())}"

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from export.admit import archive, config, custom_objects, weights
-from export.errors import ConversionError, RefusedInputError
+from export.errors import ConversionError, RefusedInputError, in_words
 from keras_capsules import _graph
 
 _MAX_VALUES = 1 << 27  # In the largest batch of the comparison this is 16 GiB.
@@ -59,7 +59,7 @@ def load_model(folder: Path, name: str, objects: Mapping[str, Any] | None = None
     except Exception as error:  # The type of Keras' error depends on the damage.
         raise RefusedInputError(
             f"{name} cannot be loaded. It may be damaged, unsafe, or saved by another version of "
-            f"Keras than {keras.__version__}. Save the model again. ({_first_line(error)})"
+            f"Keras than {keras.__version__}. Save the model again. ({in_words(error)})"
         ) from error
     for operation, shape in _values_within(model):
         if math.prod(size or 1 for size in shape) > _MAX_VALUES:
@@ -149,7 +149,3 @@ def _values_within(model):
             yield from ((operation, tensor.shape) for tensor in call.outputs)
         if isinstance(operation, keras.Model):
             yield from _values_within(operation)
-
-
-def _first_line(error):
-    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -13,7 +13,7 @@ from export.admit import archive, load
 from export.admit.functional import functional_forms, has_open_graph
 from export.admit.precision import default_precision, policies, with_precision
 from export.admit.preprocessing import with_preprocessing
-from export.errors import ConversionError, UsageError
+from export.errors import ConversionError, UsageError, in_words
 from export.options import ExportOptions
 from keras_capsules import _graph
 from keras_capsules.explain import explained_model
@@ -108,7 +108,7 @@ def _made_functional(model, folder, classes, options):
             saved = _saved(functional, folder / f"functional_{number}", classes)
             return saved.load(model.name), saved
         except Exception as error:  # The user's code may raise any class.
-            reasons.append(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
+            reasons.append(in_words(error))
     raise ConversionError(
         f"The model {model.name!r} is a {type(model).__name__} that Keras can neither record as a "
         "graph nor save. Build it of Keras layers and keras.ops, and give it and its layers a "

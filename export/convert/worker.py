@@ -8,6 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
+import keras
 import onnx
 
 from export.admit import custom_objects
@@ -17,7 +18,7 @@ from export.convert import exchange
 from export.convert.reference import float64_outputs
 from export.convert.routes import to_raw_graph
 from export.convert.trace import tensorflow_values
-from export.errors import ConversionError, ExportError
+from export.errors import ConversionError, ExportError, RefusedInputError, in_words
 
 
 def main() -> int:
@@ -28,17 +29,12 @@ def main() -> int:
         _work(arguments)
     except Exception as error:  # A layer of the model may raise any class.
         known = isinstance(error, ExportError)
-        failure = error if known else ConversionError(_in_words(error))
+        text = f"The model fails in the process of the conversion. {in_words(error)}"
+        failure = error if known else ConversionError(text)
         content = {"kind": type(failure).__name__, "message": str(failure)}
         arguments.error.write_text(json.dumps(content))
         return failure.exit_code
     return 0
-
-
-def _in_words(error):
-    """Returns an error of Keras without its list of arguments, which follows the message."""
-    text = str(error).partition("\n\nArguments received by")[0].strip()
-    return f"The model fails in the process of the conversion. {type(error).__name__}: {text}"
 
 
 def _parser():
@@ -60,7 +56,11 @@ def _parser():
 
 def _work(arguments):
     custom_objects.register(arguments.model)
-    model = load_model(arguments.model, str(arguments.model))
+    try:
+        model = load_model(arguments.model, "The model")
+    except RefusedInputError as error:  # The process that asks has loaded it.
+        backend = keras.backend.backend()
+        raise ConversionError(f"The model does not load under {backend}: {error}") from error
     if arguments.via:
         _collect_early()
         raw = to_raw_graph(model, arguments.opset, arguments.via, arguments.batch)

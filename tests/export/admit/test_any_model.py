@@ -180,7 +180,7 @@ def test_a_module_of_the_users_on_the_command_line(tmp_path):
     save = "import keras, mine; x = keras.Input((3,)); "
     save += "keras.Model(x, mine.Double()(x)).save('model.keras')"
     run_python("-c", save, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
-    arguments = ("export.to_onnx", "model.keras", "-o", "model.onnx")
+    arguments = ("model.keras", "-o", "model.onnx")
     refused = command_line(*arguments, cwd=tmp_path)
     assert refused.returncode == 4 and "--import" in refused.stderr
     assert command_line(*arguments, "--import", "mine", cwd=tmp_path).returncode == 0
