@@ -13,6 +13,7 @@ from export.errors import UsageError
 
 LAYOUTS = ("channels_last", "channels_first")
 PROFILES = ("cpu", "web", "mobile")
+TASKS = ("classes", "labels", "binary", "regression", "segmentation")
 
 ROUTES = {"tf2onnx": "tensorflow", "torch": "torch", "jax": "jax"}
 """The converters, each with the backend that it runs on."""
@@ -71,6 +72,10 @@ class ExportOptions:
             others.
         max_drop: Accuracy that float16 or int8 may lose, in percentage points. It counts right
             labels if `data` has them, else agreement with the model.
+        task: What the scores mean: classes, labels for several at once, binary for one score,
+            regression or segmentation. By default the last activation decides. It is stored in the
+            file, and decides how reduced precision is judged.
+        threshold: Smallest score of a label that is present, for the tasks labels and binary.
         force: Replace an existing file, and remove its old .ort copy and list of operators.
 
     Raises:
@@ -95,6 +100,8 @@ class ExportOptions:
     profile: str | None = None
     precision: str = "float32"
     max_drop: float = 0.5
+    task: str | None = None
+    threshold: float = 0.5
     force: bool = False
 
     def __post_init__(self):
@@ -105,6 +112,7 @@ class ExportOptions:
         _check_choice("precisions", "precision", self.precision, PRECISIONS)
         _check_choice("layouts", "layout", self.layout, (None, *LAYOUTS))
         _check_choice("profiles", "profile", self.profile, (None, *PROFILES))
+        _check_choice("tasks", "task", self.task, (None, *TASKS))
         self._check_precision()
         self._check_batch()
         self._check_preprocessing()
@@ -223,6 +231,8 @@ _PARSED = {
     "profile": {"choices": PROFILES},
     "precision": {"metavar": "NAME"},
     "max_drop": {"type": float, "metavar": "POINTS"},
+    "task": {"choices": TASKS},
+    "threshold": {"type": float, "metavar": "SCORE"},
 }
 
 

@@ -43,6 +43,7 @@ from export.results import (
 from export.targets.checklist import checklist
 from export.targets.ort_format import check_copy, to_ort
 from export.targets.profiles import examine
+from export.task import task_of
 from export.verify import replay
 from export.write import Target, write_atomically, write_together
 
@@ -61,7 +62,7 @@ def run(
         float32 = compare_float32(prepared, inputs, conversion, options)
         reduced = reduce_precision(prepared, inputs, conversion, float32, options)
         sealed = seal_and_pack(prepared, inputs, conversion, float32, reduced, target, options)
-    report = report_of(prepared, inputs, conversion, float32, reduced, sealed, target)
+    report = report_of(prepared, inputs, conversion, float32, reduced, sealed, target, options)
     if float32.divergence:
         write_atomically(target.worst_inputs, _npz(prepared.model, float32.divergence))
     if sealed is None or not report.passed:
@@ -96,7 +97,9 @@ def choose_inputs(model: keras.Model, options: ExportOptions) -> Inputs:
     if options.precision != "float32":
         calibrated = options.precision == "int8"
         shapes = suites.axes.shapes(model, suites.probe.sizes)
-        samples = choose_samples(model, data, options.input_range, calibrated, shapes)
+        samples = choose_samples(
+            model, data, options.input_range, task_of(model, options), calibrated, shapes
+        )
     return Inputs(suites, expected, samples)
 
 
@@ -208,6 +211,7 @@ def report_of(
     reduced: Reduced | None,
     sealed: Sealed | None,
     target: Target,
+    options: ExportOptions,
 ) -> ExportReport:
     """Builds the report of all steps."""
     shown = reduced.candidate if reduced else float32.candidate
@@ -219,6 +223,7 @@ def report_of(
         backend=backend,
         tolerance=tolerance_in_words(conversion.references),
         comparisons=float32.candidate.comparisons,
+        task=task_of(prepared.model, options).kind,
         mixed=_mixed(prepared, inputs.suites.probe),
         file=metadata.facts(shown.file, shown.content),
         versions=environment.export_versions() | environment.versions(("onnxruntime", backend)),

@@ -172,7 +172,7 @@ class Row:
         bytes: Size of the file.
         nodes: Number of nodes.
         latency_ms: Median on one thread, for one sample or one batch of a fixed size.
-        score: Percentage of labels that are right.
+        score: Percentage of answers that are right, see `export.task`.
         max_abs: Largest error, relative to outputs above 1.
     """
 

@@ -13,10 +13,11 @@ from export.errors import UsageError
 def check_labels(model: keras.Model, labels: Sequence[str] | None) -> None:
     """Raises a `UsageError` unless there is one label for each column of the scores."""
     names, scored = keras_model.output_names(model), keras_model.scored_output(model)
-    classes = model.outputs[scored].shape[-1] if model.outputs[scored].shape else 1
-    if labels is not None and len(labels) != classes:
+    columns = model.outputs[scored].shape[-1] if model.outputs[scored].shape else 1
+    classes = 2 if columns == 1 else columns  # One score tells two classes apart.
+    if labels is not None and len(labels) not in (classes, columns):
         raise UsageError(
-            f"The output {names[scored]!r} has {classes} columns, so there must be {classes} "
+            f"The output {names[scored]!r} has {columns} columns, so there must be {classes} "
             f"labels. Received: {len(labels)} labels, {', '.join(map(str, labels[:12]))}"
         )
 

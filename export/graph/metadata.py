@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections import Counter
+from dataclasses import asdict
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ import onnx
 
 from export.options import ExportOptions
 from export.results import FileFacts
+from export.task import task_of
 
 
 def properties(
@@ -21,7 +23,9 @@ def properties(
     """Returns the properties to store, none of which depends on day, machine or backend."""
     labels = None if options.labels is None else [str(label) for label in options.labels]
     input_range = (0, 255) if options.preprocess else options.input_range
-    return {
+    task = task_of(model, options)
+    stored = {} if task.kind == "classes" else {"task": json.dumps(asdict(task))}
+    return stored | {
         "class_names": json.dumps(labels) if labels is not None else "",
         "input_range": json.dumps([float(limit) for limit in input_range]),
         "preprocessing": json.dumps(options.preprocessing),

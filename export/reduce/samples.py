@@ -14,9 +14,8 @@ from export.compare.suites import Suite, in_suite
 from export.errors import UsageError
 from export.options import ExportOptions
 from export.results import Kind
+from export.task import LABELS, Task
 
-LABELS = "labels"
-"""Name of the array of right labels, which the data may have besides the inputs."""
 CALIBRATION_SAMPLES = 256
 """Number of samples on which int8 is calibrated, at most half of the data."""
 _RANDOM_SAMPLES = 512
@@ -28,7 +27,7 @@ class Samples:
 
     Attributes:
         inputs: Array `(samples, ...)` for each of the model's inputs.
-        truth: Right labels `(samples,)`, or `None`.
+        truth: Right answers, see `Task.answers`, or `None`.
         criterion: The counted property and the samples, in words.
         calibration: Other inputs for the calibration of int8, or none.
     """
@@ -53,6 +52,7 @@ def choose_samples(
     model: keras.Model,
     data: dict[str, Any] | None,
     input_range: tuple[float, float],
+    task: Task,
     calibrated: bool = False,
     shapes: list[tuple] | None = None,
 ) -> Samples:
@@ -62,21 +62,15 @@ def choose_samples(
         model: The Keras model.
         data: Real inputs by name and the array `labels` if there is one, or `None`.
         input_range: Pair of floats between which inputs usually lie.
+        task: What the scores mean.
         calibrated: Whether to reserve a part of the data for the calibration, the same each time.
 
         shapes: Shape of one random sample of each input, if axes are open.
 
     Raises:
-        UsageError: If the model names no labels, or if the labels of the data do not fit.
+        UsageError: If the labels of the data do not fit.
     """
     index, names = keras_model.scored_output(model), keras_model.input_names(model)
-    shape = model.outputs[index].shape
-    if len(shape) != 2 or shape[1] < 2:
-        raise UsageError(
-            "Reduced precision is judged by the labels that the model names, but its output "
-            f"{keras_model.output_names(model)[index]!r} has shape {tuple(shape)}, not "
-            "(batch, classes). Export it in float32."
-        )
     if data is None:
         known = [tuple(tensor.shape[1:]) for tensor in model.inputs]
         return _random_samples(model, shapes or known, input_range)
@@ -86,8 +80,11 @@ def choose_samples(
     ]
     chosen = Samples(inputs, None, "agreement with the model on the {:,} samples of the data")
     if LABELS in data and LABELS not in names:
-        truth = _right_labels(np.asarray(data[LABELS]), (len(inputs[0]), shape[1]))
-        chosen = Samples(inputs, truth, "accuracy on the {:,} labelled samples of the data")
+        truth = np.asarray(data[LABELS])
+        shape = (len(inputs[0]), *model.outputs[index].shape[1:])
+        truth = task.truth(truth, tuple(own or size for own, size in _open(shape, truth.shape)))
+        criterion = f"{task.counted} on the {{:,}} labelled samples of the data"
+        chosen = Samples(inputs, truth, criterion)
     if calibrated:
         chosen = _set_aside(chosen)
     return replace(chosen, criterion=chosen.criterion.format(len(chosen.inputs[0])))
@@ -117,14 +114,6 @@ def _set_aside(samples):
     )
 
 
-def _right_labels(truth, shape):
-    """Returns right labels as numbers, where `shape` is the shape of the scores."""
-    one_hot = truth.shape == shape
-    numbers = truth.shape == shape[:1] and truth.dtype.kind in "iu"
-    if not one_hot and not (numbers and 0 <= truth.min() and truth.max() < shape[1]):
-        raise UsageError(
-            f"The array {LABELS!r} of the data must have the right label of each sample, as whole "
-            f"numbers from 0 to {shape[1] - 1} of shape ({shape[0]},), or one-hot rows. "
-            f"Received: shape {truth.shape}, {truth.dtype}"
-        )
-    return truth.argmax(axis=1) if one_hot else truth
+def _open(shape, given):
+    """Pairs the sizes of scores with those of right answers, which open axes take over."""
+    return zip(shape, (*given, *[1] * (len(shape) - len(given))), strict=False)

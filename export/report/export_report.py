@@ -40,6 +40,7 @@ class ExportReport:
         backend: Backend of the model in the comparison.
         tolerance: The tolerance and its origin, in words.
         comparisons: A `Comparison` for each output and suite.
+        task: What the scores mean, one of `export.options.TASKS`.
         mixed: Distance of a model in another precision from float32, or `None`.
         file: Facts of the ONNX file.
         versions: Versions of the packages that were used.
@@ -66,6 +67,7 @@ class ExportReport:
     file: FileFacts
     versions: dict[str, str]
     environment: dict[str, str] = field(default_factory=dict)
+    task: str = ""
     mixed: MixedPrecision | None = None
     layers: list[LayerError] = field(default_factory=list)
     first_divergence: str | None = None

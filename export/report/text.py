@@ -29,7 +29,7 @@ def verdict_of(entry: Comparison) -> str:
     return "ok" if entry.passed else "FAILED"
 
 
-def in_words(mixed: MixedPrecision) -> str:
+def precision_in_words(mixed: MixedPrecision) -> str:
     """Returns how far a model of another precision is from its float32 file."""
     return (
         f"the model computes in {', '.join(mixed.policies)}, the file in float32: on random "
@@ -45,9 +45,10 @@ def _file(report):
         f"opset {file.opset}, IR {file.ir_version}",
         f"  inputs  {', '.join(file.inputs)}",
         f"  outputs {', '.join(file.outputs)}",
+        f"  task    {report.task}",
         f"  sha256  {file.sha256}",
     ]
-    return lines if report.mixed is None else [*lines, f"  {in_words(report.mixed)}"]
+    return lines if report.mixed is None else [*lines, f"  {precision_in_words(report.mixed)}"]
 
 
 def _comparisons(report):

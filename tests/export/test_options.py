@@ -35,6 +35,8 @@ GIVEN = {
     "profile": ("web", "web"),
     "precision": ("float16", "float16"),
     "max_drop": ("2.5", 2.5),
+    "task": ("labels", "labels"),
+    "threshold": ("0.25", 0.25),
     "force": ("", True),
 }
 

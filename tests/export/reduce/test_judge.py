@@ -20,9 +20,13 @@ from export.graph.canonical import serialize
 from export.reduce.judge import judge
 from export.reduce.samples import choose_samples
 from export.report.html import to_html
+from export.task import Task
 from export.verify import verify
 
 pytestmark = [once, pytest.mark.usefixtures("warm_conversions")]
+
+
+CLASSES = Task("classes")
 
 
 def classifier(classes=3):
@@ -32,19 +36,21 @@ def classifier(classes=3):
 
 def test_samples_are_the_data_with_labels_without_or_random_inputs():
     x = np.zeros((5, 4))
-    labelled = choose_samples(classifier(), {"x": x, "labels": np.arange(5) % 3}, (0, 1))
+    labelled = choose_samples(classifier(), {"x": x, "labels": np.arange(5) % 3}, (0, 1), CLASSES)
     assert labelled.truth.tolist() == [0, 1, 2, 0, 1] and "accuracy on the 5" in labelled.criterion
-    one_hot = choose_samples(classifier(), {"x": x, "labels": np.eye(3)[[2, 1, 0, 1, 2]]}, (0, 1))
+    one_hot = choose_samples(
+        classifier(), {"x": x, "labels": np.eye(3)[[2, 1, 0, 1, 2]]}, (0, 1), CLASSES
+    )
     assert one_hot.truth.tolist() == [2, 1, 0, 1, 2]
-    assert choose_samples(classifier(), {"x": x}, (0, 1)).truth is None
-    parts = choose_samples(classifier(), {"x": x + np.arange(5)[:, None]}, (0, 1), True)
+    assert choose_samples(classifier(), {"x": x}, (0, 1), CLASSES).truth is None
+    parts = choose_samples(classifier(), {"x": x + np.arange(5)[:, None]}, (0, 1), CLASSES, True)
     assert [len(array) for (array,) in (parts.calibration, parts.inputs)] == [2, 3]
     together = np.concatenate([parts.calibration[0], parts.inputs[0]])[:, 0]
     assert sorted(together) == [0, 1, 2, 3, 4]
     assert "the 3 samples of the data that it was not calibrated on" in parts.criterion
     with pytest.raises(export.UsageError, match="2 samples or more"):
-        choose_samples(classifier(), {"x": x[:1]}, (0, 1), calibrated=True)
-    drawn = choose_samples(classifier(), None, (-1, 1))
+        choose_samples(classifier(), {"x": x[:1]}, (0, 1), CLASSES, calibrated=True)
+    drawn = choose_samples(classifier(), None, (-1, 1), CLASSES)
     assert "random" in drawn.criterion and -1 <= drawn.inputs[0].min() < 0
 
 
@@ -52,12 +58,7 @@ def test_samples_are_the_data_with_labels_without_or_random_inputs():
 def test_labels_that_do_not_fit(labels):
     data = {"x": np.zeros((3, 4)), "labels": np.array(labels)}
     with pytest.raises(export.UsageError, match="right label of each sample"):
-        choose_samples(classifier(), data, (0, 1))
-
-
-def test_a_model_without_labels_has_nothing_to_judge_by():
-    with pytest.raises(export.UsageError, match="not .batch, classes."):
-        choose_samples(classifier(classes=1), None, (0, 1))
+        choose_samples(classifier(), data, (0, 1), CLASSES)
 
 
 def test_accuracy_decides(saved_capsnet, file, batches):
@@ -72,7 +73,7 @@ def test_accuracy_decides(saved_capsnet, file, batches):
     images = batches[0]["image"]
     labels = model.predict(images, verbose=0).argmax(axis=1)
     truth = np.where(np.arange(8) < 2, (labels + 1) % 4, labels)  # The model is right on six of 8.
-    samples = choose_samples(model, {"image": images, "labels": truth}, (0, 1))
+    samples = choose_samples(model, {"image": images, "labels": truth}, (0, 1), CLASSES)
     inputs = suite_set(model).ordinary
     expected = [run_keras(model, suite) for suite in inputs]
 
