@@ -160,7 +160,7 @@ def cells_of(grid: tuple, kernel_size: tuple, strides: tuple, padding: str) -> t
 
 
 def present_cells(mask: Any, kernel_size: tuple, strides: tuple, padding: str) -> Any:
-    """Returns which cells see something present, `(batch, *cells)`, from a mask `(batch, *grid)`."""
+    """Returns which cells see something present, `(batch, *cells)`, of a mask `(batch, *grid)`."""
     present = ops.expand_dims(ops.cast(mask, "float32"), -1)
     options = {"padding": padding, "data_format": "channels_last"}
     return ops.squeeze(ops.max_pool(present, kernel_size, strides, **options), -1) > 0.5

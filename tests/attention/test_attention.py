@@ -272,7 +272,7 @@ def test_wrong_arguments(name, arguments, message):
 
 def test_wrong_inputs():
     with pytest.raises(ValueError, match="number of positions"):
-        attention.get("ge", extent=2).build((None, None, 8, 4))
+        attention.get("ge", variant="theta").build((None, None, 8, 4))
     with pytest.raises(ValueError, match="rank 3 and 4"):
         attention.get("ge", variant="theta", extent=2).build((None, 4, 4, 4, 8))
     with pytest.raises(ValueError, match="global mean only"):
