@@ -3,7 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from conftest import evaluate, to_numpy
+from conftest import evaluate, gradient, to_numpy
+from reference import convolution
 
 from keras_capsules import (
     CapsuleLayer,
@@ -215,3 +216,83 @@ def test_a_decoder_that_sums_takes_any_number_of_capsules(generator):
     decoder = ReconstructionDecoder((4, 4), units=(3,), class_independent=True)
     assert decoder(keras.Input(FLAT)).shape == (None, 4, 4)
     assert decoder(generator.normal(size=(1, 5, 4))).shape == (1, 4, 4)
+
+
+GEOMETRIES = [
+    {"kernel_size": 3},
+    {"kernel_size": 2, "strides": 3},
+    {"kernel_size": 3, "strides": 2, "padding": "same"},
+    {"kernel_size": 4, "padding": "same"},
+]
+
+
+@pytest.mark.parametrize("rank", [1, 2])
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_a_cell_is_present_if_its_window_sees_something_present(generator, rank, geometry):
+    """On grids of many sizes, against windows listed one by one."""
+    layers = (PrimaryCapsule1D, ConvCapsule1D) if rank == 1 else (PrimaryCapsule2D, ConvCapsule2D)
+    for layer in [layer_class(3, 4, **geometry) for layer_class in layers]:
+        for size in (4, 5, 6, 9):
+            grid = (size, size + 1)[:rank]
+            mask = generator.uniform(size=(3, *grid)) < 0.2
+            options = layer.kernel_size, layer.strides, layer.padding
+            found, cells = convolution.windows(grid, *options)
+            expected = [
+                [any(place and sample[place] for place in window) for window in found]
+                for sample in mask
+            ]
+            present = to_numpy(layer.compute_mask(None, mask))
+            np.testing.assert_array_equal(present, np.reshape(expected, (3, *cells)))
+
+
+def text_network(name, length=None):
+    """Capsules of a text of any length; the shares of the children in the last layer."""
+    explicit = {"explicit_activations": routing.get(name).explicit_activations}
+    words = keras.Input((length,))
+    x = keras.layers.Embedding(9, 5, mask_zero=True)(words)
+    x = PrimaryCapsule1D(2, 4, 3, strides=2, **explicit)(x)
+    x = ConvCapsule1D(3, 4, 2, routing=name, use_bias=True)(x)
+    x = CapsuleLayer(2, 4, routing=name, share_weights=True, use_bias=True)(x, return_coupling=True)
+    return keras.Model(words, keras.tree.flatten(x))
+
+
+@pytest.mark.parametrize("name", OPEN_ROUTINGS)
+def test_masks_reach_the_routing_and_padding_changes_nothing(generator, name):
+    model = text_network(name)
+    disturb(generator, model)
+    words = generator.integers(1, 9, size=(1, 8))
+
+    def padded(more):
+        return np.pad(words, [(0, 0), (0, more)]).astype("float32")
+
+    function = trace(model)
+    # Windows reach over the end: 2 steps of the first convolution, 1 cell of the second.
+    *poses, coupling = function(padded(4))
+    for more in (6, 12, 13):
+        *again, shares = function(padded(more))
+        for one, other in zip(again, poses, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-5)
+        # The first convolution has 4 cells that see words, the second 4, with 3 capsules each.
+        np.testing.assert_allclose(shares[:, :12], coupling[:, :12], atol=1e-5)
+        assert (shares[:, :12].sum(axis=-1) > 0.5).all() and (shares[:, 12:] == 0).all()
+
+
+def test_absent_steps_have_no_gradient(generator):
+    layer = PrimaryCapsule1D(2, 4, 3)
+    mask = keras.ops.convert_to_tensor([[True, False, True, True, False]])
+    x = generator.normal(size=(1, 5, 3)).astype("float32")
+    layer.build(x.shape)
+    slopes = gradient(lambda value: keras.ops.square(layer(value, mask=mask)), x)
+    assert (slopes[0, [1, 4]] == 0).all() and (slopes[0, [0, 2, 3]] != 0).all()
+
+
+@pytest.mark.parametrize("axes", [(5,), (5, 2), (10,)])
+def test_a_mask_of_positions_counts_for_all_types(generator, axes):
+    poses = generator.normal(size=(2, 5, 2, 4)).astype("float32")
+    mask = generator.uniform(size=(2, *axes)) < 0.5
+    of_children = mask if mask[0].size == 10 else np.repeat(mask, 2, axis=1)
+    of_children = of_children.reshape(2, 10)
+    for layer in (CapsuleLayer(3, 4), CapsuleSqueezeExcitation()):
+        expected = to_numpy(layer(poses.reshape(2, 10, 4), mask=of_children))
+        found = to_numpy(layer(poses, mask=mask))
+        np.testing.assert_allclose(found.reshape(expected.shape), expected, atol=1e-6)

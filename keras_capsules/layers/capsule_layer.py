@@ -29,7 +29,8 @@ class CapsuleLayer(StoredMaps, VotingLayer):
             poses as p x p matrices with `capsule_dim = p**2`, and the vote is `pose @ kernel`.
             Defaults to `"dense"`.
         share_weights: Boolean. Whether all children share one kernel. The number of children may
-            then be unknown, or vary from batch to batch. Defaults to `False`.
+            then be unknown, or vary from batch to batch, with a routing that has no weights for
+            each child. Defaults to `False`.
         use_bias: Boolean. Whether to add a learned vector, one for each parent, to the votes.
             Without it the layer cannot distinguish a pose from its negative. Defaults to `False`.
         kernel_initializer: Initializer of the kernel. Defaults to `"vote_scaling"`, which is
@@ -47,7 +48,8 @@ class CapsuleLayer(StoredMaps, VotingLayer):
         inputs: The children's poses `(batch, num_in, in_dim)`, or a grid
             `(batch, height, width, types, in_dim)` or `(batch, length, types, in_dim)`, which is
             flattened. A routing with explicit activations needs the pair `(poses, activations)`.
-        mask: Boolean tensor `(batch, num_in)`. `True` where a child is present.
+        mask: Boolean tensor `(batch, num_in)`, or of the first axes of a grid, such as
+            `(batch, length)`. `True` where a child, or all children of a position, are present.
         return_coupling: Boolean. Whether to return the coupling as well. Defaults to `False`.
 
     Output shape:

@@ -153,7 +153,11 @@ class PrimaryCapsule2D(PrimaryCapsule):
             `sigmoid(conv2d(x))`, for routings that need activations. Defaults to `False`.
 
     Call arguments:
-        inputs: Feature maps `(batch, height, width, channels)`.
+        inputs: Feature maps `(batch, height, width, channels)`. Height and width may be open.
+        mask: Boolean tensor `(batch, height, width)`. `True` where a pixel is present. Absent
+            pixels count as zeros, like those beyond the edge with `padding="same"`. In the mask of
+            the output, `compute_mask(inputs, mask)`, a cell is present if its window sees at least
+            one present pixel.
 
     Output shape:
         Grid `(batch, new_height, new_width, num_capsules, capsule_dim)`. `CapsuleLayer` and
@@ -192,7 +196,10 @@ class PrimaryCapsule1D(PrimaryCapsule):
             explicit_activations: As in `PrimaryCapsule2D`, on one axis.
 
     Call arguments:
-        inputs: Features `(batch, length, channels)`.
+        inputs: Features `(batch, length, channels)`. The length may be open.
+        mask: Boolean tensor `(batch, length)`, as in `PrimaryCapsule2D`.
+            `keras.layers.Embedding(mask_zero=True)` passes it automatically, and the mask of the
+            output, `(batch, new_length)`, reaches the next layer.
 
     Output shape:
         `(batch, new_length, num_capsules, capsule_dim)`. `CapsuleLayer` and `ConvCapsule1D` accept
