@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from keras_capsules._shapes import mask_of_children
 from keras_capsules.attention._shared_docs import documented
 from keras_capsules.attention.gated_layer import GatedLayer
 from keras_capsules.ops import capsule_length
@@ -34,8 +35,9 @@ class CapsuleSqueezeExcitation(GatedLayer):
         poses: Tensor `(batch, num_capsules, capsule_dim)`, or a grid
             `(batch, height, width, types, capsule_dim)` or `(batch, length, types, capsule_dim)`,
             whose `num_capsules` is the product of the axes between.
-        mask: Boolean tensor `(batch, num_capsules)`, or of the grid's shape. Absent capsules do not
-            contribute to the gates of others, and their gates and poses are zero.
+        mask: Boolean tensor `(batch, num_capsules)`, or of the grid's shape, or of its first axes,
+            such as `(batch, length)`. Absent capsules do not contribute to the gates of others, and
+            their gates and poses are zero.
         {return_gates}
 
     Output shape:
@@ -85,8 +87,10 @@ class CapsuleSqueezeExcitation(GatedLayer):
             )
         if None in poses_shape[1:-1]:
             raise ValueError(
-                f"{self.name} needs the number of capsules to create its weights. Fix it in the "
-                f"input's shape. Received: poses_shape={tuple(poses_shape)}"
+                f"{self.name} has weights for each capsule, so the number of capsules must be "
+                "known. Fix it in the input's shape, or put a SqueezeExcitation, which takes any "
+                "size, on the features before the capsules. "
+                f"Received: poses_shape={tuple(poses_shape)}"
             )
         capsules = math.prod(poses_shape[1:-1])
         width = max(1, int(capsules / self.reduction_ratio))
@@ -104,7 +108,7 @@ class CapsuleSqueezeExcitation(GatedLayer):
         capsules = math.prod(shape[:-1])
         flat = ops.reshape(poses, (-1, capsules, shape[-1]))
         if mask is not None:
-            mask = ops.reshape(ops.cast(mask, "bool"), (-1, capsules))
+            mask = mask_of_children(mask, poses)
             flat = ops.where(ops.expand_dims(mask, 2), flat, 0.0)
         gates = self.excite(self.reduce(capsule_length(flat)))
         if mask is not None:

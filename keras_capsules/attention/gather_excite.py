@@ -3,8 +3,10 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers, ops
 
+from keras_capsules._shapes import sizes_of
 from keras_capsules.attention._shared_docs import documented
 from keras_capsules.attention.base import ReducingAttention
 from keras_capsules.ops import at_least_float32
@@ -57,7 +59,7 @@ class GatherExcite(ReducingAttention):
     Raises:
         ValueError: If the rank is not 3 to 5 (3 or 4 for weights with an extent), the number of
             channels is unknown, an argument is out of range, a number of positions is unknown that
-            an extent or a global kernel needs, or a mask comes where none can be used.
+            a global kernel needs, or a mask comes where none can be used.
 
     Example:
 
@@ -106,11 +108,12 @@ class GatherExcite(ReducingAttention):
         self.extent = extent
 
     def build_attention(self, shape: tuple) -> None:
-        if (self.extent or self.variant != "theta_minus") and None in shape[1:-1]:
+        if not self.extent and self.variant != "theta_minus" and None in shape[1:-1]:
             raise ValueError(
-                f"{self.name} needs the number of positions for extent={self.extent} and "
-                f'variant="{self.variant}". Fix it in the input\'s shape, or take extent=0 and '
-                f'variant="theta_minus". Received, channels last: input_shape={shape}'
+                f"{self.name} has a kernel of the map's size with extent=0 and "
+                f'variant="{self.variant}", so the number of positions must be known. Fix it in '
+                'the input\'s shape, or take an extent such as 4, or variant="theta_minus". '
+                f"Received, channels last: input_shape={shape}"
             )
         self.gathers, self.normalizations = [], []
         if self.variant != "theta_minus":
@@ -139,16 +142,17 @@ class GatherExcite(ReducingAttention):
         if not self.extent:
             return self.gate_channels(inputs, gathered)
         gates = spread = self.gate_activation(gathered)
-        sizes = self.shape_with_channels_last(inputs.shape)[1:-1]
+        sizes = self.shape_with_channels_last((None, *sizes_of(inputs)))[1:-1]
         for axis, size in enumerate(sizes, start=1):
-            nearest = [position * gates.shape[axis] // size for position in range(size)]
+            gathered = -(-size // self.extent)
+            nearest = _library(size).arange(size, dtype="int32") * gathered // size
             spread = ops.take(spread, nearest, axis=axis)
         return inputs * self.from_channels_last(spread), gates
 
     def attention_shapes(self, shape: tuple) -> tuple[tuple, ...]:
         if not self.extent:
             return super().attention_shapes(shape)
-        gathered = [-(-size // self.extent) for size in shape[1:-1]]
+        gathered = [None if size is None else -(-size // self.extent) for size in shape[1:-1]]
         return ((shape[0], *gathered, shape[-1]),)
 
     def get_config(self) -> dict[str, Any]:
@@ -167,7 +171,8 @@ class GatherExcite(ReducingAttention):
                 f"Received, channels last: input_shape={shape}"
             )
         for number in range(1, self.extent.bit_length()):
-            padded = (shape[0], *(size + 2 for size in shape[1:-1]), shape[-1])
+            inside = (None if size is None else size + 2 for size in shape[1:-1])
+            padded = (shape[0], *inside, shape[-1])
             gather = DEPTHWISE[len(shape)](
                 3,
                 strides=2,
@@ -199,13 +204,18 @@ class GatherExcite(ReducingAttention):
         reach = self.extent - 1
         margin = [(0, 0), *[(reach, reach)] * (len(x.shape) - 2), (0, 0)]
         share = 1.0
-        for axis, size in enumerate(x.shape[1:-1], start=1):
-            counts = [
-                float(min(size, at + reach + 1) - max(0, at - reach))
-                for at in range(0, size, self.extent)
-            ]
+        for axis, size in enumerate(sizes_of(x)[:-1], start=1):
+            library = _library(size)
+            at = library.arange(0, size, self.extent, dtype="int32")
+            counts = library.minimum(size, at + reach + 1) - library.maximum(0, at - reach)
             shape = [1] * len(x.shape)
-            shape[axis] = len(counts)
-            share = share * ops.reshape(ops.convert_to_tensor(counts), shape) / (2 * reach + 1)
+            shape[axis] = -1
+            counts = ops.cast(library.reshape(counts, shape), "float32")
+            share = share * counts / (2 * reach + 1)
         means = at_least_float32(self.pool(ops.pad(x, margin)))
         return ops.cast(means / ops.cast(share, means.dtype), x.dtype)
+
+
+def _library(size):
+    """Returns what computes a table for an axis: a constant, unless its size is a tensor."""
+    return np if isinstance(size, int) else ops

@@ -116,7 +116,7 @@ def submodel(copy: keras.Model, outputs: Any, more_inputs: Iterable = ()) -> ker
 
 def _has_one_cell(fields):
     """Returns whether the one window of a convolution is the whole grid."""
-    return fields.unchanged and len(fields.positions) == fields.window_size
+    return fields is not None and fields.unchanged and len(fields.positions) == fields.window_size
 
 
 def _capsules(layer, inputs, outputs, coupling):

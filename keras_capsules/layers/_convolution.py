@@ -7,8 +7,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_capsules._receptive_fields import ReceptiveFields, grid_argument
-from keras_capsules.layers.voting import VotingLayer, poses_shape, split_pair
+from keras_capsules._receptive_fields import (
+    ReceptiveFields,
+    cells_of,
+    grid_argument,
+    present_cells,
+)
+from keras_capsules._shapes import sizes_of
+from keras_capsules.layers.voting import VotingLayer, first_mask, poses_shape, split_pair
 from keras_capsules.ops import at_least_float32
 from keras_capsules.routing._competition import (
     WITHIN_THE_CELL,
@@ -61,24 +67,34 @@ class ConvCapsule(VotingLayer):
         self.padding = padding
         self.coordinate_addition = coordinate_addition
         self._coordinate_components()
+        self.supports_masking = True
 
     def build(self, input_shape: Any) -> None:
-        batch, *_, num_in, in_dim = self._check_shape(input_shape)
-        # Made here, because torch.compile cannot trace how they are made.
-        self.fields = fields = self._fields(input_shape)
-        self.competitions = self._competitions(fields)
-        children = fields.window_size * num_in
+        batch, *grid, num_in, in_dim = self._check_shape(input_shape)
+        self._cells(input_shape)  # Raises if the kernel is larger than the grid.
+        self.fields, self.competitions = None, ()
+        if None not in grid:
+            # Made here, because torch.compile cannot trace how they are made.
+            self.fields = fields = self._fields(grid)
+            self.competitions = (
+                self._competition(fields, training=False),
+                self._competition(fields, training=True),
+            )
+        children = math.prod(self.kernel_size) * num_in
         self._add_weights(self.kernel_size, (num_in,), in_dim, children)
         self._build_routing(batch, children, in_dim)
         self.built = True
 
-    def call(self, inputs: Any, return_coupling: bool = False, training: Any = False) -> Any:
+    def call(
+        self, inputs: Any, mask: Any = None, return_coupling: bool = False, training: Any = False
+    ) -> Any:
         poses, activations = split_pair(inputs)
         *_, num_in, in_dim = self._check_shape(poses.shape)
-        fields, competitions = self.fields, self.competitions
-        if tuple(poses.shape[1 : 1 + self.rank]) != fields.grid:
-            fields = self._fields(poses.shape)
-            competitions = self._competitions(fields)
+        if self.fields is not None and self.fields.grid == tuple(poses.shape[1:-2]):
+            fields, competition = self.fields, self.competitions[bool(training)]
+        else:
+            fields = self._fields(sizes_of(poses)[:-2])
+            competition = self._competition(fields, training)
         children = fields.window_size * num_in
         # Cells become entries of the batch, and the children in their windows its axis of children.
         poses = ops.reshape(poses, (-1, fields.grid_size, num_in * in_dim))
@@ -86,8 +102,15 @@ class ConvCapsule(VotingLayer):
         if activations is not None:
             activations = ops.reshape(activations, (-1, fields.grid_size, num_in))
             activations = ops.reshape(fields.gather(activations), (-1, children))
-        votes = self._votes(poses, fields, competitions[bool(training)], training)
-        parents, presence, coupling = self.routing.call_parents_first(votes, activations, poses)
+        mask = first_mask(mask)
+        if mask is not None:
+            mask = ops.reshape(ops.cast(mask, "float32"), (-1, fields.grid_size))
+            mask = ops.reshape(fields.gather(mask), (-1, fields.window_size))
+            mask = ops.repeat(mask > 0.5, num_in, axis=1)
+        votes = self._votes(poses, fields, competition, training)
+        parents, presence, coupling = self.routing.call_parents_first(
+            votes, activations, poses, mask
+        )
         grid = (-1, *fields.cells)
         output = ops.reshape(parents, (*grid, self.num_capsules, self.capsule_dim))
         if self.routing.explicit_activations:
@@ -96,12 +119,20 @@ class ConvCapsule(VotingLayer):
             return output
         coupling = ops.reshape(coupling, (*grid, fields.window_size, num_in * self.num_capsules))
         if not fields.complete:
-            present = fields.present.reshape(*fields.cells, fields.window_size, 1)
+            shape = (*fields.cells, fields.window_size, 1)
+            present = fields.library.reshape(fields.present, shape)
             coupling = ops.where(present, coupling, 0.0)
         return output, ops.reshape(coupling, (*grid, children, self.num_capsules))
 
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        mask = first_mask(mask)
+        if mask is None:
+            return None
+        cells = present_cells(mask, self.kernel_size, self.strides, self.padding)
+        return (cells, cells) if self.routing.explicit_activations else cells
+
     def compute_output_shape(self, input_shape: Any) -> Any:
-        cells = self._fields(input_shape).cells
+        cells = self._cells(input_shape)
         poses = (poses_shape(input_shape)[0], *cells, self.num_capsules, self.capsule_dim)
         return (poses, poses[:-1]) if self.routing.explicit_activations else poses
 
@@ -116,35 +147,39 @@ class ConvCapsule(VotingLayer):
 
     def _coupling_shape(self, input_shape):
         batch, *_, num_in, _ = poses_shape(input_shape)
-        fields = self._fields(input_shape)
-        return (batch, *fields.cells, fields.window_size * num_in, self.num_capsules)
+        children = math.prod(self.kernel_size) * num_in
+        return (batch, *self._cells(input_shape), children, self.num_capsules)
 
     def _check_shape(self, input_shape):
         shape = poses_shape(input_shape)
-        if len(shape) != self.rank + 3 or None in shape[1:]:
+        if len(shape) != self.rank + 3 or None in shape[-2:]:
             axes = ("length",) if self.rank == 1 else ("height", "width")
             raise ValueError(
                 f"{self.name} expects a grid of capsules (batch, {', '.join(axes)}, types, in_dim) "
-                f"of known size. Put a PrimaryCapsule{self.rank}D before it, and fix the size of "
-                f"its input. Received: shape={shape}"
+                "with a known number of types and size of poses, which fix its kernel. Put a "
+                f"PrimaryCapsule{self.rank}D before it. Received: shape={shape}"
             )
         return shape
 
-    def _fields(self, input_shape):
-        grid = self._check_shape(input_shape)[1 : 1 + self.rank]
+    def _fields(self, grid):
         return ReceptiveFields(grid, self.kernel_size, self.strides, self.padding)
 
-    def _competitions(self, fields):
-        """Returns what divides a child among parents, in inference and in training."""
-        if self.routing.competes_across_cells:
-            return AcrossCells(fields), AcrossCellsInTraining(fields)
-        return WITHIN_THE_CELL, WITHIN_THE_CELL
+    def _cells(self, input_shape):
+        grid = self._check_shape(input_shape)[1:-2]
+        return cells_of(grid, self.kernel_size, self.strides, self.padding)
+
+    def _competition(self, fields, training):
+        """Returns what divides a child among parents."""
+        if not self.routing.competes_across_cells:
+            return WITHIN_THE_CELL
+        return AcrossCellsInTraining(fields) if training else AcrossCells(fields)
 
     def _votes(self, poses, fields, competition, training) -> Votes:
         """Returns the votes of the children `(batch * num_cells, window_size * num_in, in_dim)`."""
-        routing, cells, children = self.routing, math.prod(fields.cells), poses.shape[1]
+        routing, cells, children = self.routing, fields.num_cells, poses.shape[1]
         size = self.num_capsules * children * self.capsule_dim
-        many = cells * size > _most_stored(routing)
+        # Of an unknown number of cells no number is known that divides it.
+        many = isinstance(cells, int) and cells * size > _most_stored(routing)
         if not (many and training and routing.shares_gradient):
             return routing.stored(self._stored_votes(poses, fields), training, competition)
         kernel, offset = self._kernel(), self._offset(children)
@@ -210,10 +245,11 @@ class ConvCapsule(VotingLayer):
         ones = at_least_float32(ops.ones_like(poses[..., :1]))
         if fields.complete:
             return ones
-        children = poses.shape[1]
-        windows = fields.present.reshape(-1, fields.window_size)
-        present = np.repeat(windows, children // fields.window_size, axis=1)
-        present = ops.where(present, ops.reshape(ones, (-1, *present.shape)), 0.0)
+        children, library = poses.shape[1], fields.library
+        present = library.reshape(fields.present, (-1, fields.window_size))
+        present = library.repeat(present, children // fields.window_size, axis=1)
+        ones = ops.reshape(ones, (-1, fields.num_cells, children))
+        present = ops.where(present, ones, 0.0)
         return ops.reshape(present, (-1, children, 1))
 
     def _coordinate_components(self):

@@ -6,8 +6,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_capsules._shapes import mask_of_children, sizes_of
 from keras_capsules.layers._stored_maps import StoredMaps
-from keras_capsules.layers.voting import VotingLayer, poses_shape, split_pair
+from keras_capsules.layers.voting import VotingLayer, first_mask, poses_shape, split_pair
 from keras_capsules.ops import at_least_float32
 from keras_capsules.routing.votes import LeanVotes, Votes
 from keras_capsules.routing.votes.transform import matrices_of, votes_of
@@ -28,7 +29,8 @@ class CapsuleLayer(StoredMaps, VotingLayer):
             poses as p x p matrices with `capsule_dim = p**2`, and the vote is `pose @ kernel`.
             Defaults to `"dense"`.
         share_weights: Boolean. Whether all children share one kernel. The number of children may
-            then be unknown, or vary from batch to batch. Defaults to `False`.
+            then be unknown, or vary from batch to batch, with a routing that has no weights for
+            each child. Defaults to `False`.
         use_bias: Boolean. Whether to add a learned vector, one for each parent, to the votes.
             Without it the layer cannot distinguish a pose from its negative. Defaults to `False`.
         kernel_initializer: Initializer of the kernel. Defaults to `"vote_scaling"`, which is
@@ -46,7 +48,8 @@ class CapsuleLayer(StoredMaps, VotingLayer):
         inputs: The children's poses `(batch, num_in, in_dim)`, or a grid
             `(batch, height, width, types, in_dim)` or `(batch, length, types, in_dim)`, which is
             flattened. A routing with explicit activations needs the pair `(poses, activations)`.
-        mask: Boolean tensor `(batch, num_in)`. `True` where a child is present.
+        mask: Boolean tensor `(batch, num_in)`, or of the first axes of a grid, such as
+            `(batch, length)`. `True` where a child, or all children of a position, are present.
         return_coupling: Boolean. Whether to return the coupling as well. Defaults to `False`.
 
     Output shape:
@@ -128,11 +131,12 @@ class CapsuleLayer(StoredMaps, VotingLayer):
         self, inputs: Any, mask: Any = None, return_coupling: bool = False, training: Any = False
     ) -> Any:
         poses, activations = split_pair(inputs)
-        if isinstance(mask, (tuple, list)):  # Keras hands over one mask for each input.
-            mask = mask[0]
-        poses = self._flat(poses)
+        mask = first_mask(mask)
+        if mask is not None:
+            mask = mask_of_children(mask, poses)
         if activations is not None and len(activations.shape) > 2:
-            activations = ops.reshape(activations, (-1, poses.shape[1]))
+            activations = ops.reshape(activations, (-1, math.prod(sizes_of(activations))))
+        poses = self._flat(poses)
         votes = self.votes_of(poses, training)
         result = self.routing.call_parents_first(votes, activations, poses, mask)
         output = result.poses
@@ -178,11 +182,11 @@ class CapsuleLayer(StoredMaps, VotingLayer):
         batch, *children, in_dim = shape
         unknown = None in children
         num_in = None if unknown else math.prod(children)
-        if in_dim is None or (unknown and not (self.share_weights and len(shape) == 3)):
+        if in_dim is None or (unknown and not self.share_weights):
             raise ValueError(
                 f"{self.name} needs the number of children and the size of their poses to create "
-                "its kernel. Fix them in the input's shape; with `share_weights=True` the number "
-                f"of children in (batch, num_in, in_dim) may stay open. Received: shape={shape}"
+                "its kernel. Fix them in the input's shape. With `share_weights=True` the number "
+                f"of children may stay open. Received: shape={shape}"
             )
         if num_in == 0:
             raise ValueError(
@@ -193,8 +197,11 @@ class CapsuleLayer(StoredMaps, VotingLayer):
 
     def _flat(self, poses):
         """Flattens a grid of poses to `(batch, num_in, in_dim)`."""
-        num_in, in_dim = self._children_shape(poses.shape)[1:]
-        return poses if len(poses.shape) == 3 else ops.reshape(poses, (-1, num_in, in_dim))
+        self._children_shape(poses.shape)
+        if len(poses.shape) == 3:
+            return poses
+        *children, in_dim = sizes_of(poses)
+        return ops.reshape(poses, (-1, math.prod(children), in_dim))
 
     def _is_lean(self, in_dim):
         if self.implementation != "auto":
@@ -209,8 +216,8 @@ class CapsuleLayer(StoredMaps, VotingLayer):
         return self.routing.stored(votes, training)
 
     def _lean_votes(self, poses, training) -> Votes:
-        num_in, in_dim = poses.shape[1:]
-        rows = (-1, num_in or ops.shape(poses)[1], self.rows, in_dim // self.rows)
+        num_in, in_dim = sizes_of(poses)
+        rows = (-1, num_in, self.rows, in_dim // self.rows)
         # A tensor, because TensorFlow does not accept variables in a custom gradient.
         kernel = ops.reshape(self.kernel, self.kernel.shape)
         return LeanVotes(

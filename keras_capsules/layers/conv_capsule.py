@@ -34,6 +34,10 @@ class ConvCapsule2D(ConvCapsule):
     Call arguments:
         inputs: Grid of poses `(batch, height, width, num_in, in_dim)`. A routing with explicit
             activations needs the pair of the grid and activations `(batch, height, width, num_in)`.
+            Height and width may be open.
+        mask: Boolean tensor `(batch, height, width)`. `True` where the children of a position are
+            present. In the mask of the output, `compute_mask(inputs, mask)`, a cell is present if
+            its window sees at least one present position.
         return_coupling: Boolean. Whether to return the coupling as well. Defaults to `False`.
 
     Output shape:
@@ -51,7 +55,8 @@ class ConvCapsule2D(ConvCapsule):
 
     Raises:
         ValueError: If an argument is out of range, the kernel is larger than the grid, or an
-            input has a rank or a size that does not fit or is unknown.
+            input has a rank or a size that does not fit, or an unknown number of types or size of
+            poses.
 
     Example:
 
@@ -83,7 +88,10 @@ class ConvCapsule1D(ConvCapsule):
 
     Call arguments:
         inputs: Poses `(batch, length, num_in, in_dim)`. A routing with explicit activations needs
-            the pair of poses and activations `(batch, length, num_in)`.
+            the pair of poses and activations `(batch, length, num_in)`. The length may be open.
+        mask: Boolean tensor `(batch, length)`, as in `ConvCapsule2D`. Without children a cell has
+            poses that mean nothing, and the mask of the output, `(batch, new_length)`, keeps them
+            from the next layer.
         return_coupling: Boolean. Whether to return the coupling as well. Defaults to `False`.
 
     Output shape:

@@ -6,7 +6,8 @@ import keras
 from keras import layers, ops
 
 from keras_capsules._arguments import positive_integer
-from keras_capsules._receptive_fields import grid_argument
+from keras_capsules._receptive_fields import grid_argument, present_cells
+from keras_capsules._shapes import sizes_of
 from keras_capsules.layers._stored_maps import StoredMaps
 from keras_capsules.ops import exponential_squash, squash
 
@@ -43,6 +44,7 @@ class PrimaryCapsule(StoredMaps, layers.Layer):
             activation = _ACTIVATIONS.get(activation, activation)
         self.activation = keras.activations.get(activation)
         self.explicit_activations = explicit_activations
+        self.supports_masking = True
         self.convolution: Any = (
             None  # A depthwise convolution is made once the number of channels is known.
         )
@@ -69,14 +71,22 @@ class PrimaryCapsule(StoredMaps, layers.Layer):
             self.activation_convolution.build(input_shape)
         self.built = True
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        if mask is not None:
+            inputs = ops.where(ops.expand_dims(ops.cast(mask, "bool"), -1), inputs, 0.0)
         features = self.convolution(inputs)
-        grid = (-1, *features.shape[1:-1], self.num_capsules)
+        grid = (-1, *sizes_of(features)[:-1], self.num_capsules)
         features = ops.reshape(features, (*grid, self.capsule_dim))
         poses = self.activation(features)
         if not self.explicit_activations:
             return poses
         return poses, ops.reshape(self.activation_convolution(inputs), grid)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        if mask is None:
+            return None
+        cells = present_cells(mask, self.kernel_size, self.strides, self.padding)
+        return (cells, cells) if self.explicit_activations else cells
 
     def compute_output_shape(self, input_shape: tuple) -> Any:
         features = self._convolution("shape", 1).compute_output_shape(input_shape)
@@ -143,7 +153,11 @@ class PrimaryCapsule2D(PrimaryCapsule):
             `sigmoid(conv2d(x))`, for routings that need activations. Defaults to `False`.
 
     Call arguments:
-        inputs: Feature maps `(batch, height, width, channels)`.
+        inputs: Feature maps `(batch, height, width, channels)`. Height and width may be open.
+        mask: Boolean tensor `(batch, height, width)`. `True` where a pixel is present. Absent
+            pixels count as zeros, like those beyond the edge with `padding="same"`. In the mask of
+            the output, `compute_mask(inputs, mask)`, a cell is present if its window sees at least
+            one present pixel.
 
     Output shape:
         Grid `(batch, new_height, new_width, num_capsules, capsule_dim)`. `CapsuleLayer` and
@@ -182,7 +196,10 @@ class PrimaryCapsule1D(PrimaryCapsule):
             explicit_activations: As in `PrimaryCapsule2D`, on one axis.
 
     Call arguments:
-        inputs: Features `(batch, length, channels)`.
+        inputs: Features `(batch, length, channels)`. The length may be open.
+        mask: Boolean tensor `(batch, length)`, as in `PrimaryCapsule2D`.
+            `keras.layers.Embedding(mask_zero=True)` passes it automatically, and the mask of the
+            output, `(batch, new_length)`, reaches the next layer.
 
     Output shape:
         `(batch, new_length, num_capsules, capsule_dim)`. `CapsuleLayer` and `ConvCapsule1D` accept

@@ -29,6 +29,9 @@ class ReconstructionDecoder(keras.layers.Layer):
     Output shape:
         `(batch, *target_shape)`, in [0, 1].
 
+    Raises:
+        ValueError: If the number of capsules is unknown, and the decoder does not sum them.
+
     Example:
 
     >>> decoder = keras_capsules.ReconstructionDecoder((28, 28, 1))
@@ -57,6 +60,12 @@ class ReconstructionDecoder(keras.layers.Layer):
         ]
 
     def build(self, input_shape):
+        if None in input_shape[1 + self.class_independent :]:
+            raise ValueError(
+                f"{self.name} has weights for each capsule, so the number of capsules must be "
+                "known. Fix it in the input's shape, or take `class_independent=True`, which sums "
+                f"the capsules. Received: input_shape={tuple(input_shape)}"
+            )
         shape = (input_shape[0], math.prod(input_shape[1 + self.class_independent :]))
         for layer in self.dense_layers:
             layer.build(shape)

@@ -130,7 +130,10 @@ class VotingLayer(keras.layers.Layer):
         shapes: list[tuple] = [(batch, num_in, self.num_capsules, self.capsule_dim)]
         if self.routing.needs_poses:
             shapes.append((batch, num_in, in_dim))
-        self.routing.build(*shapes)
+        try:
+            self.routing.build(*shapes)
+        except ValueError as error:
+            raise ValueError(f"{self.name} cannot build its routing. {error}") from error
 
 
 def _initializer(identifier: Any) -> Any:
@@ -149,6 +152,11 @@ def _initializer(identifier: Any) -> Any:
 def split_pair(inputs: Any) -> tuple:
     """Splits the inputs of a layer into poses and activations, which may be `None`."""
     return tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs, None)
+
+
+def first_mask(mask: Any) -> Any:
+    """Returns the mask of the poses, where Keras hands over one mask for each input."""
+    return mask[0] if isinstance(mask, (tuple, list)) else mask
 
 
 def poses_shape(input_shape: Any) -> tuple:

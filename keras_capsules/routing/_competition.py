@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 from keras import ops
 
 
@@ -34,37 +33,44 @@ class AcrossCells:
     """
 
     def __init__(self, fields: Any):
+        library = fields.library
         self.window_size = fields.window_size
+        self.cells = fields.num_cells
+        self.positions = fields.grid_size
+        self.complete = fields.complete
         self.by_position, self.way_back = fields.entries_by_position()
         self.present = fields.present[:, None]
-        windows = np.count_nonzero(self.by_position < len(self.way_back), axis=1)
-        windows = np.append(windows, 1)[fields.positions]
+        self.entries = self.cells * self.window_size
+        seen = library.where(self.by_position < self.entries, 1.0, 0.0)
+        windows = library.concatenate([library.sum(seen, axis=1), library.ones((1,))])
+        windows = library.take(windows, fields.positions)
         # Number of windows that show the position of an entry.
-        self.windows = windows.reshape(-1, 1, fields.window_size, 1)
+        self.windows = library.reshape(windows, (-1, 1, self.window_size, 1))
+        self.library = library
 
     def equal_shares(self, activations: Any, num_out: int) -> Any:
-        cells, num_in = len(self.windows), activations.shape[1]
-        share = np.broadcast_to(
-            1.0 / (num_out * self.windows),
-            (cells, num_out, self.window_size, num_in // self.window_size),
-        ).reshape(cells, num_out, num_in)
-        zeros = ops.reshape(ops.zeros_like(activations), (-1, cells, 1, num_in))
+        num_in = activations.shape[1]
+        shape = (self.cells, num_out, self.window_size, num_in // self.window_size)
+        share = self.library.broadcast_to(1.0 / (num_out * self.windows), shape)
+        share = self.library.reshape(share, (-1, num_out, num_in))
+        zeros = ops.reshape(ops.zeros_like(activations), (-1, self.cells, 1, num_in))
         return ops.reshape(zeros + ops.cast(share, zeros.dtype), (-1, num_out, num_in))
 
     def softmax(self, logits: Any) -> Any:
         num_out, num_in = logits.shape[1:]
-        types, cells = num_in // self.window_size, len(self.windows)
-        entries = ops.reshape(logits, (-1, cells, num_out, self.window_size, types))
+        types = num_in // self.window_size
+        entries = ops.reshape(logits, (-1, self.cells, num_out, self.window_size, types))
         entries = ops.transpose(entries, (0, 1, 3, 2, 4))
-        entries = ops.reshape(entries, (-1, self.way_back.size, num_out * types))
+        entries = ops.reshape(entries, (-1, self.entries, num_out * types))
         # The exponential of this row is zero. It stands for the cells that do not see a child.
         entries = ops.pad(entries, [(0, 0), (0, 1), (0, 0)], constant_values=-1e30)
         rivals = ops.take(entries, self.by_position, axis=1)
-        positions, most = self.by_position.shape
-        shares = ops.softmax(ops.reshape(rivals, (-1, positions, most * num_out, types)), axis=2)
-        shares = ops.reshape(shares, (-1, positions * most, num_out * types))
+        most = self.by_position.shape[1]
+        rivals = ops.reshape(rivals, (-1, self.positions, most * num_out, types))
+        shares = ops.softmax(rivals, axis=2)
+        shares = ops.reshape(shares, (-1, self.positions * most, num_out * types))
         shares = ops.take(shares, self.way_back, axis=1)
-        shares = ops.reshape(shares, (-1, cells, self.window_size, num_out, types))
+        shares = ops.reshape(shares, (-1, self.cells, self.window_size, num_out, types))
         return ops.reshape(ops.transpose(shares, (0, 1, 3, 2, 4)), (-1, num_out, num_in))
 
 
@@ -89,14 +95,14 @@ class AcrossCellsInTraining(AcrossCells):
         """
         num_in = values.shape[1]
         types = num_in // self.window_size
-        entries = ops.reshape(values, (-1, self.way_back.size, types))
+        entries = ops.reshape(values, (-1, self.entries, types))
         # The last row stands for the cells that do not see a child, and does not count.
         nothing = -1e30 if reduction is ops.max else 0.0
         entries = ops.pad(entries, [(0, 0), (0, 1), (0, 0)], constant_values=nothing)
-        positions, most = self.by_position.shape
-        rivals = ops.take(entries, self.by_position.reshape(-1), axis=1)
-        reduced = reduction(ops.reshape(rivals, (-1, positions, most, types)), axis=2)
+        most = self.by_position.shape[1]
+        rivals = ops.take(entries, self.library.reshape(self.by_position, (-1,)), axis=1)
+        reduced = reduction(ops.reshape(rivals, (-1, self.positions, most, types)), axis=2)
         back = ops.take(reduced, self.way_back // most, axis=1)
-        if not self.present.all():  # Nothing beyond the edge has rivals.
+        if not self.complete:  # Nothing beyond the edge has rivals.
             back = ops.where(self.present, back, entries[:, :-1])
         return ops.reshape(back, (-1, num_in))

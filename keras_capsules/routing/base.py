@@ -173,8 +173,9 @@ class Routing(keras.layers.Layer):
         if votes_shape[1] is None:
             raise ValueError(
                 f"{type(self).__name__} has weights for each child, so the number of children must "
-                "be known. Fix it in the input's shape, or choose a routing without such weights. "
-                f"Received: votes_shape={tuple(votes_shape)}"
+                "be known. Fix it in the input's shape, or choose a routing without such weights: "
+                '"dynamic", "em", "inverted_dot_product", "kmeans", "uniform" or '
+                f'"variational_bayes". Received: votes_shape={tuple(votes_shape)}'
             )
         return votes_shape[1]
 

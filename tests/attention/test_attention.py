@@ -228,19 +228,6 @@ def test_finite_at_zero(name, shape):
     assert np.isfinite(gradient(compiled(layer), x)).all()
 
 
-@once
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("sk", "triplet")])
-def test_positions_may_be_unknown(generator, name):
-    layer = attention.get(name)
-    x = generator.normal(size=(2, 5, 4, 8)).astype("float32")
-    image = keras.Input((None, None, 8))
-    model = keras.Model(image, layer(image))
-    assert model.output_shape == (None, None, None, 8)
-    np.testing.assert_allclose(
-        to_numpy(compiled(model)(x)), to_numpy(compiled(layer)(x)), atol=1e-6
-    )
-
-
 @pytest.mark.parametrize("name", NORMALIZED)
 def test_training_moves_the_normalization(generator, name):
     layer = attention.get(name, **WITH_WEIGHTS.get(name, {}))
@@ -285,7 +272,7 @@ def test_wrong_arguments(name, arguments, message):
 
 def test_wrong_inputs():
     with pytest.raises(ValueError, match="number of positions"):
-        attention.get("ge", extent=2).build((None, None, 8, 4))
+        attention.get("ge", variant="theta").build((None, None, 8, 4))
     with pytest.raises(ValueError, match="rank 3 and 4"):
         attention.get("ge", variant="theta", extent=2).build((None, 4, 4, 4, 8))
     with pytest.raises(ValueError, match="global mean only"):

@@ -303,7 +303,7 @@ def test_symbolic_shapes_config_and_finite_gradient_at_zero(generator, name):
     [
         ({"kernel_size": 5}, (4, 6, 2, 4), r"kernel_size=\(5, 5\), grid=\(4, 6\)"),
         ({}, (4, 2, 4), r"PrimaryCapsule2D.*shape=\(None, 4, 2, 4\)"),
-        ({}, (None, 4, 2, 4), "known size"),
+        ({"kernel_size": 5}, (None, 4, 2, 4), r"grid=\(None, 4\)"),
         ({"transform": "matrix"}, (4, 4, 2, 5), "matrix of the size"),
     ],
 )

@@ -41,6 +41,7 @@ class SharedGradientVotes(Votes):
     def _share_gradient(self, expected_sums: int, *sources: Any) -> None:
         """Sets the tensors from which the votes are computed. Their first axis is the batch."""
         _, parents, children, dim = self.shape
+        children = children or ops.shape(self._children)[2]
         self.expected_sums = expected_sums
         self._sources = sources
         shape = ops.shape(sources[0])[0], parents, children
