@@ -1,6 +1,8 @@
 """Registers the models of the zoo by name."""
 
 import fnmatch
+import functools
+import inspect
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -32,10 +34,39 @@ def register_model(top: str, tiny: dict, loss: Callable[[], keras.losses.Loss]) 
     """
 
     def register(function):
-        _MODELS[function.__name__] = _Entry(function, top, tiny, loss)
-        return function
+        build = _explaining_small_inputs(function)
+        _MODELS[function.__name__] = _Entry(build, top, tiny, loss)
+        return build
 
     return register
+
+
+def _explaining_small_inputs(function):
+    """Lets a function that builds a model name `input_shape` where this is too small, or open."""
+    parameter = inspect.signature(function).parameters.get("input_shape")
+    if parameter is None:  # It takes the arguments of a larger one, which does the same.
+        return function
+    default = parameter.default
+
+    @functools.wraps(function)
+    def build(input_shape=default, *args, **kwargs):
+        if len(input_shape) != len(default):
+            raise ValueError(
+                f"`input_shape` is (height, width, channels). Received: input_shape={input_shape}"
+            )
+        try:
+            return function(input_shape, *args, **kwargs)
+        except (TypeError, ValueError) as error:
+            sizes = list(zip(input_shape, default, strict=True))[:-1]
+            if all(size is not None and size >= usual for size, usual in sizes):
+                raise
+            raise ValueError(
+                f"{function.__name__} cannot be built with these sizes. Pass a larger "
+                f"`input_shape`, without None; the default is {default}. Or choose smaller windows "
+                f"and strides. Received: input_shape={input_shape}. ({error})"
+            ) from error
+
+    return build
 
 
 def list_models(pattern: str = "*", weights: str | None = None) -> list[str]:

@@ -219,3 +219,12 @@ def test_names_and_patterns():
 def test_routings_with_explicit_activations_are_refused(name):
     with pytest.raises(ValueError, match="explicit activations instead"):
         create_model(name, **SMALL, routing="em")
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 1), (None, None, 1), (16,)])
+@pytest.mark.parametrize("name", ["capsnet", "matrix_capsnet", "variational_capsnet", "deepcaps"])
+def test_sizes_that_a_model_cannot_have_name_the_parameter(name, shape):
+    if (name, shape) == ("deepcaps", (3, 3, 1)):
+        shape = (3, 3)
+    with pytest.raises(ValueError, match="input_shape"):
+        keras_capsules.create_model(name, input_shape=shape)
