@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import Iterator
 from unittest import mock
 
+import keras
+
 
 @contextlib.contextmanager
 def nodes_in_order() -> Iterator[None]:
@@ -35,3 +37,118 @@ def nodes_in_order() -> Iterator[None]:
         mock.patch.object(tf2onnx.graph.Node, "__hash__", lambda node: hash(node.name)),
     ):
         yield
+
+
+@contextlib.contextmanager
+def convolutions_on_cpus() -> Iterator[None]:
+    """Lets TensorFlow run the convolutions on a CPU that other backends of Keras run there.
+
+    Those with `channels_first` get transposed inputs, as Keras itself does for pooling. Transposed
+    ones with a dilation get a kernel with zeros between its cells, unless only a graph is traced.
+
+    Version: Keras 3.15.1, TensorFlow 2.21.
+    Test: `tests/export/convert/test_patches.py`, which fails when the patch is not needed.
+    """
+    import tensorflow as tf
+    from keras.src.backend.tensorflow import nn
+
+    convolve, transpose = nn.conv, nn.conv_transpose
+
+    def channels_last(function, inputs, data_format, **options):
+        if (data_format or keras.config.image_data_format()) == "channels_last":
+            return function(inputs, data_format="channels_last", **options)
+        inputs = nn._transpose_spatial_inputs(inputs)
+        outputs = function(inputs, data_format="channels_last", **options)
+        return nn._transpose_spatial_outputs(outputs)
+
+    def conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_rate=1):
+        options = {"strides": strides, "padding": padding, "dilation_rate": dilation_rate}
+        return channels_last(convolve, inputs, data_format, kernel=kernel, **options)
+
+    def conv_transpose(
+        inputs,
+        kernel,
+        strides=1,
+        padding="valid",
+        output_padding=None,
+        data_format=None,
+        dilation_rate=1,
+    ):
+        if tf.executing_eagerly():
+            kernel, dilation_rate = _dilated(kernel, dilation_rate), 1
+        options = {"strides": strides, "padding": padding, "dilation_rate": dilation_rate}
+        options |= {"output_padding": output_padding, "kernel": kernel}
+        return channels_last(transpose, inputs, data_format, **options)
+
+    with (
+        mock.patch.object(nn, "conv", conv),
+        mock.patch.object(nn, "conv_transpose", conv_transpose),
+    ):
+        yield
+
+
+def _dilated(kernel, rates):
+    """Returns a kernel with zeros between its cells."""
+    kernel = keras.ops.convert_to_tensor(kernel)
+    dimensions = len(kernel.shape) - 2
+    rates = (rates,) * dimensions if isinstance(rates, int) else rates
+    for axis, rate in enumerate(rates):
+        size = kernel.shape[axis]
+        places = [place // rate if place % rate == 0 else size for place in range(rate * size)]
+        pads = [(0, int(other == axis)) for other in range(dimensions + 2)]
+        padded = keras.ops.pad(kernel, pads)  # With zeros at the place `size`.
+        kernel = keras.ops.take(padded, places[: rate * (size - 1) + 1], axis=axis)
+    return kernel
+
+
+@contextlib.contextmanager
+def readable_functions() -> Iterator[None]:
+    """Makes Keras trace what tf2onnx can read.
+
+    Functions that XLA would compile are traced in line: Keras compiles convolutions with groups.
+    The sign of a float comes from comparisons and not from its bits. Padding to an aspect ratio has
+    no branches, as the size of the image is known.
+
+    Version: Keras 3.15.1, tf2onnx 1.17.0.
+    Test: `tests/export/convert/test_patches.py`, which fails when the patch is not needed.
+    """
+    import tensorflow as tf
+    from keras.src.backend.tensorflow import image, numpy
+
+    function, signbit, resize = tf.function, numpy.signbit, image.resize
+
+    def inline(func=None, **options):
+        if options.get("jit_compile"):
+            return func or (lambda function: function)
+        return function(func, **options)
+
+    def signbit_by_comparison(x):
+        x = tf.convert_to_tensor(x)
+        return (x < 0) | (1 / x < 0) if x.dtype.is_floating else signbit(x)
+
+    def resize_padded(images, size, *arguments, pad_to_aspect_ratio=False, **options):
+        if pad_to_aspect_ratio:
+            first = options.get("data_format") == "channels_first"
+            value = options.get("fill_value", 0.0)
+            images = _padded_to_ratio(images, size, len(images.shape) - 3 + first, value)
+        return resize(images, size, *arguments, **options)
+
+    with (
+        mock.patch.object(tf, "function", inline),
+        mock.patch.object(numpy, "signbit", signbit_by_comparison),
+        mock.patch.object(image, "resize", resize_padded),
+    ):
+        yield
+
+
+def _padded_to_ratio(images, size, axis, value):
+    """Pads images whose height is at an axis, and whose width is at the next, as Keras does."""
+    height, width = images.shape[axis : axis + 2]
+    if None in (height, width):
+        raise ValueError("Padding to an aspect ratio needs images of known size")
+    padded = max(height, width * size[0] // size[1]), max(width, height * size[1] // size[0])
+    pads = [(0, 0)] * len(images.shape)
+    pads[axis : axis + 2] = [
+        ((new - old) // 2,) * 2 for new, old in zip(padded, (height, width), strict=True)
+    ]
+    return keras.ops.pad(images, pads, constant_values=value)

@@ -7,7 +7,8 @@ import onnx
 import onnx.numpy_helper
 
 from export import keras_model
-from export.convert import onnx_nodes, patches
+from export.convert import operations, patches
+from export.convert.operations import refused
 from export.errors import ConversionError, UnsupportedOperationError
 
 
@@ -26,7 +27,8 @@ def via_tf2onnx(model: keras.Model, opset: int, batch: int | None) -> onnx.Model
     def forward(*inputs):
         return dict(zip(names, keras_model.call(model, list(inputs)), strict=True))
 
-    captures = forward.get_concrete_function(*signature).graph.captures
+    with patches.convolutions_on_cpus(), patches.readable_functions():
+        captures = forward.get_concrete_function(*signature).graph.captures
     constants = {
         placeholder.name: value.numpy()
         for value, placeholder in captures
@@ -37,17 +39,13 @@ def via_tf2onnx(model: keras.Model, opset: int, batch: int | None) -> onnx.Model
     try:
         with patches.nodes_in_order():
             proto, _ = tf2onnx.convert.from_function(
-                forward, signature, opset=opset, custom_op_handlers=onnx_nodes.HANDLERS
+                forward, signature, opset=opset, custom_op_handlers=operations.HANDLERS
             )
     except Exception as error:  # tf2onnx and TensorFlow may raise any class.
         raise ConversionError(f"tf2onnx failed: {type(error).__name__}: {error}") from error
     # If tf2onnx cannot convert an operation, it writes the file anyway and only logs an error.
-    if errors.messages:
-        raise UnsupportedOperationError(
-            "tf2onnx cannot convert the model. Replace the layer that uses the operation (a "
-            "convolution with groups becomes a StatefulPartitionedCall), or try --via torch (in "
-            "Python: via='torch'). tf2onnx says: " + "; ".join(errors.messages)
-        )
+    if errors.records:
+        raise UnsupportedOperationError(refused.explain(errors.records))
     # tf2onnx treats the constants of a layer as inputs of the graph.
     for value in [value for value in proto.graph.input if value.name in constants]:
         constant = onnx.numpy_helper.from_array(constants[value.name], value.name)
@@ -59,7 +57,7 @@ def via_tf2onnx(model: keras.Model, opset: int, batch: int | None) -> onnx.Model
 class _ErrorLog(logging.Handler):
     def __init__(self):
         super().__init__(level=logging.ERROR)
-        self.messages = []
+        self.records = []
 
     def emit(self, record):
-        self.messages.append(record.getMessage())
+        self.records.append(record)

@@ -1,6 +1,7 @@
 """Runs in the worker, which `export.convert.start` starts: conversion, references, tracing."""
 
 import argparse
+import contextlib
 import gc
 import json
 import os
@@ -14,7 +15,7 @@ import onnx
 from export.admit import custom_objects
 from export.admit.load import load_model
 from export.compare import seal
-from export.convert import exchange
+from export.convert import exchange, patches
 from export.convert.reference import float64_outputs
 from export.convert.routes import to_raw_graph
 from export.convert.trace import tensorflow_values
@@ -25,8 +26,10 @@ def main() -> int:
     """Runs the command of the arguments, and stores the error if there is one."""
     arguments = _parser().parse_args()
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    on_tensorflow = keras.backend.backend() == "tensorflow"
     try:
-        _work(arguments)
+        with patches.convolutions_on_cpus() if on_tensorflow else contextlib.nullcontext():
+            _work(arguments)
     except Exception as error:  # A layer of the model may raise any class.
         known = isinstance(error, ExportError)
         text = f"The model fails in the process of the conversion. {in_words(error)}"

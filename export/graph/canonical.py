@@ -13,6 +13,7 @@ from export.errors import ConversionError
 from export.graph import rewrites
 from export.graph.names import name_after_layers
 from export.graph.refused_operations import refuse_operations
+from export.graph.shape_arithmetic import integers_alone
 
 BATCH_AXIS = "batch"
 
@@ -41,7 +42,8 @@ def to_canonical(
         UnsupportedOperationError: If the graph has an operation that a file may not hold.
         ConversionError: If the graph is not valid.
     """
-    model = onnxslim.slim(raw)
+    with integers_alone():
+        model = onnxslim.slim(raw)
     graph = model.graph
     _constants_to_initializers(graph)
     rewrites.rewrite(graph)

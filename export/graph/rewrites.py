@@ -8,6 +8,7 @@ def rewrite(graph) -> None:
     """Applies all rewrites to a graph whose constants are initializers."""
     _reciprocals_to_divisions(graph)
     _reductions_before_transposes(graph)
+    _pools_of_many_axes_to_means(graph)
 
 
 def _reciprocals_to_divisions(graph):
@@ -70,3 +71,16 @@ def _set_axes(graph, node, axes):
             return
     node.input[1] = f"{node.output[0]}/axes_before_transpose"
     graph.initializer.append(numpy_helper.from_array(axes.astype("int64"), node.input[1]))
+
+
+def _pools_of_many_axes_to_means(graph):
+    """Replaces a global average over more than three axes, which onnxruntime refuses."""
+    ranks = {
+        value.name: len(value.type.tensor_type.shape.dim)
+        for value in (*graph.input, *graph.value_info)
+    }
+    for node in graph.node:
+        rank = ranks.get(node.input[0], 0) if node.op_type == "GlobalAveragePool" else 0
+        if rank > 5:
+            node.op_type = "ReduceMean"  # Up to opset 17: from 18 on, tf2onnx makes no pools.
+            node.attribute.append(helper.make_attribute("axes", list(range(2, rank))))

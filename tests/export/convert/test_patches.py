@@ -3,12 +3,15 @@
 import contextlib
 import random
 
+import keras
 import pytest
 from conftest import once, run_python, small_capsnet
+from keras import layers
 
 from export import keras_model
 from export.convert import patches
 from export.convert.routes import to_raw_graph
+from export.errors import UnsupportedOperationError
 from export.graph.canonical import serialize, to_canonical
 from keras_capsules.explain import explained_model
 
@@ -20,6 +23,7 @@ import tf2onnx
 from keras.src.export.tf2onnx_lib import patch_tf2onnx
 import keras_capsules
 from export.convert.routes import to_raw_graph
+from export.errors import UnsupportedOperationError
 
 model = keras_capsules.create_model("capsnet", size="tiny")
 assert len(to_raw_graph(model, 17, "tf2onnx").graph.node) > 20
@@ -68,3 +72,46 @@ def test_without_nodes_in_order_the_order_decides(convert_shuffled, monkeypatch)
 def test_tf2onnx_needs_no_patch_for_numpy():
     """Keras has one, process-wide, for tf2onnx before 1.17, which the export does not take."""
     run_python("-c", CONVERT_UNPATCHED, backend="tensorflow")
+
+
+CPU_LAYERS = {
+    "images": (layers.Conv2D(2, 3, data_format="channels_first"), (3, 5, 6)),
+    "volumes": (layers.Conv3D(2, 3, data_format="channels_first"), (3, 5, 6, 4)),
+    "transposed": (layers.Conv2DTranspose(2, 3, data_format="channels_first"), (3, 5, 6)),
+    "dilated": (layers.Conv2DTranspose(2, 3, dilation_rate=2), (5, 6, 3)),
+}
+
+
+@pytest.mark.parametrize("name", CPU_LAYERS)
+def test_convolutions_run_on_cpus(name):
+    """In float64 too. The patch can go for what Keras runs itself: this test then fails."""
+    layer, shape = CPU_LAYERS[name]
+    config = {**layer.get_config(), "dtype": "float64"}
+    layer = type(layer).from_config(config)
+    x = keras.ops.ones((2, *shape), "float64")
+    layer.build(x.shape)
+    if name != "volumes":  # XLA runs them, in a graph that tf2onnx cannot read.
+        with pytest.raises(Exception, match="CPU|supports NHWC|NCHW"):
+            layer(x)
+    with patches.convolutions_on_cpus():
+        assert layer(x).shape == layer.compute_output_shape(x.shape)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        layers.Conv2D(4, 3, groups=2),
+        lambda x: keras.ops.argmax(x, axis=1),
+        layers.Resizing(4, 6, pad_to_aspect_ratio=True),
+    ],
+    ids=["groups", "signs", "branches"],
+)
+def test_without_readable_functions_a_model_is_refused(function, monkeypatch):
+    """The patch can go once tf2onnx reads them: this test then fails."""
+    inputs = keras.Input((8, 6, 4))
+    model = keras.Model(inputs, function(inputs))
+    shapes = {"x": inputs.shape}, {"y": model.output.shape}
+    assert to_raw_graph(model, 17, "tf2onnx").graph.node
+    monkeypatch.setattr(patches, "readable_functions", contextlib.nullcontext)
+    with pytest.raises(UnsupportedOperationError):
+        to_canonical(to_raw_graph(model, 17, "tf2onnx"), *shapes, set(), {})

@@ -1,0 +1,66 @@
+"""Element-wise functions that ONNX has under other names, or builds of several operations."""
+
+from export.convert.operations.build import add, by_tf2onnx, is_float, like, replace
+
+
+def _erfc(graph, node, *_):
+    erf = add(graph, "Erf", node.input)
+    replace(graph, node, "Sub", [like(graph, erf, 1), erf])
+
+
+def _expm1(graph, node, *_):
+    """expm1(x) = tanh(x / 2) (exp(x) + 1), which is exact to rounding near 0 too."""
+    (x,) = node.input
+    tanh = add(graph, "Tanh", [add(graph, "Mul", [x, like(graph, x, 0.5)])])
+    above = add(graph, "Add", [add(graph, "Exp", [x]), like(graph, x, 1)])
+    replace(graph, node, "Mul", [tanh, above])
+
+
+def _log1p(graph, node, *_):
+    """log1p(x) = log(1 + x); near 0, 2 artanh(x / (x + 2)), which is exact to rounding."""
+    (x,) = node.input
+    near = add(graph, "Less", [add(graph, "Abs", [x]), like(graph, x, 0.5)])
+    ratio = add(graph, "Div", [x, add(graph, "Add", [x, like(graph, x, 2)])])
+    exact = add(graph, "Mul", [add(graph, "Atanh", [ratio]), like(graph, x, 2)])
+    log = add(graph, "Log", [add(graph, "Add", [x, like(graph, x, 1)])])
+    replace(graph, node, "Where", [near, exact, log])
+
+
+def _floor_mod(graph, node, *_):
+    """tf2onnx rounds the quotient of integers towards zero."""
+    if is_float(graph, node.input[0]):
+        by_tf2onnx(graph, node)
+    else:
+        replace(graph, node, "Mod", node.input)
+
+
+def _floor_div(graph, node, *_):
+    """tf2onnx rounds the quotient of integers towards zero."""
+    if is_float(graph, node.input[0]):
+        by_tf2onnx(graph, node)
+    else:
+        x, y = node.input
+        multiple = add(graph, "Sub", [x, add(graph, "Mod", [x, y])])
+        replace(graph, node, "Div", [multiple, y])
+
+
+def _bitwise(operation):
+    def convert(graph, node, *_):
+        if graph.opset < 18:
+            raise ValueError("ONNX has bitwise operations from opset 18 on. Export with opset=18")
+        replace(graph, node, operation, node.input)
+
+    return convert
+
+
+HANDLERS = {
+    "BitwiseAnd": (_bitwise("BitwiseAnd"), []),
+    "BitwiseOr": (_bitwise("BitwiseOr"), []),
+    "BitwiseXor": (_bitwise("BitwiseXor"), []),
+    "Erfc": (_erfc, []),
+    "Expm1": (_expm1, []),
+    "FloorDiv": (_floor_div, []),
+    "FloorMod": (_floor_mod, []),
+    "Invert": (_bitwise("BitwiseNot"), []),
+    "Log1p": (_log1p, []),
+}
