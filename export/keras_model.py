@@ -70,7 +70,7 @@ def output_names(model: keras.Model) -> list[str]:
         name = f"{name}_output" if name in taken else name
         free = (f"{name}_{number}" for number in itertools.count(1))
         unique.append(
-            name if name not in unique else next(n for n in free if n not in names + unique)
+            name if name not in unique else next(n for n in free if n not in [*names, *unique])
         )
     return unique
 

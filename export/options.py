@@ -18,6 +18,9 @@ TASKS = ("classes", "labels", "binary", "regression", "segmentation")
 ROUTES = {"tf2onnx": "tensorflow", "torch": "torch", "jax": "jax"}
 """The converters, each with the backend that it runs on."""
 
+CONTROL_FLOW = ("If", "Loop", "Scan")
+"""Operations of control flow, which a file holds only if they are allowed."""
+
 PRECISIONS = ("float32", "float16", "int8")
 """Precisions of the file. The model computes in float32."""
 
@@ -76,6 +79,8 @@ class ExportOptions:
             regression or segmentation. By default the last activation decides. It is stored in the
             file, and decides how reduced precision is judged.
         threshold: Smallest score of a label that is present, for the tasks labels and binary.
+        allow: Control flow that the file may hold, some of If, Loop and Scan. The report names the
+            devices that leave it to the CPU. On the command line, names separated by commas.
         force: Replace an existing file, and remove its old .ort copy and list of operators.
 
     Raises:
@@ -102,6 +107,7 @@ class ExportOptions:
     max_drop: float = 0.5
     task: str | None = None
     threshold: float = 0.5
+    allow: Sequence[str] = ()
     force: bool = False
 
     def __post_init__(self):
@@ -113,6 +119,8 @@ class ExportOptions:
         _check_choice("layouts", "layout", self.layout, (None, *LAYOUTS))
         _check_choice("profiles", "profile", self.profile, (None, *PROFILES))
         _check_choice("tasks", "task", self.task, (None, *TASKS))
+        for operation in self.allow:
+            _check_choice("operations that can be allowed", "allow", operation, CONTROL_FLOW)
         self._check_precision()
         self._check_batch()
         self._check_preprocessing()
@@ -142,6 +150,11 @@ class ExportOptions:
             raise UsageError(
                 "int8 is calibrated on real inputs. Pass some, with their right labels if you have "
                 "them: --data FILE, in Python data={input name: array, 'labels': array}."
+            )
+        if self.allow and self.precision != "float32":
+            raise UsageError(
+                "A file with control flow stays in float32. Leave out allow, or the precision. "
+                f"Received: allow={list(self.allow)}, precision={self.precision!r}"
             )
         if not 0 <= self.max_drop <= 100:
             raise UsageError(
@@ -233,6 +246,7 @@ _PARSED = {
     "max_drop": {"type": float, "metavar": "POINTS"},
     "task": {"choices": TASKS},
     "threshold": {"type": float, "metavar": "SCORE"},
+    "allow": {"type": lambda text: text.split(","), "metavar": "NAMES"},
 }
 
 
@@ -242,7 +256,7 @@ def add_to_parser(parser: argparse.ArgumentParser) -> None:
     for option in fields(ExportOptions):
         text = re.sub(r"\s+", " ", texts.get(option.name, ""))
         text = re.sub(r"`(\w+)`", lambda match: flag_of(match[1]), text)
-        if option.default not in (None, False):
+        if option.default not in (None, False, ()):
             text += f" (default: {option.default})"
         settings = _PARSED.get(option.name, {"action": "store_true"})
         parser.add_argument(flag_of(option.name), default=argparse.SUPPRESS, help=text, **settings)

@@ -122,6 +122,7 @@ def compare_float32(
         *_shapes(model, inputs, options.batch),
         keras_model.layer_names(model),
         _properties(model, inputs, options),
+        options.allow,
     )
     comparisons = compare(model, file, suites.compared, inputs.expected, conversion.references)
     if suites.all_real is not None:

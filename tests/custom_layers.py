@@ -71,3 +71,12 @@ class VariableOfAValue(keras.layers.Layer):
 
     def call(self, inputs):
         return inputs * self.factors
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class OwnCell(keras.layers.SimpleRNNCell):
+    """A cell that ONNX has no operation for: the cosine of what Keras' cell computes."""
+
+    def call(self, inputs, states, training=False):
+        output = keras.ops.cos(super().call(inputs, states, training=training)[0])
+        return output, [output]

@@ -9,6 +9,8 @@ from unittest import mock
 
 import keras
 
+from export.convert import recurrent
+
 
 @contextlib.contextmanager
 def nodes_in_order() -> Iterator[None]:
@@ -152,3 +154,33 @@ def _padded_to_ratio(images, size, axis, value):
         ((new - old) // 2,) * 2 for new, old in zip(padded, (height, width), strict=True)
     ]
     return keras.ops.pad(images, pads, constant_values=value)
+
+
+@contextlib.contextmanager
+def recurrent_layers() -> Iterator[None]:
+    """Makes recurrent layers call ONNX' operations, or unroll their steps if there is none.
+
+    tf2onnx turns the loop of Keras' layers into an operation in some cases only, without masks for
+    example. Else a Loop remains, which few devices run.
+
+    Version: tf2onnx 1.17.0.
+    Test: `tests/export/convert/test_patches.py`, which fails when the patch is not needed.
+    """
+    rnn, bidirectional = keras.layers.RNN.call, keras.layers.Bidirectional.call
+
+    def call(layer, sequences, initial_state=None, mask=None, training=False):
+        if recurrent.has_operation(layer, initial_state):
+            return recurrent.call_layer(layer, sequences, initial_state, mask)
+        with mock.patch.object(layer, "unroll", sequences.shape[1] is not None):
+            return rnn(layer, sequences, initial_state, mask, training)
+
+    def call_both(layer, sequences, initial_state=None, mask=None, training=None):
+        if recurrent.has_one_operation(layer):
+            return recurrent.call_both(layer, sequences, initial_state, mask)
+        return bidirectional(layer, sequences, initial_state, mask, training)
+
+    with (
+        mock.patch.object(keras.layers.RNN, "call", call),
+        mock.patch.object(keras.layers.Bidirectional, "call", call_both),
+    ):
+        yield

@@ -27,7 +27,11 @@ def via_tf2onnx(model: keras.Model, opset: int, batch: int | None) -> onnx.Model
     def forward(*inputs):
         return dict(zip(names, keras_model.call(model, list(inputs)), strict=True))
 
-    with patches.convolutions_on_cpus(), patches.readable_functions():
+    with (
+        patches.convolutions_on_cpus(),
+        patches.readable_functions(),
+        patches.recurrent_layers(),
+    ):
         captures = forward.get_concrete_function(*signature).graph.captures
     constants = {
         placeholder.name: value.numpy()

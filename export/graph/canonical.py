@@ -5,13 +5,16 @@ that they come from. Weights are named after the node that uses them. Nothing in
 the order in which a converter visited nodes, on paths or on dates.
 """
 
+from collections.abc import Collection
+
 import onnx
 import onnxslim
 from onnx import helper, numpy_helper
 
 from export.errors import ConversionError
 from export.graph import rewrites
-from export.graph.names import name_after_layers
+from export.graph.names import layers_of, name_after_layers
+from export.graph.order import ordered_nodes, values_read
 from export.graph.refused_operations import refuse_operations
 from export.graph.shape_arithmetic import integers_alone
 
@@ -24,6 +27,7 @@ def to_canonical(
     outputs: dict[str, tuple],
     layer_names: set[str],
     metadata: dict[str, str],
+    allowed: Collection[str] = (),
 ) -> tuple[onnx.ModelProto, dict[str, str]]:
     """Makes the canonical file of a raw conversion.
 
@@ -34,6 +38,7 @@ def to_canonical(
         outputs: Shapes of the model's outputs, likewise.
         layer_names: Names of the model's layers, to find in the converter's names.
         metadata: Properties to store in the file.
+        allowed: Control flow that the file may hold, some of `export.options.CONTROL_FLOW`.
 
     Returns:
         The canonical `onnx.ModelProto`, checked, and the converter's names of its values.
@@ -47,7 +52,7 @@ def to_canonical(
     graph = model.graph
     _constants_to_initializers(graph)
     rewrites.rewrite(graph)
-    refuse_operations(model)
+    refuse_operations(model, allowed, lambda node: layers_of(node, layer_names))
     nodes = ordered_nodes(graph, outputs)
     names = name_after_layers(graph, nodes, [*inputs, *outputs], layer_names)
     values = _typed_values(raw.graph.input, inputs), _typed_values(raw.graph.output, outputs)
@@ -82,25 +87,6 @@ def _constants_to_initializers(graph):
         graph.node.remove(node)
 
 
-def ordered_nodes(graph, outputs):
-    """Sorts the nodes: each after its inputs, in the order of the model's outputs."""
-    producers = {name: node for node in graph.node for name in node.output if name}
-    ordered, seen = [], set()
-    stack = [(name, False) for name in reversed(outputs)]
-    while stack:
-        name, inputs_done = stack.pop()
-        node = producers.get(name)
-        if node is None or id(node) in seen:
-            continue
-        if inputs_done:
-            seen.add(id(node))
-            ordered.append(node)
-        else:
-            stack.append((name, True))
-            stack.extend((needed, False) for needed in reversed(node.input))
-    return ordered
-
-
 def _typed_values(values, shapes):
     """Describes inputs or outputs in the model's order, where a size of `None` is the batch."""
     types = {value.name: value.type.tensor_type.elem_type for value in values}
@@ -114,7 +100,7 @@ def _typed_values(values, shapes):
 
 def _initializers_in_use(graph, nodes):
     tensors = {tensor.name: tensor for tensor in graph.initializer}
-    used = dict.fromkeys(name for node in nodes for name in node.input if name in tensors)
+    used = dict.fromkeys(name for node in nodes for name in values_read(node) if name in tensors)
     return [numpy_helper.from_array(numpy_helper.to_array(tensors[name]), name) for name in used]
 
 

@@ -9,7 +9,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from export.compare.run import probe_session
 from export.reduce.names import restore_names
-from export.reduce.nodes import products_with_weights, sensitive_nodes
+from export.reduce.nodes import RECURRENT, products_with_weights, sensitive_nodes
 
 # float16 has all its bits from 6.1e-5 to 65504. Half of this, because partial sums may be larger.
 _SMALLEST, _LARGEST = 2.0**-14, 2.0**15
@@ -33,7 +33,7 @@ def to_float16(
     reduced = convert_float_to_float16(
         copy.deepcopy(file), keep_io_types=True, op_block_list=[], node_block_list=sorted(kept)
     )
-    _skip_round_trips(reduced.graph)
+    _skip_round_trips(reduced.graph, {node.name for node in file.graph.node})
     _store_weights_in_half(reduced.graph)
     return restore_names(reduced, file, metadata)
 
@@ -52,14 +52,21 @@ def _nodes_out_of_range(file, batches):
     return {node.name for node in file.graph.node if outside & {*node.input, *node.output}}
 
 
-def _skip_round_trips(graph):
-    """Removes the pairs of casts that the converter adds between float32 nodes."""
+def _skip_round_trips(graph, original):
+    """Removes the pairs of casts that the converter adds between float32 nodes.
+
+    Args:
+        graph: The graph.
+        original: Names of the nodes that were there before. They may cast what is no number.
+    """
     producers = {name: node for node in graph.node for name in node.output}
     outputs = {value.name for value in graph.output}
     names = {}
     for node in graph.node:
         halved = producers.get(node.input[0]) if _is_cast(node, onnx.TensorProto.FLOAT) else None
-        if halved is not None and _is_cast(halved, onnx.TensorProto.FLOAT16):
+        if halved is None or halved.name in original:
+            continue
+        if _is_cast(halved, onnx.TensorProto.FLOAT16):
             old, new = node.output[0], halved.input[0]
             if old in outputs:  # Its name must stay.
                 old, new = new, old
@@ -75,8 +82,10 @@ def _is_cast(node, to):
 
 
 def _store_weights_in_half(graph):
-    """Stores the large weights of products that stay in float32 in float16."""
+    """Stores the large weights of nodes that stay in float32 in float16."""
     names = {node.input[1] for node in products_with_weights(graph)}
+    recurrent = (node for node in graph.node if node.op_type in RECURRENT)
+    names.update(name for node in recurrent for name in node.input[1:3])
     for tensor in graph.initializer:
         array = numpy_helper.to_array(tensor)
         if tensor.name in names and array.dtype == "float32" and array.size >= _LARGE_WEIGHT:

@@ -4,7 +4,8 @@ import itertools
 
 import onnx
 
-from export.graph.canonical import assemble, ordered_nodes
+from export.graph.canonical import assemble
+from export.graph.order import ordered_nodes
 from export.graph.refused_operations import refuse_operations
 
 

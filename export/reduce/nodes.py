@@ -7,7 +7,7 @@ densities, only the products with weights are therefore reduced:
 
 * float16: these products, and in the other layers everything but softmax, means and divisions.
   Nodes that leave the range of float16 on ordinary, real or huge inputs stay in float32 too, and
-  only their weights are stored in float16.
+  only their weights are stored in float16. So are the weights of recurrent layers.
 * int8: convolutions and dense layers, and the relu after them. The kernels of capsules stay in
   float32, because with scales by channel a product of three axes fails in onnxruntime at run time.
 """
@@ -16,7 +16,11 @@ import onnx
 
 # A layer that has one of these operations measures lengths or densities.
 _MEASURES = {"Exp", "LayerNormalization", "Log", "Pow", "ReduceL2", "ReduceSum", "Sqrt"}
-_SENSITIVE = _MEASURES | {"Div", "GlobalAveragePool", "LogSoftmax", "ReduceMean", "Softmax"}
+RECURRENT = {"GRU", "LSTM", "RNN"}
+"""Operations that onnxruntime's CPU computes in float32 only."""
+
+_SENSITIVE = _MEASURES | RECURRENT
+_SENSITIVE |= {"Div", "GlobalAveragePool", "LogSoftmax", "ReduceMean", "Softmax"}
 PRODUCTS = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 """Operations that multiply by weights."""
 

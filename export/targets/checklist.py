@@ -5,8 +5,9 @@ from onnx import TensorProto
 
 from export import runtimes
 from export.graph.canonical import BATCH_AXIS
-from export.graph.refused_operations import is_refused
+from export.graph.refused_operations import is_control_flow, is_refused
 from export.results import Check
+from export.targets.profiles import providers_without
 
 _WIDE = {TensorProto.DOUBLE: "float64", TensorProto.INT64: "int64"}
 _INDEX_TYPES = {"tensor(int32)", "tensor(int64)"}
@@ -24,7 +25,8 @@ def checklist(file: onnx.ModelProto, content: bytes, minimum: str | None) -> lis
     opset, ir = file.opset_import[0].version, file.ir_version
     oldest = runtimes.oldest_for(opset, ir)
     transposes = [node.name for node in file.graph.node if node.op_type == "Transpose"]
-    refused = [node.name for node in file.graph.node if is_refused(node)]
+    refused_nodes = [node for node in file.graph.node if is_refused(node)]
+    refused = [node.name for node in refused_nodes]
     wide = _wide_nodes(file, values)
     weights = sum(len(onnx.numpy_helper.to_array(x).tobytes()) for x in file.graph.initializer)
     return [
@@ -37,13 +39,24 @@ def checklist(file: onnx.ModelProto, content: bytes, minimum: str | None) -> lis
         ),
         Check(
             "operations",
-            f"control flow, Einsum or custom operations: {', '.join(refused) or 'none'}",
+            f"control flow, Einsum or custom operations: {', '.join(refused) or 'none'}"
+            + "".join(
+                map(
+                    _cost, sorted({node.op_type for node in refused_nodes if is_control_flow(node)})
+                )
+            ),
             not refused,
         ),
         Check("types", f"computed in float64 or int64: {', '.join(wide) or 'nothing'}", not wide),
         Check("transposes", f"{len(transposes)} remain: {', '.join(transposes) or 'none'}"),
         Check("size", f"{len(content):,} bytes, {weights:,} of them weights"),
     ]
+
+
+def _cost(operation):
+    """Names the devices that an operation costs."""
+    missing = ", ".join(providers_without(operation))
+    return f"; without {operation}: {missing}, which leave it to the CPU" if missing else ""
 
 
 def _values(file):

@@ -48,6 +48,17 @@ def examine(file: onnx.ModelProto, profile: str) -> Profile:
     return Profile(profile, [_examine(file, types, name) for name in _PROVIDERS[profile]])
 
 
+def providers_without(operation: str) -> list[str]:
+    """Returns the execution providers that lack an operation, of all targets."""
+    names = dict.fromkeys(name for target in _PROVIDERS.values() for name in target)
+    lists = {name: _operators(name)[1] for name in names}
+    return [
+        name
+        for name, operators in lists.items()
+        if operators is not None and operation not in operators
+    ]
+
+
 def _examine(file, types, provider):
     source, operators = _operators(provider)
     unsupported = []

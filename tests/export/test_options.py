@@ -37,6 +37,7 @@ GIVEN = {
     "max_drop": ("2.5", 2.5),
     "task": ("labels", "labels"),
     "threshold": ("0.25", 0.25),
+    "allow": ("Loop,If", ["Loop", "If"]),
     "force": ("", True),
 }
 
@@ -152,6 +153,8 @@ def test_keywords_change_the_options_that_are_given(monkeypatch):
         ),
         ({"preprocess": True, "mean": [1, 2, 3]}, "one mean for all channels, or 1"),
         ({"preprocess": True, "data": {"image": np.zeros((1, 12, 12, 1))}}, "must be uint8"),
+        ({"allow": ["Einsum"]}, "can be allowed are If, Loop, Scan.*'Einsum'"),
+        ({"allow": ["Loop"], "precision": "float16"}, "control flow stays in float32"),
         ({"profile": "phone"}, "profiles are cpu, web, mobile.*'phone'"),
     ],
 )

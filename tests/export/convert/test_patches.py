@@ -69,6 +69,15 @@ def test_without_nodes_in_order_the_order_decides(convert_shuffled, monkeypatch)
     assert len({convert_shuffled(seed) for seed in range(4)}) > 1
 
 
+def test_without_recurrent_layers_a_loop_remains(monkeypatch):
+    """The patch can go once tf2onnx makes operations of masked layers: this test then fails."""
+    x, mask = keras.Input((5, 3), name="x"), keras.Input((5,), dtype="bool", name="mask")
+    model = keras.Model([x, mask], keras.layers.LSTM(4)(x, mask=mask))
+    assert "LSTM" in {node.op_type for node in to_raw_graph(model, 17, "tf2onnx").graph.node}
+    monkeypatch.setattr(patches, "recurrent_layers", contextlib.nullcontext)
+    assert "Loop" in {node.op_type for node in to_raw_graph(model, 17, "tf2onnx").graph.node}
+
+
 def test_tf2onnx_needs_no_patch_for_numpy():
     """Keras has one, process-wide, for tf2onnx before 1.17, which the export does not take."""
     run_python("-c", CONVERT_UNPATCHED, backend="tensorflow")

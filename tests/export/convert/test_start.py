@@ -33,6 +33,18 @@ def test_control_flow_is_an_unsupported_operation(tmp_path):
     assert caught.value.exit_code == 3 and not list(tmp_path.iterdir())
 
 
+@pytest.mark.usefixtures("warm_conversions")
+def test_control_flow_that_is_allowed_is_exported(tmp_path):
+    """The report names the devices that it costs."""
+    model, path = model_of(custom_layers.Looping(name="loop")), tmp_path / "model.onnx"
+    report = export.export_onnx(model, path, allow=["Loop"])
+    assert report.passed and "loop/loop" in report.to_text()
+    assert "without Loop: WebGPU, XNNPACK, CoreML, NNAPI" in report.to_text()
+    x = np.full((2, 4), 0.5, "float32")
+    output = onnxruntime.InferenceSession(path).run(None, {"x": x})[0]
+    np.testing.assert_allclose(output, model.predict(x, verbose=0), rtol=1e-6)
+
+
 @pytest.mark.usefixtures("started")
 def test_a_process_that_dies_is_a_failed_conversion(tmp_path, monkeypatch):
     """What it wrote last reaches the user, or the test that fails."""

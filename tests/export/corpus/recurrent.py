@@ -179,7 +179,7 @@ def custom_cell():
     return keras.Sequential([keras.Input((6, 3)), layers.RNN(LeakyCell(4))])
 
 
-@model(refused=("UnsupportedOperationError", "Loop", "unroll=True"))
+@model(refused=("UnsupportedOperationError", "Loop", "--allow Loop"))
 def custom_cell_of_open_length():
     return keras.Sequential([keras.Input((None, 3)), layers.RNN(LeakyCell(4))])
 
