@@ -14,6 +14,7 @@ import numpy as np
 from export import keras_model, progress
 from export.admit.inputs import check_labels, checked_data
 from export.admit.prepare import Prepared, prepare
+from export.compare import moves
 from export.compare.latency import latency_ms
 from export.compare.locate import Divergence, divergence, layer_errors
 from export.compare.outputs import Candidate, compare, compare_scores
@@ -84,11 +85,13 @@ class Inputs:
     Attributes:
         suites: The inputs.
         expected: The model's outputs for each suite that is compared in every setting.
+        warnings: What is suspicious about these outputs, in sentences.
         samples: The samples for reduced precision, or `None`.
     """
 
     suites: SuiteSet
     expected: list[list[np.ndarray]]
+    warnings: list[str]
     samples: Samples | None
 
 
@@ -105,7 +108,7 @@ def choose_inputs(model: keras.Model, options: ExportOptions) -> Inputs:
         samples = choose_samples(
             model, data, options.input_range, task_of(model, options), calibrated, shapes
         )
-    return Inputs(suites, expected, samples)
+    return Inputs(suites, expected, moves.warnings(model, suites, expected), samples)
 
 
 @dataclass(frozen=True)
@@ -229,6 +232,7 @@ def report_of(
         backend=backend,
         tolerance=tolerance_in_words(conversion.references),
         comparisons=float32.candidate.comparisons,
+        warnings=inputs.warnings,
         task=task_of(prepared.model, options).kind,
         mixed=_mixed(prepared, inputs.suites.probe),
         file=metadata.facts(shown.file, shown.content),

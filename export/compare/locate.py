@@ -14,7 +14,7 @@ from export import keras_model
 from export.compare.outputs import Candidate
 from export.compare.run import probe_session, run_keras, run_onnx, session
 from export.compare.suites import Suite, SuiteSet
-from export.compare.tolerance import allowed_difference, scale_of
+from export.compare.tolerance import WITHOUT_FLOAT64, scale_of
 from export.results import LayerError
 from keras_capsules import _graph
 
@@ -200,7 +200,7 @@ def _in_layout_of(expected, value):
 
 
 def _allowed(expected):
-    return allowed_difference(None, scale_of(expected))
+    return WITHOUT_FLOAT64 * max(1.0, scale_of(expected))
 
 
 def _local_error(file, values, needed, expected):

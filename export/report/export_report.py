@@ -40,6 +40,7 @@ class ExportReport:
         backend: Backend of the model in the comparison.
         tolerance: The tolerance and its origin, in words.
         comparisons: A `Comparison` for each output and suite.
+        warnings: What is suspicious about the model's outputs, in sentences.
         task: What the scores mean, one of `export.options.TASKS`.
         mixed: Distance of a model in another precision from float32, or `None`.
         file: Facts of the ONNX file.
@@ -67,6 +68,7 @@ class ExportReport:
     file: FileFacts
     versions: dict[str, str]
     environment: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
     task: str = ""
     mixed: MixedPrecision | None = None
     layers: list[LayerError] = field(default_factory=list)
@@ -88,7 +90,7 @@ class ExportReport:
 
     @property
     def max_abs(self) -> float:
-        """The largest difference between Keras and onnxruntime, relative to outputs above 1."""
+        """The largest difference between Keras and onnxruntime, relative to the largest output."""
         return max(entry.relative for entry in self.comparisons)
 
     @property
