@@ -19,6 +19,7 @@ class Kind(StrEnum):
     TINY = "tiny"
     LABELS = "labels"
     CALIBRATION = "calibration"
+    PART = "part"
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,27 @@ class LayerError:
     def differs(self) -> bool:
         """Whether the file has the layer's outputs and they differ."""
         return self.max_abs is not None and not self.max_abs <= self.allowed
+
+
+@dataclass(frozen=True)
+class Part:
+    """Comparison of one layer with its part of the file, on inputs that excite the layer.
+
+    Attributes:
+        layer: Name of the layer. The part may include layers before it.
+        error: Largest difference as a share of the allowed one, or `None` if the file does not have
+            the layer's output, or not the inputs that it needs.
+        unmoved: Number of the layer's units that no input moves.
+    """
+
+    layer: str
+    error: float | None = None
+    unmoved: int = 0
+
+    @property
+    def passed(self) -> bool:
+        """Whether the part computes what the layer does, as far as it can be compared."""
+        return self.error is None or self.error <= 1
 
 
 @dataclass(frozen=True)

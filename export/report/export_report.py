@@ -21,6 +21,7 @@ from export.results import (
     LayerError,
     MixedPrecision,
     OrtFacts,
+    Part,
     Profile,
     SuiteKey,
 )
@@ -48,6 +49,7 @@ class ExportReport:
         environment: The machine: `python`, `os`, `cpu` and `cores`.
         layers: A `LayerError` for each Keras layer, on random inputs, or on the inputs of the worst
             comparison if one failed.
+        parts: A `Part` for each Keras layer, compared on its own inputs if the outputs passed.
         first_divergence: First Keras layer whose output differs, if a comparison failed.
         worst_inputs: Path of the inputs of the worst comparison, if one failed.
         edge: Checklist of points that may cause problems on devices.
@@ -72,6 +74,7 @@ class ExportReport:
     task: str = ""
     mixed: MixedPrecision | None = None
     layers: list[LayerError] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
     first_divergence: str | None = None
     worst_inputs: str | None = None
     edge: list[Check] = field(default_factory=list)
@@ -86,7 +89,8 @@ class ExportReport:
     def passed(self) -> bool:
         """Whether every comparison passed, and the file was written."""
         reduced = self.precision is None or self.precision.passed
-        return self.seal_holds and reduced and all(entry.passed for entry in self.comparisons)
+        compared = [*self.comparisons, *self.parts]
+        return self.seal_holds and reduced and all(entry.passed for entry in compared)
 
     @property
     def max_abs(self) -> float:

@@ -7,7 +7,7 @@ import pytest
 from export.compare.outputs import compare_arrays
 from export.compare.run import run_keras
 from export.compare.suites import Suite
-from export.compare.tolerance import ROUNDINGS, WITHOUT_FLOAT64, roundings, scales
+from export.compare.tolerance import ROUNDINGS, SUSPICIOUS, WITHOUT_FLOAT64, roundings, scales
 from export.results import Kind, SuiteKey
 
 
@@ -36,9 +36,18 @@ def test_rounding_is_that_of_the_suite_or_of_the_random_ones():
     model = keras.Sequential([keras.Input((1,)), keras.layers.Identity()])
     kinds = [Kind.RANDOM, Kind.RANDOM, Kind.HUGE]
     found = [Suite(kind, [np.full((1, 1), 3, "float32")], 1) for kind in kinds]
-    expected = [[np.array([[value]], "float32")] for value in (1.0, 2.0, 3.0)]
-    references = [[np.array([[value]])] for value in (1.5, 2.125, 13.0)]
-    assert roundings(model, found, expected, references) == [[0.5], [0.5], [pytest.approx(10.0)]]
+    expected = [run_keras(model, suite) for suite in found]
+    references = [[np.array([[3 + error]])] for error in (1e-6, 2e-6, 1e-5)]
+    measured = np.ravel(roundings(model, found, expected, references))
+    np.testing.assert_allclose(measured, [2e-6, 2e-6, 1e-5], rtol=0.1)
+
+
+def test_a_float64_model_that_computes_something_else_excuses_nothing():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Identity()])
+    found = [Suite(Kind.RANDOM, [np.full((1, 1), 3, "float32")], 1)]
+    expected = [run_keras(model, suite) for suite in found]
+    ((rounding,),) = roundings(model, found, expected, [[np.array([[3.5]])]])
+    assert ROUNDINGS * rounding == pytest.approx(3 * SUSPICIOUS)
 
 
 def test_huge_inputs_may_be_right_by_chance():
