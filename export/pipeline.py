@@ -135,7 +135,7 @@ def compare_float32(
     model, suites = prepared.model, inputs.suites
     file, raw_names = to_canonical(
         conversion.raw,
-        *_shapes(model, inputs, options.batch),
+        *named_shapes(model, inputs, options.batch),
         keras_model.layer_names(model),
         _properties(model, inputs, options),
         options.allow,
@@ -260,7 +260,7 @@ def report_of(
     )
 
 
-def _shapes(
+def named_shapes(
     model: keras.Model, inputs: Inputs, batch: int | None
 ) -> tuple[dict[str, tuple], dict[str, tuple]]:
     """Returns the shapes of inputs and outputs by name, with names for open axes."""
