@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("--digits", type=int, default=5000)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--seeds", type=int, default=2)
     results.add_options(parser, "learns")
     options = parser.parse_args()
@@ -86,8 +87,8 @@ def trained(what, name, depth, train, test, options) -> dict:
         model.compile(adam, loss, metrics=["accuracy"])
         one_hot = keras.utils.to_categorical(train[1], 10)
         widens = [SpreadMarginSchedule(options.epochs)] if isinstance(loss, SpreadLoss) else []
-        fit = {"batch_size": 64, "epochs": options.epochs, "callbacks": widens, "verbose": 0}
-        model.fit(train[0], one_hot, **fit)
+        fit = {"batch_size": options.batch, "epochs": options.epochs, "callbacks": widens}
+        model.fit(train[0], one_hot, verbose=0, **fit)
         scores.append([accuracy(model, *part) for part in (train, test)])
     seconds = (time.perf_counter() - start) / options.seeds
     return row(what, name, depth, scores, seconds, options.epochs * len(train[0]))
