@@ -93,7 +93,8 @@ def matrix_capsnet(
     if routing is None:
         routing = EMRouting(final_lambda=10, epsilon=1)
         # The first poses have the size one, and the others are means of votes, which are smaller.
-        first, of_classes = (VoteScaling(length=length, target="mean") for length in (0.02, 0.4))
+        first = VoteScaling(length=0.17, target="vote")
+        of_classes = VoteScaling(length=0.4, target="mean")
         in_order = itertools.chain([first], itertools.repeat(of_classes))
 
         def initializer(children, parents):
