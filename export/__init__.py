@@ -4,12 +4,12 @@ The folders are the steps. `admit` reads a model and refuses unsafe ones, `conve
 converter in another process, `graph` makes the canonical file, `compare` decides whether the file
 computes the same as the model, `reduce` makes float16 and int8 files, `targets` checks the needs of
 devices, and `report` shows the results. `pipeline` calls these steps in this order. `any_file`
-compares files of other exporters, as `export.compare` does. `export.verify`
-checks the seal that `compare.seal` makes. `device` and `verify` are single files, which can be
-copied to devices. Importing this package loads neither Keras nor a backend nor onnx.
+compares files of other exporters, as `export.compare` does. `export.verify` checks the seal that
+`compare.seal` makes. `device` and `verify` are single files, which can be copied to devices. Importing this package loads neither Keras nor a backend nor onnx.
 """
 
 import os
+import types
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +76,52 @@ def export_onnx(
 
 
 document(export_onnx)
+
+
+class _Compare(types.ModuleType):
+    """The package, which can be called."""
+
+    def __call__(
+        self,
+        model: "keras.Model | str | os.PathLike",
+        path: "str | os.PathLike",
+        data: dict[str, Any] | None = None,
+        input_range: tuple[float, float] = (0.0, 1.0),
+    ) -> "ExportReport":
+        """Compares a Keras model with an ONNX file that any exporter wrote.
+
+        The verification is that of an export: batches of several sizes, ordinary and extreme
+        inputs, onnxruntime's optimizations on and off, and a tolerance from the model's rounding.
+        Inputs and outputs belong together by their names, or else by their order.
+
+        Args:
+            model: `keras.Model` or the path of a `.keras` file, as in `export.export_onnx`.
+            path: Path of the ONNX file. It is only read.
+            data: Real inputs, as in `export.export_onnx`.
+            input_range: Inputs for a black and a white pixel.
+
+        Returns:
+            An `ExportReport`. Its `passed` says whether the file computes what the model does; a
+            difference raises no error.
+
+        Raises:
+            UsageError: If a path is wrong, or if inputs or outputs do not correspond.
+            RefusedInputError: If a file is damaged or unsafe.
+            ConversionError: If the model cannot be compared.
+
+        Example:
+
+        >>> model = keras_capsules.create_model("cnn_baseline", size="tiny")
+        >>> model.export("theirs.onnx", format="onnx")
+        >>> export.compare(model, "theirs.onnx").passed
+        True
+        """
+        from export.any_file import compare_file
+
+        return compare_file(model, path, data, input_range)
+
+
+compare.__class__ = _Compare  # `export.compare` is a package, and the function of its purpose.
 
 __all__ = [
     "ConversionError",

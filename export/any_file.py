@@ -66,6 +66,7 @@ def compare_file(
         parts=parts,
         first_divergence=where and where.first,
         edge=checklist(file, path.read_bytes(), None),
+        foreign=True,
     )
 
 

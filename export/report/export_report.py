@@ -58,6 +58,7 @@ class ExportReport:
         latency_ms: Milliseconds by number of threads.
         precision: The cost and the gain of float16 or int8, or `None`.
         seal_holds: Whether the finished file computes the outputs of its seal.
+        foreign: Whether the file was there before, and was only compared.
         command: Command line that made this report, or empty.
     """
 
@@ -83,6 +84,7 @@ class ExportReport:
     latency_ms: dict[str, Latency] = field(default_factory=dict)
     precision: Judgement | None = None
     seal_holds: bool = True
+    foreign: bool = False
     command: str = ""
 
     @property

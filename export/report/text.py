@@ -118,7 +118,7 @@ def _verdict(report):
     for warning in report.warnings:
         yield f"WARNING: {warning}"
     if not all(entry.passed for entry in (*report.comparisons, *report.parts)):
-        yield "FAILED. The ONNX file was not written."
+        yield "FAILED." if report.foreign else "FAILED. The ONNX file was not written."
         yield from _divergence(report)
         return
     yield f"PASSED: {report.max_abs:.1e} at most, times the largest output"
