@@ -19,6 +19,9 @@ class ExportError(Exception):
 
     exit_code: int
 
+    def __init__(self, message: str):
+        super().__init__(printable(message))
+
 
 class ParityError(ExportError):
     """The ONNX file computes something else than the model."""
@@ -52,6 +55,11 @@ class UsageError(ExportError, ValueError):
     """A missing file or folder, an existing target, or an option that is not available."""
 
     exit_code = 5
+
+
+def printable(text: str) -> str:
+    """Returns a text, which may be from a file, without characters that steer a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in str(text))
 
 
 def in_words(error: BaseException) -> str:

@@ -28,7 +28,7 @@ import onnxruntime
 
 FORMAT = 1
 VALUES = 4093
-"""Largest number of sealed values of an array. It is a prime, which no axis divides."""
+"""Largest number of sealed values of an array: a prime, which no axis divides."""
 
 _LARGEST = 2**26  # Bytes of a seal, and elements of an array that it describes.
 _EXIT_CODES = """exit codes:
