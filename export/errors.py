@@ -65,7 +65,9 @@ def printable(text: str) -> str:
 def in_words(error: BaseException) -> str:
     """Returns the class and the message of an error, without what Keras adds to the message.
 
-    Keras prints parts in bold, and lists the arguments of the call after the message.
+    Keras prints parts in bold, lists the arguments of the call after the message, and repeats the
+    configuration of each layer that it is in before the message.
     """
     text = re.sub(r"\x1b\[\d+m", "", str(error)).partition("Arguments received by")[0]
-    return f"{type(error).__name__}: {' '.join(text.split())}"
+    text = text.rpartition("Exception encountered: ")[2]
+    return f"{type(error).__name__}: {' '.join(text.split())[:400]}"

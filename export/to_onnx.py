@@ -53,8 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("export: interrupted, nothing was written", file=sys.stderr)
         return 130
     except Exception as error:  # Of a layer, or of a package: a user can do nothing with a stack.
-        text = printable(in_words(error))[:1000]
-        print(f"export: the export failed, nothing was written. {text}", file=sys.stderr)
+        print(f"export: the export failed. {printable(in_words(error))}", file=sys.stderr)
         return ConversionError.exit_code
 
 

@@ -57,9 +57,7 @@ class UsageError(ValueError):
 
 
 class Check(NamedTuple):
-    """Largest difference of one output from the Keras model, over one suite. It is infinite if the
-    shape is another one, or NaN and infinity are at other positions.
-    """
+    """Largest difference of one output over a suite; infinite if its shape or NaN differ."""
 
     output: str
     suite: str

@@ -56,9 +56,10 @@ def load_model(folder: Path, name: str, objects: Mapping[str, Any] | None = None
     except ConversionError:
         raise
     except Exception as error:  # The type of Keras' error depends on the damage.
+        reason = str(error) if isinstance(error, RefusedInputError) else in_words(error)
         raise RefusedInputError(
             f"{name} cannot be loaded. It may be damaged, unsafe, or saved by another version of "
-            f"Keras than {keras.__version__}. Save the model again. ({in_words(error)})"
+            f"Keras than {keras.__version__}. Save the model again. ({reason})"
         ) from error
     for operation, shape in _values_within(model):
         if math.prod(size or 1 for size in shape) > count.MAX_VALUES:
