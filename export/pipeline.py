@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from export import keras_model
+from export import keras_model, progress
 from export.admit.inputs import check_labels, checked_data
 from export.admit.prepare import Prepared, prepare
 from export.compare.latency import latency_ms
@@ -54,13 +54,18 @@ def run(
     """Admits, converts, compares, reduces, seals and writes; see `export.export_onnx`."""
     target = Target(Path(path), options.force)
     target.check()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, progress.shown(steps=5) as begin:
+        begin("reading the model")
         prepared = prepare(model, target.onnx, Path(folder), options)
+        begin("running the model")
         inputs = choose_inputs(prepared.model, options)
         suites = inputs.suites.compared
+        begin("converting")
         conversion = convert(prepared, options.target_opset, suites, options.via, options.batch)
+        begin("comparing")
         float32 = compare_float32(prepared, inputs, conversion, options)
         reduced = reduce_precision(prepared, inputs, conversion, float32, options)
+        begin("packing")
         sealed = seal_and_pack(prepared, inputs, conversion, float32, reduced, target, options)
     report = report_of(prepared, inputs, conversion, float32, reduced, sealed, target, options)
     if float32.divergence:

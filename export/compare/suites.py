@@ -141,7 +141,8 @@ def _ordinary(model, axes, input_range, data, batch):
     else:
         made = [random(size, batch, number) for number, size in enumerate((batch, 3 * batch))]
     few, largest = batch or 2, batch or _batches(model)[-1]
-    made += [random(few, largest, number) for number in range(len(made), len(axes.sizes))]
+    first = 2 if batch else len(_batches(model))
+    made += [random(few, largest, number) for number in range(first, len(axes.sizes))]
     if data:
         count = _count(model, data)
         drawn = np.random.default_rng(0).choice(count, min(count, REAL), replace=False)
