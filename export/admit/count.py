@@ -12,6 +12,8 @@ from export.errors import RefusedInputError
 
 MAX_VALUES = 1 << 27  # In the largest batch of the comparison this is 16 GiB.
 
+_TABLE = 1 << 20  # Values of a table that a layer makes of one number.
+
 _CALLS = 1500  # Of any model.
 _TIMES = 30  # A file may call what it describes this often, on the average.
 
@@ -80,10 +82,11 @@ def _has_tensor(node):
 def bounded_values() -> Iterator[None]:
     """Refuses to record values of more than `MAX_VALUES` numbers a sample in this thread.
 
-    Some layers compute tables of the size of their inputs when they are built. Keras describes
-    each value, before a layer takes it, with a `keras.KerasTensor`.
+    Keras describes each value, before a layer takes it, with a `keras.KerasTensor`. A
+    `Normalization` by numbers makes tables of the size of its inputs when it is built.
     """
     thread, original = threading.get_ident(), keras.KerasTensor.__init__
+    build = keras.layers.Normalization.build
 
     def checked(self, shape, *args, **kwargs):
         sizes = [size for size in shape or () if isinstance(size, int)]
@@ -94,8 +97,17 @@ def bounded_values() -> Iterator[None]:
             )
         original(self, shape, *args, **kwargs)
 
+    def checked_build(self, input_shape):
+        by_number = self.input_mean is not None and input_shape is not None
+        size = math.prod(input_shape[axis] or 1 for axis in self.axis) if by_number else 0
+        if threading.get_ident() == thread and size > _TABLE:
+            raise ValueError(f"layer {self.name!r} wants tables of {size} values")
+        build(self, input_shape)
+
     setattr(keras.KerasTensor, "__init__", checked)  # noqa: B010
+    setattr(keras.layers.Normalization, "build", checked_build)  # noqa: B010
     try:
         yield
     finally:
         setattr(keras.KerasTensor, "__init__", original)  # noqa: B010
+        setattr(keras.layers.Normalization, "build", build)  # noqa: B010

@@ -184,14 +184,14 @@ def with_constant(config, name, argument, **options):
     )
 
 
-def with_tables(config):
+def with_tables(config, size):
     """Puts a layer in its place that computes tables of the size of its inputs."""
     return with_dense(
         config,
         module="keras.layers",
         class_name="Normalization",
         config={"name": "dense", "mean": 0.0, "variance": 1.0},
-        build_config={"input_shape": [None, 10**9]},
+        build_config={"input_shape": [None, size]},
     )
 
 
@@ -266,7 +266,8 @@ CONFIGS = {
     "constants of Tile": lambda c: with_constant(c, "Tile", [[1.0]], repeats=[10**9]),
     "constants of BroadcastTo": lambda c: with_constant(c, "BroadcastTo", 1.0, shape=[10**9]),
     "constants of Scan": lambda c: with_constant(c, "Scan", None, length=10**9, unroll=10**9),
-    "tables as large as memory": with_tables,
+    "tables as large as memory": lambda c: with_tables(c, 10**9),
+    "tables as large as a value may be": lambda c: with_tables(c, 10**8),
     "states as large as memory": lambda c: with_layer(c, "LSTM", units=1, stateful=1),
     "models in models": lambda c: nested(10),
     "escape codes as a class": lambda c: with_dense(
