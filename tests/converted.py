@@ -15,10 +15,11 @@ def converted(
 ) -> onnx.ModelProto:
     """Returns the canonical file of a model, with names for open axes as an export gives them."""
     axes = choose_open_axes(model)
-    results = [
-        (sizes, keras_model.output_shapes(model, random_inputs(model, axes.shapes(model, sizes))))
-        for sizes in axes.sizes
-    ]
+    results = []
+    for sizes in axes.sizes:
+        inputs = map(keras.ops.convert_to_tensor, random_inputs(model, axes.shapes(model, sizes)))
+        outputs = keras_model.call(model, list(inputs))
+        results.append((sizes, [tuple(output.shape) for output in outputs]))
     names = keras_model.input_names(model), keras_model.output_names(model)
     file, _ = to_canonical(
         to_raw_graph(model, opset, "tf2onnx"),

@@ -80,9 +80,13 @@ class OpenAxes:
             )
             return next(same, f"{names[output]}_{axis}")
 
+        def measured(output, axis, size):
+            # Keras' shape is wrong for a Bidirectional of layers with different units.
+            return results[0][1][output][axis] if axis and results else size
+
         return [
             tuple(
-                name_of(index, axis) if size is None else size
+                name_of(index, axis) if size is None else measured(index, axis, size)
                 for axis, size in enumerate(tensor.shape)
             )
             for index, tensor in enumerate(model.outputs)

@@ -16,7 +16,7 @@ BUDGETS = {
     "deepcaps": (243, 24),  # Poses lie together behind every convolution, and channels before it.
     "efficient_capsnet": (54, 2),
     "inverted_capsnet": (131, 5),
-    "matrix_capsnet": (262, 15),
+    "matrix_capsnet": (264, 15),  # Two for the batch normalization of the poses, by type.
     "se_capsnet": (78, 2),
     "se_resnet20": (30, 0),
     "se_resnet32": (30, 0),
