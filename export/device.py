@@ -8,23 +8,23 @@ This file needs nothing else of the project. It can be copied to a device, and
 
 import argparse
 import json
+import math
+import os
 import sys
 import time
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import onnxruntime
 
 _CHUNK = 32
-_EXIT_CODES = """
-exit codes:
-  0  done
-  4  a file is damaged
-  5  a path or an option is wrong
-"""
-_TYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
-_TYPES |= {f"tensor({name})": name for name in ("int8", "int16", "int32", "int64", "float16")}
+_EXIT_CODES = "exit codes:\n  0  done\n  4  a file is damaged\n  5  a path or an option is wrong"
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # None starts a program.
+_LARGEST = 2**27  # Pixels of an image, and values of an input.
+_METADATA = {"class_names": "null", "input_range": "[0, 1]", "preprocessing": "{}", "task": "{}"}
+_NUMBERS = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16".split()
+_TYPES = {"tensor(float)": "float32", "tensor(double)": "float64"}
+_TYPES |= {f"tensor({name})": name for name in _NUMBERS}
 
 
 class DamagedFileError(ValueError):
@@ -35,9 +35,8 @@ class Prediction(NamedTuple):
     """Answer of the model for one image.
 
     Attributes:
-        label: Name of the class with the largest score, or its number if the file has no names. Of
-            a file for several labels at once, those that reach the threshold, with commas. Of one
-            score, the second class if it reaches the threshold, else the first.
+        label: Name of the class with the largest score, or its number. Of several labels at once,
+            those that reach the threshold. Of one score, the second class if it does, or the first.
         score: The largest score.
         scores: Array `(num_classes,)`.
     """
@@ -53,8 +52,7 @@ class Predictor:
     Args:
         path: Path of an ONNX file from `export.to_onnx`, or of its `.ort` copy.
         threads: Integer. Threads for one inference. Defaults to `0`, all cores.
-        providers: Names of onnxruntime's execution providers, the preferred one first. Defaults to
-            the CPU.
+        providers: Names of onnxruntime's execution providers, best first. Defaults to the CPU.
 
     Attributes:
         labels: List of class names, or `None`.
@@ -66,48 +64,33 @@ class Predictor:
         batch: Size of the batches that the file takes, or `None` if it takes any.
 
     Call arguments:
-        inputs: An array `(batch, ...)`, or one sample, or a list of arrays in the file's order, or
-            a dictionary by input name, all unscaled. The call returns arrays by output name.
+        inputs: An array `(batch, ...)`, one sample, a list of arrays in the file's order, or a
+            dictionary by input name, all unscaled. The call returns arrays by output name.
 
     Raises:
         ValueError: If the path, a provider or an input is wrong; `DamagedFileError` for the file.
-
-    Example:
-
-    >>> predictor = Predictor("digits.onnx")
-    >>> predictor.predict(np.zeros((1, 28, 28, 1), "uint8"))[0].label
-    '1'
     """
 
     def __init__(self, path, threads: int = 0, providers=None):
-        if not Path(path).is_file():
+        if not os.path.isfile(path):  # Another kind of file may have no end.
             raise ValueError(f"There is no file {path}. Pass the path of an ONNX file.")
+        if not 0 <= threads <= 1024:
+            raise ValueError(f"Pass 0 to 1024 threads. Received: {threads}")
         known = onnxruntime.get_available_providers()
         if not set(providers or ()) <= set(known):
             raise ValueError(f"The providers here are {', '.join(known)}. Received: {providers}")
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
+        options.intra_op_num_threads, options.log_severity_level = threads, 3
         try:
             self.session = onnxruntime.InferenceSession(
                 str(path), options, providers=list(providers or ["CPUExecutionProvider"])
             )
+            self._read_facts()
         except Exception as error:  # onnxruntime's errors have no other common class.
             raise DamagedFileError(
                 f"{path} cannot be loaded. Export the model again with export.to_onnx, or upgrade "
-                f"onnxruntime {onnxruntime.__version__}. onnxruntime says: {error}"
+                f"onnxruntime {onnxruntime.__version__}. ({type(error).__name__}: {error})"
             ) from error
-        properties = self.session.get_modelmeta().custom_metadata_map
-        self.labels = json.loads(properties.get("class_names") or "null")
-        self.input_range = tuple(json.loads(properties.get("input_range") or "[0.0, 1.0]"))
-        self.shapes = {value.name: tuple(value.shape[1:]) for value in self.session.get_inputs()}
-        preprocessing = json.loads(properties.get("preprocessing") or "{}")
-        task = json.loads(properties.get("task") or "{}")
-        self.task, self.threshold = task.get("kind", "classes"), task.get("threshold", 0.5)
-        self.layout = preprocessing.get("layout", "channels_last")
-        first_axis = self.session.get_inputs()[0].shape[0]
-        self.batch = first_axis if isinstance(first_axis, int) else None
-        self._types = [_TYPES.get(value.type, "float32") for value in self.session.get_inputs()]
 
     def __call__(self, inputs) -> dict[str, np.ndarray]:
         if not isinstance(inputs, dict):
@@ -121,59 +104,46 @@ class Predictor:
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs the model once on arrays of its types, and returns arrays; both by name."""
         names = [value.name for value in self.session.get_outputs()]
-        return dict(zip(names, self.session.run(names, inputs), strict=True))
+        try:
+            return dict(zip(names, self.session.run(names, inputs), strict=True))
+        except Exception as error:  # onnxruntime's errors have no other common class.
+            raise DamagedFileError(f"The model fails on this input: {error}") from error
 
     def predict(self, images: np.ndarray) -> list[Prediction]:
-        """Classifies images.
+        """Classifies images, and returns a `Prediction` for each.
 
         Args:
-            images: Array `(batch, ...)`, or one sample without the batch axis. If the model takes
-                floats, uint8 arrays are pixels and are scaled to the model's range, and floats are
-                not changed. A file with preprocessing takes only uint8.
-
-        Returns:
-            A `Prediction` for each image.
-
-        Raises:
-            ValueError: If the images have another shape or type than the model takes, or if the
-                model has several inputs or gives no scores.
+            images: Array `(batch, ...)`, or one sample. If the model takes floats, uint8 arrays are
+                pixels, which are scaled. A file with preprocessing takes only uint8.
         """
         name = self._only_input()[0]
         images, kind = self._batch_of(name, images), self._types[0]
-        if kind.startswith("float"):
-            if images.dtype == np.uint8:
-                low, high = self.input_range
-                images = low + images * ((high - low) / 255)
-            elif images.dtype.kind != "f":
-                raise ValueError(
-                    "Pass pixels from 0 to 255 as uint8, or floats in the range of the model's "
-                    f"training, {self.input_range}. Received: {images.dtype}"
-                )
-        elif kind == "uint8" and images.dtype != np.uint8:
+        pixels, floats = images.dtype == np.uint8, kind.startswith("float")
+        taken = "" if kind == "uint8" else "f" if floats else "fiub"
+        if not pixels and images.dtype.kind not in tuple(taken):
             raise ValueError(
-                "The file takes raw pixels from 0 to 255 and scales them. Pass uint8. "
-                f"Received: {images.dtype}"
+                "Pass pixels from 0 to 255 as uint8, or, if the file does not scale them, numbers "
+                f"as in the training, {self.input_range}. Received: {images.dtype}"
             )
-        predictions, size = [], self.batch or _CHUNK
+        (low, high), predictions, size = self.input_range, [], self.batch or _CHUNK
         for start in range(0, len(images), size):
-            chunk = images[start : start + size].astype(kind)
-            filled = chunk if self.batch is None else np.resize(chunk, (size, *chunk.shape[1:]))
+            chunk = images[start : start + size]
+            if pixels and floats:
+                chunk = low + chunk * ((high - low) / 255)
+            filled = np.resize(chunk, (self.batch or len(chunk), *chunk.shape[1:])).astype(kind)
             outputs = self.run({name: filled})
-            scores = outputs.get("scores", next(iter(outputs.values())))
-            if scores.ndim != 2:
+            scores = outputs.get("scores", next(iter(outputs.values()), None))
+            shape = np.shape(scores)
+            if len(shape) != 2 or shape[0] < len(chunk) or 0 in shape:
                 raise ValueError(
-                    "The model gives no scores, one row for each image. Call the predictor itself "
-                    f"for the outputs by name. Received: an output of shape {scores.shape}"
+                    "The model gives no scores, one row for each image, but an output of shape "
+                    f"{shape}. Call the predictor itself for the outputs by name."
                 )
             predictions.extend(self._prediction(row) for row in scores[: len(chunk)])
         return predictions
 
     def latency(self, runs: int = 300) -> dict[str, float]:
-        """Times single images of zeros, or complete batches if the file takes nothing else.
-
-        Of `runs` runs, after a tenth as many that do not count, half took at most the returned
-        milliseconds `p50`, and all but a hundredth at most `p99`.
-        """
+        """Times single images, or whole batches: half take `p50` milliseconds, nearly all `p99`."""
         name, shape = self._only_input()
         if not all(isinstance(size, int) for size in shape):
             raise ValueError(f"The time depends on the size. Received: open axes, {shape}")
@@ -181,7 +151,7 @@ class Predictor:
         milliseconds = []
         for _ in range(runs // 10 + runs):
             start = time.perf_counter()
-            self.session.run(None, image)
+            self.run(image)
             milliseconds.append(1e3 * (time.perf_counter() - start))
         p50, p99 = np.percentile(milliseconds[-runs:], (50, 99))
         return {"p50": float(p50), "p99": float(p99)}
@@ -189,48 +159,55 @@ class Predictor:
     def read_image(self, path) -> np.ndarray:
         """Reads a `.npy` file unchanged, or an image file as pixels of the model's size."""
         shape = self._only_input()[1]
+        sizes = shape[1:] + shape[:1] if self.layout == "channels_first" else shape
+        if not os.path.isfile(path):  # Another kind of file may have no end.
+            raise ValueError(f"{path} cannot be read: there is no such regular file.")
+        is_array = str(path).lower().endswith(".npy")
+        if not is_array and (len(sizes) != 3 or sizes[2] not in (1, 3)):
+            raise ValueError(f"The model takes arrays of shape {shape}. Pass them as .npy.")
         try:
-            if Path(path).suffix.lower() == ".npy":
-                return np.load(path, allow_pickle=False)
-            sizes = shape[1:] + shape[:1] if self.layout == "channels_first" else shape
-            if len(sizes) != 3 or sizes[2] not in (1, 3):
-                raise ValueError(f"The model takes arrays of shape {shape}. Pass them as .npy.")
-            from PIL import Image, ImageOps
-
-            with Image.open(path) as image:
-                image = ImageOps.exif_transpose(image)  # Phones store how they were held.
-                if image.mode in ("I", "F") or image.mode.startswith("I;"):
-                    raise ValueError(
-                        f"its pixels have more than 8 bits ({image.mode}). Pass an array as .npy."
-                    )
-                image = image.convert("L" if sizes[2] == 1 else "RGB")
-                height, width = map(_size, sizes, (image.height, image.width))
-                image = image.resize((width, height), Image.Resampling.BILINEAR)
-                pixels = np.asarray(image, "uint8").reshape(height, width, sizes[2])
-                return pixels if sizes is shape else pixels.transpose(2, 0, 1)
-        except ImportError as error:
-            raise ValueError(
-                f"{path} is an image file. Install pillow to read it, or pass an array as .npy."
-            ) from error
-        except (FileNotFoundError, IsADirectoryError) as error:
-            raise ValueError(f"{path} cannot be read: {error.strerror}. Pass a file.") from error
-        except (OSError, EOFError, ValueError) as error:
+            if is_array:  # Which has no memory before it is used.
+                return np.lib.format.open_memmap(path, mode="r")
+            pixels = _pixels(path, sizes)
+            return pixels if sizes is shape else pixels.transpose(2, 0, 1)
+        except (ImportError, PermissionError) as error:
+            raise ValueError(f"{path} cannot be read: {error}. Is pillow installed?") from error
+        except Exception as error:  # Its type depends on the damage.
             raise DamagedFileError(f"{path} cannot be read: {error}") from error
+
+    def _read_facts(self):
+        """Reads what the file says of itself, which may be of any kind."""
+        stored = self.session.get_modelmeta().custom_metadata_map
+        found = (json.loads(stored.get(key) or default) for key, default in _METADATA.items())
+        self.labels, (low, high), preprocessing, task = found
+        self.task, self.threshold = task.get("kind", "classes"), task.get("threshold", 0.5)
+        self.layout = preprocessing.get("layout", "channels_last")
+        are_numbers = all(type(value) in (int, float) for value in (low, high, self.threshold))
+        are_names = all(isinstance(name, str) for name in (self.task, *(self.labels or ())))
+        if not (are_numbers and are_names and type(self.labels) in (list, type(None))):
+            raise DamagedFileError("Its metadata are of another kind than the export writes.")
+        self.input_range = float(low), float(high)
+        inputs = self.session.get_inputs()
+        for value in inputs:
+            size = math.prod(max(axis, 0) for axis in value.shape if isinstance(axis, int))
+            if value.type not in _TYPES or not value.shape or not 0 < size <= _LARGEST:
+                raise DamagedFileError(
+                    f"It takes no batches of at most {_LARGEST} numbers: {value}"
+                )
+        self.shapes = {value.name: tuple(value.shape[1:]) for value in inputs}
+        self.batch = next((v.shape[0] for v in inputs if isinstance(v.shape[0], int)), None)
+        self._types = [_TYPES[value.type] for value in inputs]
 
     def _only_input(self):
         if len(self.shapes) != 1:
-            raise ValueError(
-                f"The model has the inputs {', '.join(self.shapes)}. Call the predictor with them."
-            )
+            raise ValueError(f"Call the predictor with the inputs {', '.join(self.shapes)}.")
         return next(iter(self.shapes.items()))
 
     def _batch_of(self, name, array):
         """Returns an array with a batch axis, if its shape fits the input."""
         array, shape = np.asarray(array), self.shapes[name]
         array = array[None] if array.ndim == len(shape) else array
-        if array.ndim != 1 + len(shape) or array.shape[1:] != (
-            *map(_size, shape, array.shape[1:]),
-        ):
+        if array.ndim != 1 + len(shape) or array.shape[1:] != _sizes(shape, array.shape[1:]):
             raise ValueError(
                 f"The input {name} takes arrays of shape (batch, {', '.join(map(str, shape))}). "
                 f"Received: {array.shape}"
@@ -239,18 +216,42 @@ class Predictor:
 
     def _prediction(self, scores):
         names = self.labels or list(map(str, range(max(2, len(scores)))))
+        if len(names) < len(scores):
+            raise DamagedFileError(f"The file has {len(names)} names for {len(scores)} scores.")
         best = int(np.argmax(scores))
         label = names[best]
-        if self.task == "labels":
+        if self.task == "labels" or (self.task == "binary" and len(names) == 1):
             label = ", ".join(names[i] for i in np.flatnonzero(scores >= self.threshold)) or "none"
         elif self.task == "binary":
             label = names[int(scores[0] >= self.threshold)]
         return Prediction(label, float(scores[best]), scores)
 
 
-def _size(expected, given):
-    """Returns the size of an axis: the expected one, or the given one if any is possible."""
-    return expected if isinstance(expected, int) else given
+def _sizes(expected, given):
+    """Returns the expected size of each axis, or the given one if any is possible."""
+    pairs = zip(expected, given, strict=False)
+    return tuple(own if isinstance(own, int) else size for own, size in pairs)
+
+
+def _pixels(path, sizes):
+    """Returns the pixels of an image file as an array of a height, a width and channels."""
+    from PIL import Image, ImageOps
+
+    with Image.open(path, formats=_FORMATS) as image:
+        if image.width * image.height > _LARGEST:
+            raise ValueError(f"it has more than {_LARGEST} pixels")
+        image = ImageOps.exif_transpose(image)  # Phones store how they were held.
+        if image.mode in ("I", "F") or image.mode.startswith("I;"):
+            raise ValueError(f"its pixels have more than 8 bits ({image.mode}). Pass a .npy array.")
+        image = image.convert("L" if sizes[2] == 1 else "RGB")
+        height, width = _sizes(sizes, (image.height, image.width))
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+        return np.asarray(image, "uint8").reshape(height, width, sizes[2])
+
+
+def _line(text):
+    """Returns a text of a file on one line, without characters that steer a terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(str(text).split()))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -276,14 +277,14 @@ def main(arguments: list[str] | None = None) -> int:
                 name = path if len(predictions) == 1 else f"{path}[{number}]"
                 rows.append({"image": name, "label": prediction.label, "score": prediction.score})
         latency = predictor.latency() if options.latency else None
-    except ValueError as error:
-        print(f"device: {error}", file=sys.stderr)
-        return 4 if isinstance(error, DamagedFileError) else 5
+    except (ValueError, MemoryError) as error:
+        print(f"device: {_line(error) or 'The memory is too small.'}", file=sys.stderr)
+        return 4 if isinstance(error, (DamagedFileError, MemoryError)) else 5
     if options.json:
         print(json.dumps({"predictions": rows, "latency_ms": latency}))
         return 0
     for row in rows:
-        print(f"{row['image']}  {row['label']}  {row['score']:.4f}")
+        print(f"{_line(row['image'])}  {_line(row['label'])}  {row['score']:.4f}")
     if latency:
         p50, p99 = latency.values()
         print(f"latency at batch {predictor.batch or 1}: p50 {p50:.2f} ms, p99 {p99:.2f} ms")

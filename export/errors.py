@@ -19,6 +19,9 @@ class ExportError(Exception):
 
     exit_code: int
 
+    def __init__(self, message: str):
+        super().__init__(printable(message))
+
 
 class ParityError(ExportError):
     """The ONNX file computes something else than the model."""
@@ -54,10 +57,17 @@ class UsageError(ExportError, ValueError):
     exit_code = 5
 
 
+def printable(text: str) -> str:
+    """Returns a text, which may be from a file, without characters that steer a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in str(text))
+
+
 def in_words(error: BaseException) -> str:
     """Returns the class and the message of an error, without what Keras adds to the message.
 
-    Keras prints parts in bold, and lists the arguments of the call after the message.
+    Keras prints parts in bold, lists the arguments of the call after the message, and repeats the
+    configuration of each layer that it is in before the message.
     """
     text = re.sub(r"\x1b\[\d+m", "", str(error)).partition("Arguments received by")[0]
-    return f"{type(error).__name__}: {' '.join(text.split())}"
+    text = text.rpartition("Exception encountered: ")[2]
+    return f"{type(error).__name__}: {' '.join(text.split())[:400]}"

@@ -25,11 +25,13 @@ def check_exportable(model: keras.Model) -> None:
             )
     names = input_names(model) + output_names(model)
     for name in names:
-        if names.count(name) > 1 or not re.fullmatch(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*", name):
+        if names.count(name) > 1 or not re.fullmatch(
+            r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]{0,249}", name
+        ):
             raise ConversionError(
                 "The names of inputs and outputs must differ, and have letters without accents, "
-                "digits, '_', '.', '-' and '/' only, as names in the file. Rename the layer, "
-                f"or the key of the output dictionary. Received: {names}"
+                "digits, '_', '.', '-' and '/' only, at most 250, as names in the file. Rename the "
+                f"layer, or the key of the output dictionary. Received: {names}"
             )
     for layer in _graph.layers_within(model):
         if layer.compute_dtype == "string":

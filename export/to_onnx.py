@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import importlib
 import importlib.util
+import os
 import shlex
 import signal
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from export import (
+    ConversionError,
     ExportError,
     ExportOptions,
     ExportReport,
@@ -22,7 +24,7 @@ from export import (
     export_onnx,
 )
 from export.admit import zoo
-from export.errors import EXIT_CODES
+from export.errors import EXIT_CODES, in_words, printable
 from export.options import add_to_parser, flag_of, shapes_of
 from export.write import Target
 
@@ -39,11 +41,11 @@ def main(arguments: list[str] | None = None) -> int:
             report, code = export_onnx(model, given.output, options), 0
         except ParityError as error:
             report, code = error.report, error.exit_code
-        print(report.to_text())
+        print(printable(report.to_text()))
         if given.report is not None:
             arguments = sys.argv[1:] if arguments is None else arguments
             command = shlex.join(["python", "-m", "export.to_onnx", *map(str, arguments)])
-            replace(report, command=command).save(given.report)
+            replace(report, command=command).save(given.report, force="force" in given)
         return code
     except ExportError as error:
         print(f"export: {error}", file=sys.stderr)
@@ -51,6 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("export: interrupted, nothing was written", file=sys.stderr)
         return 130
+    except Exception as error:  # Of a layer, or of a package: a user can do nothing with a stack.
+        print(f"export: the export failed. {printable(in_words(error))}", file=sys.stderr)
+        return ConversionError.exit_code
 
 
 def _parser():
@@ -100,22 +105,24 @@ def _model_and_options(given: argparse.Namespace) -> tuple[Any, ExportOptions]:
 
 def _check_paths(given: argparse.Namespace) -> None:
     """Raises a `UsageError` if a file would be both read and written, or written twice."""
-    written = {path.resolve() for path in Target(Path(given.output), force=True).all}
+    written = {os.path.realpath(path) for path in Target(Path(given.output), force=True).all}
     paths = {flag_of(name): getattr(given, name, None) for name in ("labels", "data")}
     paths["MODEL"] = given.model
-    read = {Path(path).resolve() for path in paths.values() if path is not None}
+    read = {os.path.realpath(path) for path in paths.values() if path is not None}
     for name, path in (*paths.items(), ("--report", given.report)):
         taken = written | read if name == "--report" else written
-        if path is not None and Path(path).resolve() in taken:
+        if path is not None and os.path.realpath(path) in taken:
             raise UsageError(
                 f"{name} {path} is another file of this export, or one that it replaces. Choose "
                 "another path, there or with -o."
             )
     if given.report is not None:
-        ExportReport.check_path(Path(given.report))
+        ExportReport.check_path(Path(given.report), force="force" in given)
 
 
 def _read_labels(path: str) -> list[str]:
+    if os.path.exists(path) and not os.path.isfile(path):  # Another kind may have no end.
+        raise UsageError(f"The labels cannot be read from {path}: it is no regular file.")
     try:
         return Path(path).read_text(encoding="utf-8-sig").strip().splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -28,16 +28,14 @@ import onnxruntime
 
 FORMAT = 1
 VALUES = 4093
-"""Largest number of sealed values of an array. It is a prime, which no axis divides."""
+"""Largest number of sealed values of an array: a prime, which no axis divides."""
 
 _LARGEST = 2**26  # Bytes of a seal, and elements of an array that it describes.
-_EXIT_CODES = """
-exit codes:
+_EXIT_CODES = """exit codes:
   0  the file is intact and computes what the model did
   1  this machine computes something else, or cannot run the file
   4  the file or its seal is damaged, or they do not belong together
-  5  a path or an option is wrong
-"""
+  5  a path or an option is wrong"""
 
 
 class SealError(ValueError):
@@ -59,10 +57,7 @@ class UsageError(ValueError):
 
 
 class Check(NamedTuple):
-    """Largest absolute difference of one output from the Keras model, over one suite.
-
-    The check also needs the right shape, and NaN and infinity at the same positions.
-    """
+    """Largest difference of one output over a suite; infinite if its shape or NaN differ."""
 
     output: str
     suite: str
@@ -97,6 +92,9 @@ def verify(path: str | os.PathLike) -> Verdict:
         SealError, CannotRunError, UsageError: If no comparison is possible. All are `ValueError`s.
     """
     try:
+        for file in (path, seal_path(path)):
+            if os.path.exists(file) and not os.path.isfile(file):  # It may have no end.
+                raise UsageError(f"{file} is no regular file. Pass the path of an ONNX file.")
         model, sealed = Path(path).read_bytes(), seal_path(path).read_bytes()
     except OSError as error:
         raise UsageError(
@@ -167,10 +165,7 @@ def difference(expected: np.ndarray, output: np.ndarray) -> float:
 
 
 def read_seal(content: bytes) -> tuple[dict, dict[str, np.ndarray]]:
-    """Reads a seal, which may be damaged or hostile.
-
-    Returns:
-        The contents of the seal, and the arrays by name.
+    """Returns the contents of a seal, which may be hostile, and its arrays by name.
 
     Raises:
         SealError: If the seal is not as the export writes it.
@@ -263,6 +258,11 @@ def _check_signature(session, seal):
             raise SealError(f"The model has the {key} {model}, but its seal has {sealed}.")
 
 
+def _line(text):
+    """Returns a text of a file on one line, without characters that steer a terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(str(text).split()))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line, and returns its exit code."""
     parser = _Parser(
@@ -276,9 +276,9 @@ def main(arguments: list[str] | None = None) -> int:
         path = parser.parse_args(arguments).model
         verdict = verify(path)
     except (SealError, CannotRunError, UsageError) as error:
-        print(f"verify: {error}", file=sys.stderr)
+        print(f"verify: {_line(error)}", file=sys.stderr)
         return error.exit_code
-    print(f"{path} is intact, SHA-256 {verdict.sha256}")
+    print(f"{_line(path)} is intact, SHA-256 {verdict.sha256}")
     runtime = f"onnxruntime {onnxruntime.__version__} on {platform.machine()}"
     print(f"{runtime}, sealed by {verdict.reference}\n")
     print(f"  {'output':16}{'inputs':18}{'samples':>7}{'max abs':>10}{'allowed':>10}")

@@ -68,7 +68,7 @@ def ort_paths(onnx: Path) -> list[Path]:
 
 def check_target(path: Path, force: bool) -> None:
     """Raises a `UsageError` for a target that cannot, or may not, be written."""
-    path = path.resolve()
+    path = _without_links(path)
     if path.is_dir():
         raise UsageError(f"{path} is a folder. Pass the path of the file to write.")
     if not path.parent.is_dir():
@@ -76,8 +76,34 @@ def check_target(path: Path, force: bool) -> None:
             f"The folder {path.parent} does not exist. Create it first; the export does not create "
             f"folders."
         )
+    _check_kind(path)
     if path.exists() and not force:
         raise UsageError(f"{path} exists. Pass --force (in Python: force=True) to replace it.")
+
+
+def _without_links(path):
+    """Returns the path of the file that links lead to. The name must leave room for another."""
+    try:
+        real = path.parent.resolve() / path.name
+        real = real.resolve() if real.is_symlink() else real
+        os.lstat(real.parent / _temporary(real, "12345678"))
+    except FileNotFoundError:
+        return real
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: links in a circle.
+        raise UsageError(
+            f"{path} cannot be written: {error}. Pass the path of a file with a shorter name."
+        ) from error
+    return real
+
+
+def _check_kind(path):
+    """Raises a `UsageError` for a device, a pipe or a socket, which a file would replace."""
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is no regular file. Pass the path of a file to write.")
+
+
+def _temporary(path, letters):
+    return f".{path.name}.{letters}.tmp"
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -102,6 +128,7 @@ def write_together(files: dict[Path, bytes], derived: Collection[Path] = ()) -> 
     try:
         for path, content in files.items():
             path = path.resolve()  # A link stays a link.
+            _check_kind(path)
             _remove_stale(path)
             with tempfile.NamedTemporaryFile(
                 dir=path.parent, prefix=f".{path.name}.", suffix=".tmp", delete=False

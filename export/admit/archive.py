@@ -6,6 +6,7 @@ pieces, and its size is compared with the declared one.
 
 import contextlib
 import math
+import os
 import shutil
 import stat
 import zipfile
@@ -36,7 +37,7 @@ def unpack_model(path: Path, folder: Path) -> None:
         UsageError: If there is no such file.
         RefusedInputError: If the file is not such an archive, is damaged, or has other entries.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UsageError(
             f"There is no file {path}. Pass the path of a .keras file, not of a folder."
         )
@@ -72,7 +73,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         UsageError: If there is no such file, or it is another kind of file.
         RefusedInputError: If the file is damaged, has objects, or has less data than it declares.
     """
-    if not path.is_file() or not zipfile.is_zipfile(path):
+    if not os.path.isfile(path) or not zipfile.is_zipfile(path):
         raise UsageError(
             f"The data cannot be read from {path}: numpy.savez(path, image=array) writes such a "
             "file."

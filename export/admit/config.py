@@ -51,6 +51,11 @@ def check(path: Path, name: str, classes: Mapping[str, type] | None = None) -> d
         if not isinstance(config, dict):
             raise ValueError(f"config.json holds a {type(config).__name__}")
         for entry, layer in _serialized_objects(config):
+            words = [entry.get(key) for key in ("class_name", "module", "registered_name", "name")]
+            if not all(str(word).isprintable() for word in (*words, layer)):
+                raise RefusedInputError(
+                    f"{name} has names that cannot be printed: {ascii([*words, layer])[:300]}"
+                )
             # Losses and metrics are not part of the exported file.
             entry.pop("compile_config", None)
             objects |= _check(entry, f"{name}: layer {layer!r}", classes)

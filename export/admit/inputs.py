@@ -8,6 +8,7 @@ import numpy as np
 
 from export import keras_model
 from export.errors import UsageError
+from export.task import LABELS
 
 
 def check_labels(model: keras.Model, labels: Sequence[str] | None) -> None:
@@ -32,6 +33,9 @@ def checked_data(model: keras.Model, data: dict[str, Any] | None) -> dict[str, n
         return None
     arrays = {name: np.asarray(array) for name, array in data.items()}
     names = keras_model.input_names(model)
+    kinds = {name: arrays[name].dtype for name in (*names, LABELS) if name in arrays}
+    if any(kind.kind not in "fiubV" or kind.fields for kind in kinds.values()):
+        raise UsageError(f"The data must be arrays of numbers. Received: {kinds}")
     expected = {name: tuple(x.shape[1:]) for name, x in zip(names, model.inputs, strict=True)}
     received = {name: tuple(array.shape) for name, array in arrays.items()}
     samples = {shape[0] for name, shape in received.items() if name in expected and shape}

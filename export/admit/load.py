@@ -9,11 +9,9 @@ from typing import Any
 
 import keras
 
-from export.admit import archive, config, custom_objects, weights
+from export.admit import archive, config, count, custom_objects, weights
 from export.errors import ConversionError, RefusedInputError, in_words
 from keras_capsules import _graph
-
-_MAX_VALUES = 1 << 27  # In the largest batch of the comparison this is 16 GiB.
 
 
 def unpack(path: Path, folder: Path, classes: Mapping[str, type] | None = None) -> dict[str, Any]:
@@ -50,22 +48,24 @@ def load_model(folder: Path, name: str, objects: Mapping[str, Any] | None = None
             or if they make values too large for a machine.
         ConversionError: If a layer is stateful.
     """
+    content = json.loads((folder / archive.CONFIG).read_bytes())
+    count.check_calls(content, name)
     try:
-        content = json.loads((folder / archive.CONFIG).read_bytes())
         model = _build(content, weights.count(folder / archive.WEIGHTS), objects)
         model.load_weights(folder / archive.WEIGHTS)
     except ConversionError:
         raise
     except Exception as error:  # The type of Keras' error depends on the damage.
+        reason = str(error) if isinstance(error, RefusedInputError) else in_words(error)
         raise RefusedInputError(
             f"{name} cannot be loaded. It may be damaged, unsafe, or saved by another version of "
-            f"Keras than {keras.__version__}. Save the model again. ({in_words(error)})"
+            f"Keras than {keras.__version__}. Save the model again. ({reason})"
         ) from error
     for operation, shape in _values_within(model):
-        if math.prod(size or 1 for size in shape) > _MAX_VALUES:
+        if math.prod(size or 1 for size in shape) > count.MAX_VALUES:
             raise RefusedInputError(
                 f"{name}: layer {operation.name!r} makes values of shape {shape}. More than "
-                f"{_MAX_VALUES} a sample cannot be verified."
+                f"{count.MAX_VALUES} a sample cannot be verified."
             )
     return model
 
@@ -85,7 +85,7 @@ def _build(content, held, objects):
     _refuse_stateful(content)
 
     def build():
-        with _ShapesOnly(held):
+        with count.bounded_values(), _ShapesOnly(held):
             model = keras.saving.deserialize_keras_object(content, objects, safe_mode=True)
         _check_size(model.variables, held)
         with keras.StatelessScope():
@@ -96,7 +96,7 @@ def _build(content, held, objects):
         try:
             return thread.submit(build).result()
         except (TypeError, ValueError) as error:  # Keras wraps what `from_config` raises.
-            if "while in a stateless scope" not in str(error):
+            if "while in a stateless scope" not in str(error) or objects == {}:
                 raise
     # Only layers of the user make variables of values, which have memory at once.
     model = keras.saving.deserialize_keras_object(content, objects, safe_mode=True)
@@ -107,7 +107,7 @@ def _build(content, held, objects):
 def _refuse_stateful(content):
     """Raises a `ConversionError` for recurrent layers whose states are variables of the model."""
     if isinstance(content, dict):
-        if content.get("stateful") is True:
+        if content.get("stateful"):
             raise ConversionError(
                 "A file has no state from one call to the next. Build the layer with "
                 f"stateful=False. Received: layer {content.get('name')!r} with stateful=True"

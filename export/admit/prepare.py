@@ -18,6 +18,8 @@ from export.options import ExportOptions
 from keras_capsules import _graph
 from keras_capsules.explain import explained_model
 
+_MAX_BATCH = 1 << 30  # Values of all layers, which are 4 GiB.
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -59,7 +61,7 @@ def prepare(model, target: Path, folder: Path, options: ExportOptions) -> Prepar
         name = model.name
     else:
         name, path = str(model), Path(model)
-        if path.resolve() == target.resolve():
+        if os.path.realpath(path) == os.path.realpath(target):
             raise UsageError(f"{target} is the model. Pass another path for the ONNX file.")
         saved = _unpacked(path, folder / "file", None)
         model = saved.load(name)
@@ -67,6 +69,7 @@ def prepare(model, target: Path, folder: Path, options: ExportOptions) -> Prepar
     if not has_open_graph(model) or options.input_shapes is not None:
         model, saved = _made_functional(model, folder, classes, options)
     keras_model.check_exportable(model)
+    _check_batch(model, options.batch)
     if saved is None:
         saved = _saved(model, folder / "model", classes)
     mixed, former = None, saved.use_float32()
@@ -78,6 +81,16 @@ def prepare(model, target: Path, folder: Path, options: ExportOptions) -> Prepar
         model = _change(saved.load(name), options)
         saved = _saved(model, folder / "changed", classes)
     return Prepared(name, model, saved.folder, mixed, former)
+
+
+def _check_batch(model, batch):
+    """Raises a `UsageError` for a batch of which the values would not fit a machine."""
+    values = keras_model.values_of_sample(model)
+    if batch is not None and batch > 1 and batch * values > _MAX_BATCH:
+        raise UsageError(
+            f"The layers make {values} values of a sample, and at most {_MAX_BATCH} of a batch can "
+            f"be compared. Pass a smaller batch. Received: batch={batch}"
+        )
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,11 @@ def choose_samples(
         criterion = f"{task.counted} on the {{:,}} labelled samples of the data"
         chosen = Samples(inputs, truth, criterion)
     if calibrated:
+        if not all(np.isfinite(np.asarray(array, "float64")).all() for array in inputs):
+            raise UsageError(
+                "int8 is calibrated on the ranges of the data, which have NaN or infinity. Pass "
+                "data without them."
+            )
         chosen = _set_aside(chosen)
     return replace(chosen, criterion=chosen.criterion.format(len(chosen.inputs[0])))
 

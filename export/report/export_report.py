@@ -119,15 +119,16 @@ class ExportReport:
         content = {**verdict, **_fields(self), "schema": SCHEMA}
         return json.dumps(_plain(content), indent=2) + "\n"
 
-    def save(self, path: "str | os.PathLike") -> None:
+    def save(self, path: "str | os.PathLike", force: bool = True) -> None:
         """Writes the report to a file, as JSON or as a page that needs no other file.
 
         Args:
-            path: Path that ends with `.json` or `.html`. An existing file is replaced.
+            path: Path that ends with `.json` or `.html`.
+            force: Replace an existing file.
 
         Raises:
-            UsageError: If the path has another ending or cannot be written, or if jinja2 is
-                missing.
+            UsageError: If the path has another ending or cannot, or may not, be written, or if
+                jinja2 is missing.
 
         Example:
 
@@ -135,7 +136,7 @@ class ExportReport:
         >>> export.export_onnx(model, "digits.onnx", force=True).save("report.html")
         """
         path = Path(path)
-        self.check_path(path)
+        self.check_path(path, force)
         content = self.to_json()
         if path.suffix == ".html":
             from export.report.html import to_html  # Imports jinja2, which may be missing.
@@ -144,8 +145,8 @@ class ExportReport:
         write_atomically(path, content.encode())
 
     @staticmethod
-    def check_path(path: Path) -> None:
-        """Raises a `UsageError` if a report cannot be saved there."""
+    def check_path(path: Path, force: bool = True) -> None:
+        """Raises a `UsageError` if a report cannot, or may not, be saved there."""
         if path.suffix not in (".json", ".html"):
             raise UsageError(
                 "A report is saved as JSON or HTML. Pass a path that ends with .json or .html. "
@@ -156,7 +157,7 @@ class ExportReport:
                 "A report as HTML needs the package jinja2. Install it with "
                 "`pip install 'keras-capsules[export]'`, or save the report as .json."
             )
-        check_target(path, force=True)
+        check_target(path, force)
 
 
 def _fields(result):

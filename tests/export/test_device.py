@@ -110,7 +110,7 @@ def test_what_it_cannot_use(exported_capsnet, tmp_path, capsys, predictor):
         (5, ["missing.onnx", "a.png"], "no file missing.onnx"),
         (4, [str(tmp_path / "text.onnx"), "a.png"], "cannot be loaded"),
         (5, [model, "missing.png"], "missing.png cannot be read"),
-        (5, [model, str(tmp_path)], "Is a directory"),
+        (5, [model, str(tmp_path)], "no such regular file"),
         (4, [model, str(tmp_path / "text.png")], "text.png cannot be read"),
         (5, [model, str(tmp_path / "wrong.npy")], "(batch, 12, 12, 1)"),
         (4, [model, str(tmp_path / "objects.npy")], "objects.npy cannot be read"),

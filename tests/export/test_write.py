@@ -9,7 +9,7 @@ import pytest
 from conftest import run_python
 
 import export
-from export import UsageError
+from export import UsageError, to_onnx
 from export.write import write_atomically, write_together
 
 INTERRUPTED = """
@@ -171,3 +171,35 @@ def test_no_room_for_the_copy_leaves_all_as_it_was(tmp_path, monkeypatch):
         write_together(dict.fromkeys(paths, b"new"), derived=paths[1:])
     assert [path.read_bytes() for path in paths] == [b"old", b"old"]
     assert sorted(tmp_path.iterdir()) == paths
+
+
+def test_only_regular_files_are_written(tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "link.json").symlink_to(tmp_path / "pipe.json")
+    (tmp_path / "loop.json").symlink_to(tmp_path / "loop.json")
+    (tmp_path / "around.json").symlink_to(tmp_path / "loop.json")
+    for name in ("pipe.json", "link.json"):
+        with pytest.raises(UsageError, match="no regular file"):
+            write_atomically(tmp_path / name, b"new")
+    names = ["pipe.json", "link.json", "loop.json", "around.json", "n" * 245 + ".json"]
+    for path in (*(str(tmp_path / name) for name in names), "/dev/null", "/dev/full"):
+        others = [str(tmp_path / "missing.keras"), "--force"]
+        assert to_onnx.main([*others, "-o", path]) == 5
+        error = capsys.readouterr().err
+        assert path[:60] in error or "no regular file" in error
+        if path.endswith(".json"):
+            output = str(tmp_path / "model.onnx")
+            assert to_onnx.main([*others, "-o", output, "--report", path]) == 5
+            assert "missing.keras" not in capsys.readouterr().err
+    assert stat.S_ISFIFO((tmp_path / "pipe.json").stat().st_mode)
+
+
+def test_a_report_is_replaced_by_force_only(tmp_path, capsys):
+    (tmp_path / "report.json").write_text("old")
+    (tmp_path / "link.json").symlink_to(tmp_path / "report.json")
+    for name in ("report.json", "link.json"):
+        arguments = [tmp_path / "a.keras", "-o", tmp_path / "a.onnx", "--report", tmp_path / name]
+        assert to_onnx.main(list(map(str, arguments))) == 5
+        assert "report.json exists. Pass --force" in capsys.readouterr().err
+        assert to_onnx.main([*map(str, arguments), "--force"]) == 5
+        assert "There is no file" in capsys.readouterr().err
