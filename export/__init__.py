@@ -5,7 +5,8 @@ converter in another process, `graph` makes the canonical file, `compare` decide
 computes the same as the model, `reduce` makes float16 and int8 files, `targets` checks the needs of
 devices, and `report` shows the results. `pipeline` calls these steps in this order. `any_file`
 compares files of other exporters, as `export.compare` does. `export.verify` checks the seal that
-`compare.seal` makes. `device` and `verify` are single files, which can be copied to devices. Importing this package loads neither Keras nor a backend nor onnx.
+`compare.seal` makes. `device` and `verify` are single files, which can be copied to devices.
+Importing this package loads neither Keras nor a backend nor onnx.
 """
 
 import os

@@ -1,1 +1,1 @@
-"""Decides whether a file computes the same as the model. `export.compare(...)` compares any file."""
+"""Decides whether a file computes the same as the model; `export.compare(...)` is for any file."""

@@ -65,7 +65,7 @@ def test_the_vectors_are_the_models(exported_capsnet, saved_capsnet):
         expected = model.predict(images, verbose=0)
         found = arrays[f"suite_{number}_output_0"].reshape(expected.shape)
         np.testing.assert_allclose(found, expected, atol=1e-5)
-        assert 1e-6 <= suite["allowed"][0] <= 1e-4
+        assert 0 < suite["allowed"][0] <= 1e-4
     largest = [abs(arrays[f"suite_{number}_input_0"]).max() for number in range(5)]
     np.testing.assert_allclose(largest, [1, 0, 1, 1e4, 1e-30], rtol=0.05)
     assert seal["sha256"] == exported_capsnet[1].file.sha256
