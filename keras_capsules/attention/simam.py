@@ -75,7 +75,7 @@ class SimAM(AttentionLayer):
     def attend(self, inputs: Any, mask: Any, training: bool | None) -> tuple[Any, Any]:
         scaled = at_least_float32(inputs) * _SCALE
         mean, variance = self.variance(scaled, mask)
-        # The root is taken first, because derivatives by the variance of large inputs leave float32.
+        # The root first, because derivatives by the variance of large inputs leave float32.
         # A reciprocal and not a division: tf2onnx moves no transposes past divisions.
         scale = ops.reciprocal(2.0 * ops.sqrt(variance + self.regularization * _SCALE**2))
         deviations = (scaled - self.from_channels_last(mean)) * self.from_channels_last(scale)
