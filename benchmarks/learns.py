@@ -6,12 +6,12 @@
 `models`: each model of the zoo at the sizes of its paper, for 28 x 28 images. `dense` and
 `convolutional`: a convolution, primary capsules, one to three layers of capsules of each routing.
 Each trains with its documented loss (`keras_capsules.models.default_loss`), a `SpreadLoss` with a
-margin that widens, and Adam at batch 64, on the first training digits, and is judged on the first
-test digits. The first row is a linear classifier on the pixels: what does not beat it does not
-learn.
+margin that widens, and Adam, on the first training digits, and is judged on the first test digits.
+The first row is a linear classifier on the pixels: what does not beat it does not learn.
 """
 
 import argparse
+import math
 import statistics
 import time
 
@@ -46,6 +46,8 @@ def main() -> None:
     parser.add_argument("--digits", type=int, default=5000)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--decay", action="store_true", help="along a cosine, to zero")
+    parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--seeds", type=int, default=2)
     results.add_options(parser, "learns")
     options = parser.parse_args()
@@ -82,12 +84,15 @@ def trained(what, name, depth, train, test, options) -> dict:
             model, loss = create_model(name, **IMAGES), default_loss(name)
         else:
             model, loss = stacked(name, depth, what == "convolutional")
-        adam = keras.optimizers.Adam(options.learning_rate)
-        model.compile(adam, loss, metrics=["accuracy"])
+        rate = options.learning_rate
+        if options.decay:
+            steps = options.epochs * math.ceil(len(train[0]) / options.batch)
+            rate = keras.optimizers.schedules.CosineDecay(rate, steps)
+        model.compile(keras.optimizers.Adam(rate), loss, metrics=["accuracy"])
         one_hot = keras.utils.to_categorical(train[1], 10)
         widens = [SpreadMarginSchedule(options.epochs)] if isinstance(loss, SpreadLoss) else []
-        fit = {"batch_size": 64, "epochs": options.epochs, "callbacks": widens, "verbose": 0}
-        model.fit(train[0], one_hot, **fit)
+        fit = {"batch_size": options.batch, "epochs": options.epochs, "callbacks": widens}
+        model.fit(train[0], one_hot, verbose=0, **fit)
         scores.append([accuracy(model, *part) for part in (train, test)])
     seconds = (time.perf_counter() - start) / options.seeds
     return row(what, name, depth, scores, seconds, options.epochs * len(train[0]))

@@ -3,7 +3,8 @@
 The folders are the steps. `admit` reads a model and refuses unsafe ones, `convert` runs the
 converter in another process, `graph` makes the canonical file, `compare` decides whether the file
 computes the same as the model, `reduce` makes float16 and int8 files, `targets` checks the needs of
-devices, and `report` shows the results. `pipeline` calls these steps in this order. `export.verify`
+devices, and `report` shows the results. `pipeline` calls these steps in this order. `any_file`
+compares files of other exporters, as `export.compare` does. `export.verify`
 checks the seal that `compare.seal` makes. `device` and `verify` are single files, which can be
 copied to devices. Importing this package loads neither Keras nor a backend nor onnx.
 """
@@ -12,6 +13,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from export import compare
 from export.errors import (
     ConversionError,
     ExportError,
@@ -84,5 +86,6 @@ __all__ = [
     "RefusedInputError",
     "UnsupportedOperationError",
     "UsageError",
+    "compare",
     "export_onnx",
 ]

@@ -64,8 +64,7 @@ def output_names(model: keras.Model) -> list[str]:
     if isinstance(model.output, dict):
         paths = [path for path, _ in keras.tree.flatten_with_path(model.output)]
         names = ["_".join(map(str, path)) for path in paths]
-    taken = [] if isinstance(model.output, dict) else input_names(model)
-    unique = []
+    taken, unique = input_names(model), []
     for name in names:
         name = f"{name}_output" if name in taken else name
         free = (f"{name}_{number}" for number in itertools.count(1))
@@ -84,6 +83,14 @@ def scored_output(model: keras.Model) -> int:
 def scored_model(model: keras.Model) -> keras.Model:
     """Returns the model with its scores as the only output. Both models share their layers."""
     return keras.Model(_graph.ends(model)[0], model.outputs[scored_output(model)])
+
+
+def output_shapes(model: keras.Model, inputs: list) -> list[tuple]:
+    """Returns the shapes of the flat outputs for flat inputs, without running the model."""
+    specs = [keras.KerasTensor(array.shape, array.dtype.name) for array in inputs]
+    sequential = isinstance(model, keras.Sequential)
+    packed = specs[0] if sequential else keras.tree.pack_sequence_as(model.input, specs)
+    return [tuple(x.shape) for x in keras.tree.flatten(model.compute_output_spec(packed))]
 
 
 def values_of_sample(model: keras.Model) -> int:

@@ -11,15 +11,18 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from export import keras_model
+from export import keras_model, progress
 from export.admit.inputs import check_labels, checked_data
 from export.admit.prepare import Prepared, prepare
+from export.compare import moves
 from export.compare.latency import latency_ms
-from export.compare.locate import Divergence, divergence, layer_errors
+from export.compare.locate import Divergence, divergence, placed_layers
+from export.compare.mixed import mixed_precision
 from export.compare.outputs import Candidate, compare, compare_scores
+from export.compare.parts import compare_parts
 from export.compare.run import run_keras
 from export.compare.seal import seal
-from export.compare.suites import Suite, SuiteSet, suite_set
+from export.compare.suites import SuiteSet, suite_set
 from export.compare.tolerance import TOLERANCE, tolerance_in_words
 from export.convert.start import Conversion, convert, trace
 from export.errors import ParityError
@@ -36,8 +39,8 @@ from export.results import (
     Kind,
     Latency,
     LayerError,
-    MixedPrecision,
     OrtFacts,
+    Part,
     Profile,
 )
 from export.targets.checklist import checklist
@@ -54,13 +57,18 @@ def run(
     """Admits, converts, compares, reduces, seals and writes; see `export.export_onnx`."""
     target = Target(Path(path), options.force)
     target.check()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, progress.shown(steps=5) as begin:
+        begin("reading the model")
         prepared = prepare(model, target.onnx, Path(folder), options)
+        begin("running the model")
         inputs = choose_inputs(prepared.model, options)
         suites = inputs.suites.compared
+        begin("converting")
         conversion = convert(prepared, options.target_opset, suites, options.via, options.batch)
+        begin("comparing")
         float32 = compare_float32(prepared, inputs, conversion, options)
         reduced = reduce_precision(prepared, inputs, conversion, float32, options)
+        begin("packing")
         sealed = seal_and_pack(prepared, inputs, conversion, float32, reduced, target, options)
     report = report_of(prepared, inputs, conversion, float32, reduced, sealed, target, options)
     if float32.divergence:
@@ -79,11 +87,13 @@ class Inputs:
     Attributes:
         suites: The inputs.
         expected: The model's outputs for each suite that is compared in every setting.
+        warnings: What is suspicious about these outputs, in sentences.
         samples: The samples for reduced precision, or `None`.
     """
 
     suites: SuiteSet
     expected: list[list[np.ndarray]]
+    warnings: list[str]
     samples: Samples | None
 
 
@@ -100,16 +110,22 @@ def choose_inputs(model: keras.Model, options: ExportOptions) -> Inputs:
         samples = choose_samples(
             model, data, options.input_range, task_of(model, options), calibrated, shapes
         )
-    return Inputs(suites, expected, samples)
+    return Inputs(suites, expected, moves.warnings(model, suites, expected), samples)
 
 
 @dataclass(frozen=True)
 class Float32:
-    """The float32 file, with the errors of its layers and the first difference, if any."""
+    """The float32 file, with its layers, their parts, and the first difference, if any."""
 
     candidate: Candidate
     layers: list[LayerError]
+    parts: list[Part]
     divergence: Divergence | None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the outputs and all parts agree with the model."""
+        return self.candidate.passed and all(part.passed for part in self.parts)
 
 
 def compare_float32(
@@ -119,7 +135,7 @@ def compare_float32(
     model, suites = prepared.model, inputs.suites
     file, raw_names = to_canonical(
         conversion.raw,
-        *_shapes(model, inputs, options.batch),
+        *named_shapes(model, inputs, options.batch),
         keras_model.layer_names(model),
         _properties(model, inputs, options),
         options.allow,
@@ -129,9 +145,10 @@ def compare_float32(
         comparisons.append(compare_scores(model, file, suites.all_real, comparisons))
     candidate = Candidate(file, serialize(file), comparisons)
     if candidate.passed:
-        return Float32(candidate, layer_errors(model, file, suites.probe), None)
+        placed = placed_layers(model, file, suites.probe)
+        return Float32(candidate, placed.errors, compare_parts(file, placed), None)
     where = divergence(model, candidate, raw_names, suites, functools.partial(trace, prepared))
-    return Float32(candidate, where.layers, where)
+    return Float32(candidate, where.layers, [], where)
 
 
 @dataclass(frozen=True)
@@ -150,7 +167,7 @@ def reduce_precision(
     options: ExportOptions,
 ) -> Reduced | None:
     """Makes and judges the file of reduced precision, if it is wanted and float32 passed."""
-    if inputs.samples is None or not float32.candidate.passed:
+    if inputs.samples is None or not float32.passed:
         return None
     model, samples, suites = prepared.model, inputs.samples, inputs.suites
     properties = _properties(model, inputs, options) | samples.metadata(options)
@@ -184,7 +201,7 @@ def seal_and_pack(
     options: ExportOptions,
 ) -> Sealed | None:
     """Makes the seal and the copies of a file that passed, and checks the file for devices."""
-    if not float32.candidate.passed or (reduced and not reduced.judgement.passed):
+    if not float32.passed or (reduced and not reduced.judgement.passed):
         return None
     shipped = reduced.candidate if reduced else float32.candidate
     digest = metadata.facts(shipped.file, shipped.content).sha256
@@ -224,12 +241,14 @@ def report_of(
         backend=backend,
         tolerance=tolerance_in_words(conversion.references),
         comparisons=float32.candidate.comparisons,
+        warnings=inputs.warnings,
         task=task_of(prepared.model, options).kind,
-        mixed=_mixed(prepared, inputs.suites.probe),
+        mixed=mixed_precision(prepared, inputs.suites.probe),
         file=metadata.facts(shown.file, shown.content),
         versions=environment.export_versions() | environment.versions(("onnxruntime", backend)),
         environment=environment.machine(),
         layers=float32.layers,
+        parts=float32.parts,
         first_divergence=float32.divergence and float32.divergence.first,
         worst_inputs=str(target.worst_inputs) if float32.divergence else None,
         edge=sealed.edge if sealed else [],
@@ -241,20 +260,7 @@ def report_of(
     )
 
 
-def _mixed(prepared: Prepared, suite: Suite) -> MixedPrecision | None:
-    """Measures how far a model of another precision is from float32."""
-    if prepared.mixed is None:
-        return None
-    pairs = zip(run_keras(prepared.mixed, suite), run_keras(prepared.model, suite), strict=True)
-    differences = [
-        (np.abs(own.astype("float64") - exact).max(initial=0.0), np.abs(exact).max(initial=0))
-        for own, exact in pairs
-    ]
-    max_abs, scale = map(max, zip(*differences, strict=True))
-    return MixedPrecision(prepared.policies, float(max_abs), float(scale))
-
-
-def _shapes(
+def named_shapes(
     model: keras.Model, inputs: Inputs, batch: int | None
 ) -> tuple[dict[str, tuple], dict[str, tuple]]:
     """Returns the shapes of inputs and outputs by name, with names for open axes."""

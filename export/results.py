@@ -13,10 +13,13 @@ class Kind(StrEnum):
     ALL_REAL = "all real"
     ZEROS = "zeros"
     CONSTANT = "constant"
+    SIGNED = "both signs"
+    EVERY_ROW = "every row of a table"
     HUGE = "huge"
     TINY = "tiny"
     LABELS = "labels"
     CALIBRATION = "calibration"
+    PART = "part"
 
 
 @dataclass(frozen=True)
@@ -75,10 +78,10 @@ class Comparison:
         max_abs: Largest absolute difference.
         rmse: Root of the mean squared difference.
         cosine: Smallest cosine between the two outputs of a sample.
-        scale: `max(1, max(abs(output)))`.
+        scale: Largest absolute output, on these inputs or on random ones.
         rounding: Largest absolute difference between the model and the float64 model, on these
-            inputs or on random ones, whichever is larger. For huge inputs it also includes these
-            inputs with the last bit of each changed. `None` if there is no float64 model.
+            inputs or on random ones, whichever is larger. For huge inputs, or without a float64
+            model, it also includes these inputs with the last bit of each changed.
         allowed: Largest absolute difference that passes, see `export.compare.tolerance`.
         nan_equal: Whether both outputs are NaN, and infinite, at the same positions.
         label_flips: Number of samples with another label, although the model's two largest scores
@@ -94,7 +97,7 @@ class Comparison:
     rmse: float = math.inf
     cosine: float = 0.0
     scale: float = 1.0
-    rounding: float | None = None
+    rounding: float = 0.0
     allowed: float = 0.0
     nan_equal: bool = False
     label_flips: int = 0
@@ -104,7 +107,7 @@ class Comparison:
 
     @property
     def relative(self) -> float:
-        """The largest difference, relative to outputs above 1."""
+        """The largest difference, relative to the largest output."""
         return self.max_abs / self.scale
 
 
@@ -132,6 +135,27 @@ class LayerError:
     def differs(self) -> bool:
         """Whether the file has the layer's outputs and they differ."""
         return self.max_abs is not None and not self.max_abs <= self.allowed
+
+
+@dataclass(frozen=True)
+class Part:
+    """Comparison of one layer with its part of the file, on inputs that excite the layer.
+
+    Attributes:
+        layer: Name of the layer. The part may include layers before it.
+        error: Largest difference as a share of the allowed one, or `None` if the file does not have
+            the layer's output, or not the inputs that it needs.
+        unmoved: Number of the layer's units that no input moves.
+    """
+
+    layer: str
+    error: float | None = None
+    unmoved: int = 0
+
+    @property
+    def passed(self) -> bool:
+        """Whether the part computes what the layer does, as far as it can be compared."""
+        return self.error is None or self.error <= 1
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import sys
 import threading
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from export import (
     ExportError,
@@ -18,6 +18,7 @@ from export import (
     ExportReport,
     ParityError,
     UsageError,
+    command_line,
     export_onnx,
 )
 from export.admit import zoo
@@ -31,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         given = _parser().parse_args(arguments)
         _check_paths(given)
-        _import_modules(given.modules)
+        command_line.import_modules(given.modules)
         model, options = _model_and_options(given)
         _unwind_when_terminated()
         try:
@@ -52,14 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}\n{self.format_usage().strip()}")
-
-
 def _parser():
     codes = "\n".join(f"  {code}  {meaning}" for code, meaning in EXIT_CODES.items())
-    parser = _Parser(
+    parser = command_line.Parser(
         prog="python -m export.to_onnx",
         description="Converts a Keras model to ONNX, and writes the file only if it computes the "
         "same as the model.",
@@ -73,14 +69,7 @@ def _parser():
     add("--weights", metavar="NAME", help="with --model: its weights, such as mnist")
     add("-o", "--output", metavar="FILE", required=True, help="the ONNX file to write")
     add_to_parser(parser)
-    add(
-        "--import",
-        dest="modules",
-        metavar="MODULE",
-        nargs="+",
-        default=[],
-        help="modules that register the model's own classes and functions",
-    )
+    command_line.add_import(parser)
     add("--report", metavar="FILE", help="save the report as FILE.json or FILE.html as well")
     return parser
 
@@ -88,7 +77,7 @@ def _parser():
 def _model_and_options(given: argparse.Namespace) -> tuple[Any, ExportOptions]:
     """Returns the model, or its path, and the options of the export."""
     changes = {o.name: getattr(given, o.name) for o in fields(ExportOptions) if o.name in given}
-    for name, read in (("labels", _read_labels), ("data", _read_data)):
+    for name, read in (("labels", _read_labels), ("data", command_line.read_data)):
         if name in changes:
             changes[name] = read(changes[name])
     if "input_range" in changes:
@@ -126,28 +115,11 @@ def _check_paths(given: argparse.Namespace) -> None:
         ExportReport.check_path(Path(given.report))
 
 
-def _import_modules(names: list[str]) -> None:
-    for name in names:
-        try:
-            importlib.import_module(name)
-        except Exception as error:  # The module is the user's, and may raise any class.
-            raise UsageError(
-                f"The module {name} cannot be imported from this folder: "
-                f"{type(error).__name__}: {error}"
-            ) from error
-
-
 def _read_labels(path: str) -> list[str]:
     try:
         return Path(path).read_text(encoding="utf-8-sig").strip().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"The labels cannot be read from {path}: {error}") from error
-
-
-def _read_data(path: str) -> dict[str, Any]:
-    from export.admit.archive import read_arrays
-
-    return read_arrays(Path(path))
 
 
 def _unwind_when_terminated() -> None:

@@ -1,12 +1,17 @@
 """Finds out which numbers a model accepts as inputs."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 
+from export import keras_model
 from keras_capsules import _graph
+
+MOST_SAMPLES = 1024
+"""Largest number of samples in which the rows of tables are tried."""
 
 _KEEPS_NUMBERS = (
     "Cast",
@@ -108,4 +113,63 @@ def random_inputs(
         if numbers.whole:
             array = np.clip(np.round(array), numbers.low, numbers.high)
         arrays.append(array.astype(tensor.dtype))
+    return arrays
+
+
+def signed_inputs(
+    model: keras.Model, shapes: list[tuple], numbers: list[Accepted], samples: int
+) -> list[np.ndarray] | None:
+    """Returns inputs of both signs, or `None` if the model takes none.
+
+    Whole numbers that are no index of a table go beyond the ordinary ones, if the model runs.
+
+    Args:
+        model: The Keras model.
+        shapes: Shape of one sample of each input.
+        numbers: Result of `accepted`.
+        samples: Number of samples.
+    """
+    generator = np.random.default_rng(1)
+    arrays, further = [], False
+    for tensor, shape, entry in zip(model.inputs, shapes, numbers, strict=True):
+        size = (samples, *shape)
+        if not entry.whole:
+            array = generator.normal(size=size) * max(abs(entry.low), abs(entry.high))
+        elif entry.rows is None and tensor.dtype.startswith("int"):
+            array, further = generator.integers(-9, 10, size), True
+        else:
+            array = generator.integers(entry.low, entry.high + 1, size)
+        arrays.append(array.astype(tensor.dtype))
+    if all(entry.whole for entry in numbers) and not further:
+        return None
+    return arrays if not further or _runs(model, arrays) else None
+
+
+def _runs(model, arrays):
+    try:
+        keras_model.call(model, [keras.ops.convert_to_tensor(array) for array in arrays])
+    except Exception:  # A layer that refuses numbers may raise any class.
+        return False
+    return True
+
+
+def rows_of_tables(
+    model: keras.Model, shapes: list[tuple], numbers: list[Accepted]
+) -> list[np.ndarray]:
+    """Returns inputs in which each row of each table is an index, or `MOST_SAMPLES` samples.
+
+    Args:
+        model: The Keras model.
+        shapes: Shape of one sample of each input.
+        numbers: Result of `accepted`.
+    """
+    sizes = [max(1, math.prod(shape)) for shape in shapes]
+    needed = [-(-(entry.rows or 1) // size) for entry, size in zip(numbers, sizes, strict=True)]
+    samples = min(MOST_SAMPLES, max(needed))
+    arrays = random_inputs(model, shapes, samples)
+    for index, entry in enumerate(numbers):
+        if entry.rows is not None:
+            count = arrays[index].size
+            rows = np.arange(count) * max(1, entry.rows // count) % entry.rows
+            arrays[index] = rows.reshape(arrays[index].shape).astype(arrays[index].dtype)
     return arrays

@@ -14,7 +14,7 @@ from export import keras_model
 from export.compare.outputs import Candidate
 from export.compare.run import probe_session, run_keras, run_onnx, session
 from export.compare.suites import Suite, SuiteSet
-from export.compare.tolerance import allowed_difference, scale_of
+from export.compare.tolerance import WITHOUT_FLOAT64, scale_of
 from export.results import LayerError
 from keras_capsules import _graph
 
@@ -61,6 +61,50 @@ def divergence(
     return Divergence(suite, errors, first)
 
 
+@dataclass(frozen=True)
+class Placed:
+    """The layers of a model, and the places of their outputs in its file.
+
+    Attributes:
+        calls: The calls of the layers, in order.
+        truth: The model's values by the identity of their tensors.
+        values: The file's values by name.
+        names: Names of the file's values by the identity of the model's tensors, where known.
+        sure: Identities of the tensors whose values agree.
+        errors: A `LayerError` for each call.
+    """
+
+    calls: list[_graph.Call]
+    truth: dict[int, np.ndarray]
+    values: dict[str, np.ndarray]
+    names: dict[int, str]
+    sure: set[int]
+    errors: list[LayerError]
+
+
+def placed_layers(model: keras.Model, file: onnx.ModelProto, suite: Suite) -> Placed:
+    """Runs a model and its file on a suite, and finds the layers' values in the file.
+
+    Args:
+        model: The Keras model.
+        file: The canonical file, whose nodes have the names of the layers.
+        suite: Inputs.
+    """
+    calls = _graph.calls_in_order(model.inputs, model.outputs)
+    tensors = [tensor for call in calls for tensor in call.outputs]
+    truth = dict(zip(map(id, model.inputs), suite.inputs, strict=True))
+    if tensors:  # Else the outputs are inputs.
+        probe = keras.Model(model.inputs, tensors)
+        truth.update(zip(map(id, tensors), run_keras(probe, suite), strict=True))
+    values = all_values(file, model, suite)
+    names = dict(zip(map(id, model.inputs), keras_model.input_names(model), strict=True))
+    placed = Placed(calls, truth, values, names, set(names), [])
+    ends = dict(zip(map(id, model.outputs), keras_model.output_names(model), strict=True))
+    for call in calls:
+        placed.errors.append(_layer_error(call, file, placed, ends))
+    return placed
+
+
 def layer_errors(
     model: keras.Model, file: onnx.ModelProto, suite: Suite, local: bool = False
 ) -> list[LayerError]:
@@ -72,50 +116,44 @@ def layer_errors(
         suite: Inputs.
         local: Boolean. Whether to measure `LayerError.local` too.
     """
-    calls = _graph.calls_in_order(model.inputs, model.outputs)
-    if not calls:  # The outputs are inputs.
-        return []
-    tensors = [tensor for call in calls for tensor in call.outputs]
-    truth = dict(zip(map(id, model.inputs), suite.inputs, strict=True))
-    probe = keras.Model(model.inputs, tensors)
-    truth.update(zip(map(id, tensors), run_keras(probe, suite), strict=True))
-    values = all_values(file, model, suite)
-    held = dict(zip(map(id, model.inputs), keras_model.input_names(model), strict=True))
-    ends = dict(zip(map(id, model.outputs), keras_model.output_names(model), strict=True))
+    placed = placed_layers(model, file, suite)
+    if not local:
+        return placed.errors
     errors = []
-    for call in calls:
-        error = _layer_error(call, file, values, truth, held, ends)
-        if local and error.differs:
-            needed = {held.get(id(tensor)): truth[id(tensor)] for tensor in call.inputs}
-            expected = {held[id(tensor)]: truth[id(tensor)] for tensor in call.outputs}
-            error = replace(error, local=_local_error(file, values, needed, expected))
+    for call, error in zip(placed.calls, placed.errors, strict=True):
+        if error.differs:
+            truth, names = placed.truth, placed.names
+            needed = {names.get(id(tensor)): truth[id(tensor)] for tensor in call.inputs}
+            expected = {names[id(tensor)]: truth[id(tensor)] for tensor in call.outputs}
+            error = replace(error, local=_local_error(file, placed.values, needed, expected))
         errors.append(error)
     return errors
 
 
-def _layer_error(call, file, values, truth, held, ends):
-    """Compares one call of a layer, and records in `held` which values of the file are its outputs.
+def _layer_error(call, file, placed, ends):
+    """Compares one call of a layer, and records which values of the file are its outputs.
 
     Args:
         call: The `keras_capsules._graph.Call`.
         file: The canonical file.
-        values: The file's values by name.
-        truth: The model's values by the identity of their tensors.
-        held: Names of the file's values by the identity of their tensors, as far as known.
+        placed: The `Placed` to complete.
         ends: Names of the model's outputs by the identity of their tensors.
     """
     name = call.operation.name
     within = [node.output[0] for node in file.graph.node if node.name.split("/")[0] == name]
-    max_abs, allowed = None, 0.0
+    max_abs, largest = None, 0.0
     for tensor in map(id, call.outputs):
         candidates = [ends[tensor]] if tensor in ends else within
-        value, difference = _closest(truth[tensor], {key: values[key] for key in candidates})
+        truth = placed.truth[tensor]
+        value, difference = _closest(truth, {key: placed.values[key] for key in candidates})
         if value is None:
             break
-        held[tensor] = value
+        placed.names[tensor] = value
+        if difference <= _allowed(truth):
+            placed.sure.add(tensor)
         max_abs = max(max_abs or 0.0, difference)
-        allowed = max(allowed, _allowed(truth[tensor]))
-    return LayerError(name, max_abs, allowed=allowed)
+        largest = max(largest, _allowed(truth))
+    return LayerError(name, max_abs, allowed=largest)
 
 
 def _failing_layer(error: str) -> str | None:
@@ -182,7 +220,7 @@ def _closest(expected, values):
     """Returns the name of the value closest to the expected one, and the largest difference."""
     best = None, np.inf
     for name, value in values.items():
-        value = _in_layout_of(expected, value)
+        value = in_layout_of(expected, value)
         if value is not None:
             difference = np.subtract(value, expected, dtype="float64")  # For booleans too.
             difference = float(np.abs(difference).max(initial=0.0))
@@ -191,7 +229,7 @@ def _closest(expected, values):
     return best
 
 
-def _in_layout_of(expected, value):
+def in_layout_of(expected: np.ndarray, value: np.ndarray) -> np.ndarray | None:
     """Returns the value with channels last, or `None` if its shape fits neither layout."""
     for candidate in (value, np.moveaxis(value, 1, -1) if value.ndim > 2 else value):
         if candidate.shape == expected.shape:
@@ -200,7 +238,7 @@ def _in_layout_of(expected, value):
 
 
 def _allowed(expected):
-    return allowed_difference(None, scale_of(expected))
+    return WITHOUT_FLOAT64 * max(1.0, scale_of(expected))
 
 
 def _local_error(file, values, needed, expected):

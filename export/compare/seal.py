@@ -15,7 +15,7 @@ import numpy as np
 from export import keras_model
 from export.compare.run import run_keras
 from export.compare.suites import Suite, beginning
-from export.compare.tolerance import allowed_difference, roundings, scale_of
+from export.compare.tolerance import allowed_difference, roundings, scales
 from export.results import Comparison
 from export.verify import FORMAT, sealed_values
 
@@ -36,6 +36,7 @@ def vectors(
         references = [references[index] for index in sealed]
     truths = expected if isinstance(references, str) else references
     errors = roundings(model, suites, expected, references)
+    sizes = scales(suites, expected)
     arrays, described = {}, []
     for number, suite in enumerate(suites):
         allowed = []
@@ -44,7 +45,7 @@ def vectors(
         for index, array in enumerate(expected[number]):
             truth = truths[number][index].astype(array.dtype)
             arrays[f"suite_{number}_output_{index}"] = sealed_values(truth)
-            allowed.append(allowed_difference(errors[number][index], scale_of(array)))
+            allowed.append(allowed_difference(errors[number][index], sizes[number][index]))
         described.append(
             {"name": suite.key.plain_label, "samples": suite.samples, "allowed": allowed}
         )

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from export import keras_model
-from export.compare.accepted import accepted, random_inputs
+from export.compare.accepted import accepted, random_inputs, rows_of_tables, signed_inputs
 from export.compare.open_axes import OpenAxes, choose_open_axes
 from export.results import Kind, SuiteKey
 from export.verify import VALUES
@@ -21,6 +21,7 @@ REAL = 256
 """Number of real inputs that are compared in each setting. Others are compared once, by score."""
 
 _SEALED_BATCH = 2
+_SIGNED = 6
 _EXTREMES = ((Kind.HUGE, 1e4), (Kind.TINY, 1e-8), (Kind.TINY, 1e-30))
 _SEALED_EXTREMES = ((Kind.HUGE, 1e4), (Kind.TINY, 1e-30))
 
@@ -141,16 +142,30 @@ def _ordinary(model, axes, input_range, data, batch):
     else:
         made = [random(size, batch, number) for number, size in enumerate((batch, 3 * batch))]
     few, largest = batch or 2, batch or _batches(model)[-1]
-    made += [random(few, largest, number) for number in range(len(made), len(axes.sizes))]
+    first = 2 if batch else len(_batches(model))
+    made += [random(few, largest, number) for number in range(first, len(axes.sizes))]
     if data:
         count = _count(model, data)
         drawn = np.random.default_rng(0).choice(count, min(count, REAL), replace=False)
         made.append(_real(Kind.REAL, model, data, batch, np.sort(drawn)))
     made.append(suite(Kind.ZEROS, lambda shape, low, high: np.zeros(shape), few, largest))
     made.append(suite(Kind.CONSTANT, lambda shape, low, high: np.full(shape, high), few, largest))
-    if any(not numbers.whole for numbers in accepted(model)):
+    numbers = accepted(model, input_range)
+    if any(not entry.whole for entry in numbers):
         made += [random(few, largest, 1, kind, scale) for kind, scale in _EXTREMES]
-    return made
+    return [*made, *_beyond(model, axes, numbers, batch)]
+
+
+def _beyond(model, axes, numbers, batch):
+    """Yields inputs that reach the parts which ordinary ones may not: signs, and rows of tables."""
+    sizes = axes.sizes[-1]
+    shapes = axes.shapes(model, sizes)
+    signed = signed_inputs(model, shapes, numbers, _SIGNED)
+    if signed is not None:
+        yield replace(in_suite(model, Kind.SIGNED, signed, batch), sizes=sizes)
+    if any(entry.rows for entry in numbers):
+        rows = rows_of_tables(model, shapes, numbers)
+        yield replace(in_suite(model, Kind.EVERY_ROW, rows, batch), sizes=sizes)
 
 
 def _batches(model):

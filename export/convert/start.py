@@ -91,6 +91,16 @@ def convert(
         return Conversion(graph, exchange.load_outputs(references), vectors.read_bytes())
 
 
+def references(prepared: Prepared, suites: list[Suite]) -> list[list[np.ndarray]] | str:
+    """Returns outputs of the float64 model, see `Conversion.references`."""
+    with tempfile.TemporaryDirectory() as folder:
+        stored, found, vectors = (Path(folder) / name for name in ("suites", "found", "vectors"))
+        exchange.save_suites(stored, suites)
+        paths = ["--suites", str(stored), "--references", str(found), "--vectors", str(vectors)]
+        run_worker("tensorflow", prepared, *paths)
+        return exchange.load_outputs(found)
+
+
 def trace(prepared: Prepared, suite: Suite, names: list[str]) -> dict[str, np.ndarray]:
     """Returns values inside a model under TensorFlow, see `export.convert.trace`."""
     with tempfile.TemporaryDirectory() as folder:

@@ -21,6 +21,7 @@ from export.results import (
     LayerError,
     MixedPrecision,
     OrtFacts,
+    Part,
     Profile,
     SuiteKey,
 )
@@ -40,6 +41,7 @@ class ExportReport:
         backend: Backend of the model in the comparison.
         tolerance: The tolerance and its origin, in words.
         comparisons: A `Comparison` for each output and suite.
+        warnings: What is suspicious about the model's outputs, in sentences.
         task: What the scores mean, one of `export.options.TASKS`.
         mixed: Distance of a model in another precision from float32, or `None`.
         file: Facts of the ONNX file.
@@ -47,6 +49,7 @@ class ExportReport:
         environment: The machine: `python`, `os`, `cpu` and `cores`.
         layers: A `LayerError` for each Keras layer, on random inputs, or on the inputs of the worst
             comparison if one failed.
+        parts: A `Part` for each Keras layer, compared on its own inputs if the outputs passed.
         first_divergence: First Keras layer whose output differs, if a comparison failed.
         worst_inputs: Path of the inputs of the worst comparison, if one failed.
         edge: Checklist of points that may cause problems on devices.
@@ -67,9 +70,11 @@ class ExportReport:
     file: FileFacts
     versions: dict[str, str]
     environment: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
     task: str = ""
     mixed: MixedPrecision | None = None
     layers: list[LayerError] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
     first_divergence: str | None = None
     worst_inputs: str | None = None
     edge: list[Check] = field(default_factory=list)
@@ -84,11 +89,12 @@ class ExportReport:
     def passed(self) -> bool:
         """Whether every comparison passed, and the file was written."""
         reduced = self.precision is None or self.precision.passed
-        return self.seal_holds and reduced and all(entry.passed for entry in self.comparisons)
+        compared = [*self.comparisons, *self.parts]
+        return self.seal_holds and reduced and all(entry.passed for entry in compared)
 
     @property
     def max_abs(self) -> float:
-        """The largest difference between Keras and onnxruntime, relative to outputs above 1."""
+        """The largest difference between Keras and onnxruntime, relative to the largest output."""
         return max(entry.relative for entry in self.comparisons)
 
     @property

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from export.results import Check, Comparison, Judgement, MixedPrecision, Profile
+from export.results import Check, Comparison, Judgement, MixedPrecision, Part, Profile
 
 if TYPE_CHECKING:
     from export.report.export_report import ExportReport
@@ -61,9 +61,10 @@ def _comparisons(report):
         f"{'allowed':>9}"
     )
     for entry in _without_sealed(report.comparisons):
-        rounding = "" if entry.rounding is None else f"{entry.rounding:.1e}"
-        yield f"{_differences(entry)}{rounding:>9}{entry.allowed:9.1e}  {verdict_of(entry)}"
+        yield f"{_differences(entry)}{entry.rounding:9.1e}{entry.allowed:9.1e}  {verdict_of(entry)}"
     yield f"  allowed: {report.tolerance}"
+    if report.parts:
+        yield f"  {parts_in_words(report.parts)}"
 
 
 def _differences(entry):
@@ -76,6 +77,20 @@ def _differences(entry):
 def _without_sealed(comparisons: list[Comparison]) -> list[Comparison]:
     """Omits passed comparisons on sealed inputs, because they resemble others."""
     return [entry for entry in comparisons if not (entry.passed and entry.suite.sealed)]
+
+
+def parts_in_words(parts: list[Part]) -> str:
+    """Returns how many layers were compared on inputs of their own, and what stayed unreached."""
+    compared = [part for part in parts if part.error is not None]
+    text = f"{len(compared)} of {len(parts)} layers were compared on inputs of their own"
+    merged = [part.layer for part in parts if part.error is None]
+    if merged:
+        text += f"; merged with others: {', '.join(merged)}"
+    unmoved = [f"{part.unmoved} in {part.layer}" for part in compared if part.unmoved]
+    if unmoved:
+        text += f"; units that no input moves: {', '.join(unmoved)}"
+    failed = [part.layer for part in compared if not part.passed]
+    return text + (f"; DIFFERENT: {', '.join(failed)}" if failed else "")
 
 
 def _edge(checks: list[Check]) -> Iterator[str]:
@@ -100,11 +115,13 @@ def _profile(profile: Profile | None) -> Iterator[str]:
 
 
 def _verdict(report):
-    if not all(entry.passed for entry in report.comparisons):
+    for warning in report.warnings:
+        yield f"WARNING: {warning}"
+    if not all(entry.passed for entry in (*report.comparisons, *report.parts)):
         yield "FAILED. The ONNX file was not written."
         yield from _divergence(report)
         return
-    yield f"PASSED: {report.max_abs:.1e} at most, times the largest output above 1"
+    yield f"PASSED: {report.max_abs:.1e} at most, times the largest output"
     if report.ort:
         yield (
             f"The .ort file has {report.ort.bytes:,} bytes and the same outputs, bit for bit, in "

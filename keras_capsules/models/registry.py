@@ -165,8 +165,8 @@ def default_loss(name: str) -> keras.losses.Loss:
 
     Example:
 
-    >>> keras_capsules.models.default_loss("matrix_capsnet").name
-    'spread_loss'
+    >>> keras_capsules.models.default_loss("capsnet").name
+    'margin_loss'
     """
     _check_name(name)
     return _MODELS[name].loss()

@@ -4,15 +4,14 @@ import functools
 import math
 
 import keras
-from keras import layers
 
 from keras_capsules.models._shared.convolutional_capsules import (
     activation_classifier,
     convolutional_capsules,
     normalized_capsules,
+    normalized_stem,
     routing_for_each,
 )
-from keras_capsules.models._shared.normalization import normalization
 from keras_capsules.models.registry import register_model
 
 
@@ -42,13 +41,12 @@ def variational_capsnet(
 ) -> keras.Model:
     """Builds the capsule network with variational-Bayes routing.
 
-    The network is `matrix_capsnet` with batch normalization after the first convolution, and of the
-    primary capsules' poses and activations. The defaults are those of the released code for small
-    NORB, with the same 68,714 trainable parameters and the same initial kernels. Votes must start
-    small, since the routing measures distances in the unit of its prior. The authors train it with
-    the activations as logits, `CategoricalCrossentropy(from_logits=True)`, which is its
-    `keras_capsules.models.default_loss`. `python -m benchmarks.learns` does so with Adam at a
-    learning rate of 1e-3 and batches of 64.
+    The network is `matrix_capsnet` with another routing and other sizes. The defaults are those of
+    the released code for small NORB, with the same 68,714 trainable parameters and the same initial
+    kernels. Votes must start small, since the routing measures distances in the unit of its prior.
+    The authors train it with the activations as logits,
+    `CategoricalCrossentropy(from_logits=True)`, which is its `keras_capsules.models.default_loss`.
+    `python -m benchmarks.learns` does so with Adam at a learning rate of 1e-3 and batches of 64.
 
     Args:
         input_shape: Tuple `(height, width, channels)`. The authors crop 32 x 32 from both cameras
@@ -74,16 +72,7 @@ def variational_capsnet(
     """
     routing = routing_for_each(routing, True, name)
     image = keras.Input(input_shape, name="image")
-    x = layers.Conv2D(
-        filters,
-        kernel_size,
-        strides=strides,
-        use_bias=False,
-        kernel_initializer="he_uniform",
-        name="convolution",
-    )(image)
-    x = normalization("normalization")(x)
-    x = layers.ReLU(name="relu")(x)
+    x = normalized_stem(image, filters, kernel_size, strides, kernel_initializer="he_uniform")
     x = normalized_capsules(x, primary_capsules, capsule_dim, kernel_size=1, by_type=True)
     initializer = functools.partial(_authors_initializer, capsule_dim)
     x = convolutional_capsules(x, conv_capsules, capsule_dim, routing, initializer)

@@ -27,6 +27,20 @@ def routing_for_each(routing, explicit, name):
     return routing
 
 
+def normalized_stem(image, filters, kernel_size, strides, kernel_initializer="glorot_uniform"):
+    """Adds a convolution with batch normalization and relu."""
+    x = layers.Conv2D(
+        filters,
+        kernel_size,
+        strides=strides,
+        use_bias=False,
+        kernel_initializer=kernel_initializer,
+        name="convolution",
+    )(image)
+    x = normalization("normalization")(x)
+    return layers.ReLU(name="relu")(x)
+
+
 def normalized_capsules(x, num_capsules, capsule_dim, kernel_size, by_type):
     """Adds poses and sigmoid activations, by a convolution with batch normalization for each.
 

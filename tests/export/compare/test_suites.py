@@ -5,10 +5,12 @@ import dataclasses
 import keras
 import mislabelled
 import numpy as np
+import onnx
 import pytest
 from conftest import once
 
 import export
+from export import pipeline
 from export.compare.suites import suite_set
 from export.results import Kind
 from export.verify import read_seal, seal_path
@@ -64,3 +66,62 @@ def test_the_names_of_suites_decide_nothing(tmp_path, monkeypatch, precision):
     assert len(set(right)) == 5 and wrong == ["tiny, x 1e-30"] * 5
     for one, other in zip(found, expected, strict=True):
         assert one == other
+
+
+def test_every_row_of_a_table_is_tried():
+    words = keras.Input((6,), name="words")  # Keras' default type.
+    x = keras.layers.Embedding(500, 3)(words)
+    model = keras.Model(words, keras.layers.Flatten()(x))
+    suites = {suite.kind: suite for suite in suite_set(model).ordinary}
+    assert set(np.unique(suites[Kind.EVERY_ROW].inputs[0])) == set(range(500))
+    assert Kind.HUGE not in suites
+
+
+def test_inputs_of_both_signs():
+    x = keras.Input((4,), name="x")
+    n = keras.Input((4,), dtype="int32", name="n")
+    model = keras.Model([x, n], [keras.layers.Dense(2)(x), keras.ops.mod(n, 7)])
+    (signed,) = [suite for suite in suite_set(model).ordinary if suite.kind is Kind.SIGNED]
+    assert all(array.min() < 0 < array.max() for array in signed.inputs)
+    table = keras.ops.convert_to_tensor(np.arange(3))
+    looked_up = keras.Model(n, keras.layers.Embedding(3, 2)(keras.ops.take(table, n)))
+    for suite in suite_set(looked_up).ordinary:
+        assert suite.inputs[0].min() >= 0 or suite.kind is Kind.SIGNED
+
+
+def faulty_embedding(file):
+    for tensor in file.graph.initializer:
+        array = onnx.numpy_helper.to_array(tensor)
+        if array.shape == (500, 3):
+            array = np.where(np.arange(500)[:, None] < 2, array, 0.0).astype("float32")
+            tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+
+
+def faulty_slope(file):
+    for node in file.graph.node:
+        if node.op_type == "LeakyRelu":
+            node.attribute[0].f = 0.0
+
+
+@once
+@pytest.mark.usefixtures("warm_conversions")
+@pytest.mark.parametrize("fault", [faulty_embedding, faulty_slope])
+def test_faults_that_ordinary_inputs_do_not_reach(tmp_path, monkeypatch, fault):
+    keras.utils.set_random_seed(0)
+    if fault is faulty_slope:
+        x = keras.Input((4,), name="x")
+        y = keras.layers.LeakyReLU(0.3)(x)
+    else:
+        x = keras.Input((6,), name="x")
+        y = keras.layers.Flatten()(keras.layers.Embedding(500, 3)(x))
+    model = keras.Model(x, keras.layers.Dense(2)(y))
+    convert = pipeline.convert
+
+    def convert_wrongly(*arguments):
+        conversion = convert(*arguments)
+        fault(conversion.raw)
+        return conversion
+
+    monkeypatch.setattr(pipeline, "convert", convert_wrongly)
+    with pytest.raises(export.ParityError):
+        export.export_onnx(model, tmp_path / "model.onnx")

@@ -7,15 +7,15 @@ import numpy as np
 import onnxruntime
 import pytest
 from conftest import BACKENDS, once, run_python
+from converted import converted
 from keras import layers, ops
 
 from export import keras_model
 from export.convert import patches
 from export.convert.operations.tensors import without_ellipsis
-from export.convert.routes import to_raw_graph
 from export.errors import UnsupportedOperationError
 from export.graph import canonical
-from export.graph.canonical import serialize, to_canonical
+from export.graph.canonical import serialize
 
 pytestmark = once
 
@@ -24,20 +24,6 @@ FLOATS, INTEGERS = "float32", "int32"
 
 def inputs_of(*shapes, dtype=FLOATS):
     return [keras.Input(shape, dtype=dtype) for shape in shapes]
-
-
-def exported(model, opset=17):
-    """Returns the canonical file of a model, converted in this process."""
-    inputs, outputs = keras_model.input_names(model), keras_model.output_names(model)
-    raw = to_raw_graph(model, opset, "tf2onnx")
-    file, _ = to_canonical(
-        raw,
-        keras_model.shapes(inputs, model.inputs, None),
-        keras_model.shapes(outputs, model.outputs, None),
-        keras_model.layer_names(model),
-        {},
-    )
-    return file
 
 
 def run(file, arrays):
@@ -51,7 +37,7 @@ def check(inputs, outputs, samples=None, opset=17):
     for weight in model.weights:  # Biases that are not zero.
         noise = generator.normal(scale=0.05, size=weight.shape)
         weight.assign(keras.ops.convert_to_numpy(weight) + noise)
-    file = exported(model, opset)
+    file = converted(model, opset)
     for batch, scale in ((1, 1), (3, 100)):
         arrays = [
             samples
@@ -216,7 +202,7 @@ def test_functions_near_zero_have_no_relative_error():
     inputs = inputs_of((6,))
     model = keras.Model(inputs, [ops.log1p(*inputs), ops.expm1(*inputs)])
     x = np.array([[-0.4, -1e-3, -1e-12, 1e-20, 1e-6, 0.4]], "float32")
-    log1p, expm1 = run(exported(model), [x])
+    log1p, expm1 = run(converted(model), [x])
     np.testing.assert_allclose(log1p, np.log1p(x.astype("float64")), rtol=1e-6)
     np.testing.assert_allclose(expm1, np.expm1(x.astype("float64")), rtol=1e-6)
 
@@ -225,7 +211,7 @@ def test_functions_at_their_ends():
     inputs = inputs_of((4,))
     model = keras.Model(inputs, [ops.log1p(*inputs), ops.expm1(*inputs)])
     x = np.array([[np.inf, -1, 1e30, np.nan]], "float32")
-    log1p, expm1 = run(exported(model), [x])
+    log1p, expm1 = run(converted(model), [x])
     np.testing.assert_allclose(log1p[0], [np.inf, -np.inf, np.log(1e30), np.nan], rtol=1e-6)
     np.testing.assert_allclose(expm1[0, [0, 1, 3]], [np.inf, np.expm1(-1), np.nan], rtol=1e-6)
 
@@ -272,7 +258,7 @@ def test_integers_of_both_signs(name):
     inputs = inputs_of((8,), dtype=INTEGERS)
     x = np.array([[-7, -6, -1, 0, 1, 2, 3, 300], [2**24 + 1, 2**24, -300, 5, 2, 2, 0, -1]], "int32")
     model = keras.Model(inputs, function(*inputs))
-    (value,) = run(exported(model), [x])
+    (value,) = run(converted(model), [x])
     right = expected(x)
     assert value.dtype == right.dtype
     np.testing.assert_array_equal(value, right)
@@ -290,7 +276,7 @@ def test_counts_with_weights():
     layer = layers.CategoryEncoding(4, "count")
     model = keras.Model([classes, weights], layer(classes, count_weights=weights))
     arrays = [np.array([[0, 1, 1, 3]], "int32"), np.array([[0.5, 1, 2, -3]], "float32")]
-    np.testing.assert_allclose(run(exported(model), arrays)[0], [[0.5, 3, 0, -3]])
+    np.testing.assert_allclose(run(converted(model), arrays)[0], [[0.5, 3, 0, -3]])
 
 
 def test_transformer():
@@ -336,14 +322,14 @@ def test_what_onnx_cannot_say_is_refused_with_a_remedy(name):
     function, operation, remedy = REFUSED[name]
     inputs = inputs_of((4, 4))
     with pytest.raises(UnsupportedOperationError, match=f"{operation} in .*{remedy}"):
-        exported(keras.Model(inputs, function(*inputs)))
+        converted(keras.Model(inputs, function(*inputs)))
 
 
 def test_refusals_name_the_layer():
     inputs = inputs_of((3,), dtype="int64")
     model = keras.Model(inputs, layers.IntegerLookup(vocabulary=[1, 3], name="words")(*inputs))
     with pytest.raises(UnsupportedOperationError, match="LookupTableFindV2 in the layer words"):
-        exported(model)
+        converted(model)
 
 
 def test_remedies_of_refusals_work():

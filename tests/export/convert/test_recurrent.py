@@ -5,14 +5,14 @@ import numpy as np
 import onnxruntime
 import pytest
 from conftest import evaluate, once
+from converted import converted
 from custom_layers import OwnCell
 from keras import layers
 from reference import recurrent as reference
 
 import export
 from export import keras_model
-from export.convert.routes import to_raw_graph
-from export.graph.canonical import serialize, to_canonical
+from export.graph.canonical import serialize
 from export.reduce.float16 import to_float16
 from export.targets.checklist import checklist
 
@@ -31,17 +31,6 @@ def with_random_weights(model, generator):
         if "seed" not in weight.path:
             weight.assign(generator.normal(scale=0.5, size=weight.shape))
     return model
-
-
-def convert(model, allowed=()):
-    """Converts a model in this process."""
-    names, outputs = keras_model.input_names(model), keras_model.output_names(model)
-    shapes = (
-        keras_model.shapes(names, model.inputs, None),
-        keras_model.shapes(outputs, model.outputs, None),
-    )
-    raw = to_raw_graph(model, 17, "tf2onnx")
-    return to_canonical(raw, *shapes, keras_model.layer_names(model), {}, allowed)[0]
 
 
 def run(file, model, inputs):
@@ -106,7 +95,7 @@ def test_a_layer_of_any_length_is_operations(name, masked, generator):
     layer = LAYERS[name]()
     steps = STEPS if getattr(layer, "unroll", False) else None
     model = model_of(layer, generator, masked, steps)
-    file = convert(model)
+    file = converted(model)
     operations = {node.op_type for node in file.graph.node}
     assert operations & {"LSTM", "GRU", "RNN"} and not operations & {"MatMul", "Sigmoid", "Tanh"}
     check(file, model, *inputs_of(generator)[: 1 + masked])
@@ -138,7 +127,7 @@ def test_masks_and_states_as_in_numpy(name, backwards, zeros, generator):
     last.set_weights(layer.get_weights())
     given = [generator.normal(size=(len(MASK), UNITS)).astype("float32") for _ in states]
     sequences, present = inputs_of(generator)
-    computed = run(convert(model), model, [sequences, present, *given])
+    computed = run(converted(model), model, [sequences, present, *given])
     weights = [weight.astype("float64") for weight in layer.get_weights()]
     expected = reference.run(step, sequences, present, given, weights, backwards, zeros)
     values = [expected[0], *expected[1], expected[0][:, -1]]
@@ -155,7 +144,7 @@ def test_both_directions_take_states_and_masks(merged, generator):
     outputs = in_both_directions(layer, merged)(x, initial_state=states, mask=mask)
     model = with_random_weights(keras.Model([x, mask, *states], outputs), generator)
     given = [generator.normal(size=(len(MASK), UNITS)).astype("float32") for _ in states]
-    check(convert(model), model, *inputs_of(generator), *given)
+    check(converted(model), model, *inputs_of(generator), *given)
 
 
 @once
@@ -168,7 +157,7 @@ def test_activations(make, activation, generator):
     gates = {} if make is layers.SimpleRNN else {"recurrent_activation": "hard_sigmoid"}
     layer = in_both_directions(make(UNITS, activation=activation, **gates), "concat")
     model = model_of(layer, generator, masked=False)
-    file = convert(model)
+    file = converted(model)
     assert len(file.graph.node) == 4
     check(file, model, *inputs_of(generator)[:1])
 
@@ -182,7 +171,7 @@ def test_masks_of_other_layers(generator):
     masked = layers.TimeDistributed(layers.Dense(4))(layers.Masking()(x))
     masked = layers.LSTM(UNITS, return_sequences=True)(masked)
     model = keras.Model([words, x], [layers.LSTM(UNITS)(embedded), layers.GRU(UNITS)(masked)])
-    file = convert(with_random_weights(model, generator))
+    file = converted(with_random_weights(model, generator))
     sequences, present = inputs_of(generator)
     check(file, model, np.arange(25).reshape(5, 5).astype("int32") % 6 * present, sequences)
     check(file, model, 5 * present.astype("int32"), sequences * present[..., None])
@@ -200,7 +189,7 @@ UNROLLED = {
 @pytest.mark.parametrize("name", UNROLLED)
 def test_what_onnx_lacks_is_unrolled(name, masked, generator):
     model = model_of(UNROLLED[name](), generator, masked)
-    file = convert(model)
+    file = converted(model)
     assert not {node.op_type for node in file.graph.node} & {"Loop", "LSTM", "GRU", "RNN"}
     check(file, model, *inputs_of(generator)[: 1 + masked])
     check(file, model, *inputs_of(generator, batch=2)[: 1 + masked])
@@ -213,7 +202,7 @@ def test_convolutional_cells_are_unrolled(generator):
     layer = layers.ConvLSTM1D(2, 3, return_sequences=True)
     model = with_random_weights(keras.Model([x, mask], layer(x, mask=mask)), generator)
     sequences = generator.normal(size=(5, 3, 6, 2)).astype("float32")
-    check(convert(model), model, sequences, MASK[:, :3])
+    check(converted(model), model, sequences, MASK[:, :3])
 
 
 @once
@@ -223,11 +212,11 @@ def test_a_loop_is_refused_with_remedies_that_work(generator):
 
     of_any_length = model(None)
     with pytest.raises(export.UnsupportedOperationError, match="layer 'own'") as caught:
-        convert(of_any_length)
+        converted(of_any_length)
     assert "keras.Input((steps, features))" in str(caught.value)
-    assert "Loop" not in {node.op_type for node in convert(model(STEPS)).graph.node}
+    assert "Loop" not in {node.op_type for node in converted(model(STEPS)).graph.node}
     assert "--allow Loop" in str(caught.value) and "allow=['Loop']" in str(caught.value)
-    file = convert(of_any_length, allowed=["Loop"])
+    file = converted(of_any_length, allowed=["Loop"])
     assert "own/loop" in [node.name for node in file.graph.node]
     check(file, of_any_length, *inputs_of(generator))
     check(file, of_any_length, *inputs_of(generator, batch=2, steps=3))
@@ -240,10 +229,10 @@ def test_a_loop_is_refused_with_remedies_that_work(generator):
 @once
 def test_few_nodes_that_have_the_names_of_layers(generator):
     model = model_of(layers.GRU(64, name="recurrent"), generator, masked=False, steps=200)
-    names = [node.name for node in convert(model).graph.node]
+    names = [node.name for node in converted(model).graph.node]
     assert names == ["recurrent/transpose", "recurrent/gru", "recurrent/squeeze"]
     model = model_of(layers.GRU(64, name="recurrent"), generator, masked=True, steps=200)
-    assert len(convert(model).graph.node) <= 20
+    assert len(converted(model).graph.node) <= 20
 
 
 @once
@@ -252,7 +241,7 @@ def test_float16_stores_the_weights_in_half_and_computes_in_float32(generator):
     steps = layers.LSTM(16, return_sequences=True)(layers.Masking()(x))
     outputs = layers.Dense(2)(in_both_directions(layers.GRU(16), "concat")(steps))
     model = with_random_weights(keras.Model(x, outputs), generator)
-    file = convert(model)
+    file = converted(model)
     sequences = generator.normal(size=(len(MASK), STEPS, 16)).astype("float32") * MASK[..., None]
     reduced = to_float16(file, [{"x": sequences}], {})
     assert len(serialize(reduced)) < 0.7 * len(serialize(file))

@@ -14,11 +14,9 @@ import onnxruntime
 
 from export import keras_model
 from export.admit.prepare import prepare
-from export.compare.accepted import random_inputs
-from export.compare.open_axes import choose_open_axes
-from export.convert.routes import to_raw_graph
-from export.graph.canonical import serialize, to_canonical
+from export.graph.canonical import serialize
 from export.options import ExportOptions
+from tests.converted import converted as convert
 from tests.export.corpus.registry import Entry
 
 
@@ -27,23 +25,7 @@ def convert_here(model: keras.Model) -> tuple[keras.Model, onnx.ModelProto]:
     options = ExportOptions()
     with tempfile.TemporaryDirectory() as folder:
         converted = prepare(model, Path(folder, "model.onnx"), Path(folder), options).model
-    axes = choose_open_axes(converted)
-    results = [(sizes, _output_shapes(converted, axes, sizes)) for sizes in axes.sizes]
-    names = keras_model.input_names(converted), keras_model.output_names(converted)
-    file, _ = to_canonical(
-        to_raw_graph(converted, options.target_opset, options.via),
-        dict(zip(names[0], axes.input_shapes(converted, None), strict=True)),
-        dict(zip(names[1], axes.output_shapes(converted, None, results), strict=True)),
-        keras_model.layer_names(converted),
-        {},
-    )
-    return converted, file
-
-
-def _output_shapes(model, axes, sizes):
-    arrays = random_inputs(model, axes.shapes(model, sizes))
-    outputs = keras_model.call(model, [keras.ops.convert_to_tensor(array) for array in arrays])
-    return [tuple(output.shape) for output in outputs]
+    return converted, convert(converted)
 
 
 def largest_difference(entry: Entry, model: keras.Model, file: onnx.ModelProto) -> float:

@@ -170,7 +170,7 @@ ALGEBRA = {
 }
 
 
-@model(ALGEBRA, refused=("UnsupportedOperationError", "Replace the layer"))
+@model(ALGEBRA, refused=("UnsupportedOperationError", "outside of the model"))
 def algebra(function):
     x = keras.Input((3, 3))
     return keras.Model(x, function(x))

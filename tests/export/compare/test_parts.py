@@ -1,0 +1,93 @@
+"""Parts of a file, on inputs that excite the layers that they compute."""
+
+import keras
+import numpy as np
+import onnx
+import pytest
+from conftest import once
+from converted import converted
+
+import export
+from export import pipeline
+from export.compare.locate import placed_layers
+from export.compare.parts import compare_parts
+from export.compare.suites import suite_set
+
+pytestmark = once
+
+layers = keras.layers
+
+
+def network():
+    """Only half of the units of `hidden` ever fire on pixels, and its gate is never below 0."""
+    keras.utils.set_random_seed(0)
+    x = keras.Input((4,), name="x")
+    y = layers.Dense(8, activation="relu", name="hidden")(x)
+    y = layers.LeakyReLU(0.3, name="leaky")(y)
+    model = keras.Model(x, layers.Dense(3, name="scores")(y))
+    kernel = np.abs(np.random.default_rng(0).normal(size=(4, 8)))
+    kernel[:, 4:] *= -1
+    model.get_layer("hidden").kernel.assign(kernel)
+    return model
+
+
+def dead_units(file):
+    """Zeroes the columns of the second kernel's rows that no pixel reaches."""
+    for tensor in file.graph.initializer:
+        array = onnx.numpy_helper.to_array(tensor)
+        if array.shape in ((8, 3), (3, 8)):
+            array = array.copy()
+            array[(slice(4, None), ...) if array.shape == (8, 3) else (..., slice(4, None))] = 0
+            tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+
+
+def other_slope(file):
+    for node in file.graph.node:
+        if node.op_type == "LeakyRelu":
+            node.attribute[0].f = 0.0
+
+
+def parts_of(model, file):
+    placed = placed_layers(model, file, suite_set(model).probe)
+    return {part.layer: part for part in compare_parts(file, placed)}
+
+
+def test_right_parts_pass():
+    model = network()
+    parts = parts_of(model, converted(model))
+    assert list(parts) == ["hidden", "leaky", "scores"]
+    assert all(part.error is not None and part.error < 0.1 for part in parts.values())
+
+
+@pytest.mark.parametrize("fault, layer", [(dead_units, "scores"), (other_slope, "leaky")])
+def test_faults_behind_units_that_no_input_of_the_model_moves(fault, layer):
+    model = network()
+    file = converted(model)
+    fault(file)
+    failed = [part.layer for part in parts_of(model, file).values() if not part.passed]
+    assert failed == [layer]
+
+
+def test_units_that_nothing_moves_are_counted():
+    model = network()
+    kernel = model.get_layer("scores").kernel
+    kernel.assign(np.asarray(kernel) * [1.0, 0.0, 1.0])
+    assert parts_of(model, converted(model))["scores"].unmoved == 1
+
+
+@pytest.mark.usefixtures("warm_conversions")
+def test_an_export_with_a_wrong_part_is_not_written(tmp_path, monkeypatch):
+    convert = pipeline.convert
+
+    def convert_wrongly(*arguments):
+        conversion = convert(*arguments)
+        dead_units(conversion.raw)
+        return conversion
+
+    report = export.export_onnx(network(), tmp_path / "right.onnx")
+    assert "3 of 3 layers were compared on inputs of their own" in report.to_text()
+    monkeypatch.setattr(pipeline, "convert", convert_wrongly)
+    with pytest.raises(export.ParityError) as failed:
+        export.export_onnx(network(), tmp_path / "wrong.onnx", input_range=(0, 1))
+    assert not failed.value.report.passed
+    assert not (tmp_path / "wrong.onnx").exists()
