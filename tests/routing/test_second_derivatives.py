@@ -21,7 +21,7 @@ JAX = keras.backend.backend() == "jax"
 
 def kinds_of(name):
     """Returns the ways of keeping votes that a routing is tested with."""
-    if JAX and name not in ("uniform", "em"):
+    if JAX and name != "uniform":
         return ["training"]
     lean = ["lean"] if routing.ROUTINGS[name].sums_votes else []
     return ["stored", "training", *lean, *(kind for other, kind in LOOPS if other == name)]
