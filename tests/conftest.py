@@ -193,3 +193,36 @@ def gradient(function, x):
     variable = torch.tensor(x, requires_grad=True)
     keras.ops.sum(function(variable)).backward()
     return variable.grad.numpy()
+
+
+def second_gradient(function, arrays, along):
+    """Returns the gradients by all arrays of the derivative of `function(*arrays)` along the first.
+
+    The function returns a number, and the direction `along` has the shape of the first array.
+    """
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        tensors = [tf.constant(array) for array in arrays]
+        with tf.GradientTape() as outer:
+            outer.watch(tensors)
+            with tf.GradientTape() as inner:
+                inner.watch(tensors)
+                total = function(*tensors)
+            slope = tf.reduce_sum(inner.gradient(total, tensors[0]) * along)
+        zero = tf.UnconnectedGradients.ZERO
+        return to_numpy(outer.gradient(slope, tensors, unconnected_gradients=zero))
+    if backend == "jax":
+        import jax
+
+        def slope(*tensors):
+            return keras.ops.sum(jax.grad(function)(*tensors) * along)
+
+        return to_numpy(jax.grad(slope, argnums=tuple(range(len(arrays))))(*arrays))
+    import torch
+
+    tensors = [torch.tensor(array, requires_grad=True) for array in arrays]
+    (found,) = torch.autograd.grad(function(*tensors), tensors[:1], create_graph=True)
+    slope = torch.sum(found * torch.tensor(along))
+    return to_numpy(torch.autograd.grad(slope, tensors, materialize_grads=True))

@@ -73,7 +73,12 @@ class AttentionLayer(GatedLayer):
                 f"{self.name} takes a mask with sequences only, inputs of rank 3. "
                 f"Received: mask with inputs.shape={tuple(inputs.shape)}"
             )
-        outputs, gates = self.attend(inputs, mask, training)
+        if inputs.shape[0] == 0:  # Backends refuse some convolutions and maxima of nothing.
+            shapes = self.gates_shapes(tuple(inputs.shape))
+            gates = tuple(ops.zeros(shape, inputs.dtype) for shape in shapes)
+            outputs, gates = inputs, gates[0] if len(gates) == 1 else gates
+        else:
+            outputs, gates = self.attend(inputs, mask, training)
         return (outputs, gates) if return_gates else outputs
 
     def gates_shapes(self, input_shape: tuple) -> tuple[tuple, ...]:
@@ -143,11 +148,10 @@ class AttentionLayer(GatedLayer):
         """Computes the mean in the dtype of the inputs."""
         return ops.cast(self.mean(inputs, mask), inputs.dtype)
 
-    def variance(self, inputs: Any, mask: Any = None) -> tuple[Any, Any, Any]:
-        """Returns the mean, the squared deviations from it, and their sum over `n - 1`.
+    def variance(self, inputs: Any, mask: Any = None) -> tuple[Any, Any]:
+        """Returns the mean, and the sum of the squared deviations from it over `n - 1`.
 
-        One position has a variance of zero. In float32 or wider; the deviations have the layout of
-        the inputs, the others that of `mean`.
+        One position has a variance of zero. In float32 or wider, in the layout of `mean`.
         """
         mean = self.mean(inputs, mask)
         squares = ops.square(at_least_float32(inputs) - self.from_channels_last(mean))
@@ -160,7 +164,7 @@ class AttentionLayer(GatedLayer):
             squares = ops.where(present, squares, 0.0)
             count = ops.sum(ops.cast(present, squares.dtype), axis=axes, keepdims=True)
         variance = ops.sum(squares, axis=axes, keepdims=True) / ops.maximum(count - 1.0, 1.0)
-        return mean, squares, self.to_channels_last(variance)
+        return mean, self.to_channels_last(variance)
 
     def convolution(
         self, shape: tuple, filters: int, name: str, kernel_size: int = 1, **options

@@ -7,6 +7,10 @@ from keras import ops
 
 from keras_capsules.attention._shared_docs import documented
 from keras_capsules.attention.base import AttentionLayer
+from keras_capsules.ops import at_least_float32
+
+# Keeps the sums of squares of large inputs inside float32.
+_SCALE = 2.0**-20
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
@@ -69,10 +73,13 @@ class SimAM(AttentionLayer):
         pass
 
     def attend(self, inputs: Any, mask: Any, training: bool | None) -> tuple[Any, Any]:
-        _, squares, variance = self.variance(inputs, mask)
+        scaled = at_least_float32(inputs) * _SCALE
+        mean, variance = self.variance(scaled, mask)
+        # The root first, because derivatives by the variance of large inputs leave float32.
         # A reciprocal and not a division: tf2onnx moves no transposes past divisions.
-        scale = self.from_channels_last(ops.reciprocal(4.0 * (variance + self.regularization)))
-        gates = ops.cast(self.gate_activation(squares * scale + 0.5), inputs.dtype)
+        scale = ops.reciprocal(2.0 * ops.sqrt(variance + self.regularization * _SCALE**2))
+        deviations = (scaled - self.from_channels_last(mean)) * self.from_channels_last(scale)
+        gates = ops.cast(self.gate_activation(deviations * deviations + 0.5), inputs.dtype)
         return inputs * gates, self.to_channels_last(gates)
 
     def attention_shapes(self, shape: tuple) -> tuple[tuple, ...]:

@@ -63,7 +63,7 @@ class StyleRecalibration(AttentionLayer):
         self.normalize = self.normalization(one, "normalize")
 
     def attend(self, inputs: Any, mask: Any, training: bool | None) -> tuple[Any, Any]:
-        mean, _, variance = self.variance(inputs, mask)
+        mean, variance = self.variance(inputs, mask)
         style = at_least_float32(self.mean_weight) * mean
         style = style + at_least_float32(self.deviation_weight) * ops.sqrt(variance + 1e-5)
         logits = self.normalize(ops.cast(style, inputs.dtype), training=training)

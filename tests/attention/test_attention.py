@@ -507,3 +507,27 @@ def test_constructors_pass_keywords():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "super().__init__":
                 assert not node.args, f"{path.name}:{node.lineno}"
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_batch_of_nothing(name, data_format):
+    for shape in [(0, 5, 4, 8), (0, 6, 8)][: 2 if name in SEQUENCES else 1]:
+        layer = attention.get(name, data_format=data_format)
+        x = swap(np.zeros(shape, "float32"), data_format)
+        outputs, gates = layer(x, return_gates=True)
+        full = layer(np.ones((1, *x.shape[1:]), "float32"), return_gates=True)[1]
+        same(outputs.shape, x.shape)
+        keras.tree.map_structure(lambda g, one: same(g.shape, (0, *one.shape[1:])), gates, full)
+        same(gradient(lambda v, layer=layer: layer(v, training=True), x).shape, x.shape)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-3, 1e6, 1e18])
+def test_simam_of_any_size(generator, scale):
+    """Beyond one, the gates do not depend on the scale, and so neither does the gradient."""
+    layer = attention.get("simam")
+    x = generator.normal(size=(2, 32, 32, 3)).astype("float32")
+    slopes = gradient(layer, scale * x)
+    assert np.isfinite(slopes).all() and np.isfinite(to_numpy(layer(scale * x))).all()
+    if scale > 1:
+        np.testing.assert_allclose(slopes, gradient(layer, 100 * x), atol=1e-4)
