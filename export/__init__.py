@@ -122,7 +122,8 @@ class _Compare(types.ModuleType):
         return compare_file(model, path, data, input_range)
 
 
-compare.__class__ = _Compare  # `export.compare` is a package, and the function of its purpose.
+# `export.compare` is a package, and the function of its purpose.
+setattr(compare, "__class__", _Compare)  # noqa: B010
 
 __all__ = [
     "ConversionError",

@@ -132,7 +132,7 @@ class Predictor:
                 chunk = low + chunk * ((high - low) / 255)
             filled = np.resize(chunk, (self.batch or len(chunk), *chunk.shape[1:])).astype(kind)
             outputs = self.run({name: filled})
-            scores = outputs.get("scores", next(iter(outputs.values()), None))
+            scores = outputs.get("scores", next(iter(outputs.values()), np.empty(0)))
             shape = np.shape(scores)
             if len(shape) != 2 or shape[0] < len(chunk) or 0 in shape:
                 raise ValueError(

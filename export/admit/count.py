@@ -98,8 +98,8 @@ def bounded_values() -> Iterator[None]:
         original(self, shape, *args, **kwargs)
 
     def checked_build(self, input_shape):
-        by_number = self.input_mean is not None and input_shape is not None
-        size = math.prod(input_shape[axis] or 1 for axis in self.axis) if by_number else 0
+        shape = input_shape if self.input_mean is not None else None
+        size = 0 if shape is None else math.prod(shape[axis] or 1 for axis in self.axis)
         if threading.get_ident() == thread and size > _TABLE:
             raise ValueError(f"layer {self.name!r} wants tables of {size} values")
         build(self, input_shape)

@@ -32,7 +32,7 @@ def functional_forms(
     Raises:
         ConversionError: If the shapes are not known.
     """
-    inputs = _inputs(model, input_shapes)
+    inputs: Any = _inputs(model, input_shapes)
     names = inspect.signature(model.call).parameters
     by_name = isinstance(inputs, dict) and set(inputs) <= set(names) and len(inputs) > 1
     for call in (model.call, model):

@@ -30,7 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
             ExportReport.check_path(Path(given.report))
         command_line.import_modules(given.modules)
         data = None if given.data is None else command_line.read_data(given.data)
-        report = compare(given.model, given.file, data, tuple(given.input_range))
+        span = tuple(given.input_range)
+        report = compare(given.model, given.file, data, span)  # pyright: ignore[reportCallIssue]
         print(report.to_text())
         if given.report is not None:
             report.save(given.report)

@@ -62,7 +62,7 @@ def _accepted(tensor, rows, input_range):
         return Accepted(0, 255, True)
     if "int" in tensor.dtype:  # Numbers of words or classes, which always include 0 and 1.
         return Accepted(0, 1, True)
-    return Accepted(*input_range, False)
+    return Accepted(input_range[0], input_range[1], False)
 
 
 def _tables(model):
@@ -138,7 +138,7 @@ def signed_inputs(
         elif entry.rows is None and tensor.dtype.startswith("int"):
             array, further = generator.integers(-9, 10, size), True
         else:
-            array = generator.integers(entry.low, entry.high + 1, size)
+            array = generator.integers(int(entry.low), int(entry.high) + 1, size)
         arrays.append(array.astype(tensor.dtype))
     if all(entry.whole for entry in numbers) and not further:
         return None

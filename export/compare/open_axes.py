@@ -154,7 +154,7 @@ def _spatial_names(name, tensor):
     return {axis: spatial.get(axis, f"{name}_{axis}") for axis in axes}
 
 
-def _given_sizes(model, axes, given):
+def _given_sizes(model, axes, given: Mapping[str, Sequence[int]]) -> Iterator[dict[str, int]]:
     """Yields the sizes that the user gave, where a shorter list repeats its last size."""
     longest = max(map(len, given.values()), default=0)
     for index in range(longest):

@@ -125,8 +125,9 @@ def _compare_suite(
     except Exception as error:  # onnxruntime's errors have no other common class.
         yield from (Comparison(name, suite.key, error=str(error)) for name in names)
         return
-    for name, *values in zip(names, expected, outputs, roundings, scales, strict=True):
-        yield compare_arrays(name, suite.key, *values)
+    arrays = zip(expected, outputs, strict=True)
+    for name, pair, *limits in zip(names, arrays, roundings, scales, strict=True):
+        yield compare_arrays(name, suite.key, *pair, *limits)
 
 
 def compare_arrays(

@@ -1,6 +1,8 @@
 """Builds matrix capsules with EM routing."""
 
+import functools
 import itertools
+from collections.abc import Callable
 
 import keras
 
@@ -90,16 +92,15 @@ def matrix_capsnet(
     Reference:
         Hinton, Sabour, Frosst, 2018, "Matrix Capsules with EM Routing", ICLR.
     """
-    initializer, of_classes = None, "vote_scaling"
+    initializer: Callable | None = None
+    of_classes: str | VoteScaling = "vote_scaling"
     if routing is None:
         routing = EMRouting(final_lambda=10, epsilon=1)
         # The first poses have the size one, and the others are means of votes, which are smaller.
         first = VoteScaling(length=0.17, target="vote")
         of_classes = VoteScaling(length=0.4, target="mean")
         in_order = itertools.chain([first], itertools.repeat(of_classes))
-
-        def initializer(children, parents):
-            return next(in_order)
+        initializer = functools.partial(_next_of, in_order)
 
     routing = routing_for_each(routing, True, name)
     image = keras.Input(input_shape, name="image")
@@ -107,3 +108,8 @@ def matrix_capsnet(
     x = normalized_capsules(x, primary_capsules, capsule_dim, kernel_size=1, by_type=True)
     x = convolutional_capsules(x, conv_capsules, capsule_dim, routing, initializer)
     return activation_classifier(image, x, num_classes, capsule_dim, routing, name, of_classes)
+
+
+def _next_of(initializers, _children, _parents):
+    """Returns the initializer of the next layer, whatever its numbers of types."""
+    return next(initializers)

@@ -49,7 +49,7 @@ def by_tf2onnx(graph, node) -> None:
     handler(graph, node, **{"tf_op": operation, **options})
 
 
-def value_of(node, index: int) -> np.ndarray | None:
+def value_of(node, index: int) -> Any:
     """Returns the value of an input of a node, or None if it is not a constant."""
     source = node.inputs[index]
     return source.get_tensor_value(as_list=False) if source.is_const() else None

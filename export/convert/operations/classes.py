@@ -15,7 +15,7 @@ def _one_hot(graph, node, *_):
         raise ValueError("The number of classes must be a constant")
     rank = graph.get_rank(indices)
     axis = rank if axis == -1 else axis
-    numbers = np.arange(classes).reshape([-1] + [1] * (rank - axis))
+    numbers = np.arange(int(classes)).reshape([-1] + [1] * (rank - axis))
     same = add(
         graph, "Equal", [_with_axis(graph, indices, axis), constant(graph, numbers, "int64")]
     )
@@ -33,7 +33,7 @@ def _bincount(graph, node, *_):
         by_tf2onnx(graph, node)
         return
     bounds = constant(graph, 0, "int64"), _as(graph, size, _INT64), constant(graph, 1, "int64")
-    numbers = add(graph, "Range", bounds)
+    numbers = add(graph, "Range", list(bounds))
     same = add(graph, "Equal", [_with_axis(graph, indices, -1), numbers])
     weight = add(graph, "Unsqueeze", [weights, constant(graph, [-1], "int64")])
     counted = add(graph, "Mul", [_as(graph, same, graph.get_dtype(weights)), weight])

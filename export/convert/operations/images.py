@@ -1,5 +1,7 @@
 """Resizing of images of known size, where an ONNX Resize cannot say exactly the same."""
 
+from typing import Any
+
 import numpy as np
 
 from export.convert.operations.build import add, by_tf2onnx, constant, is_float, replace, value_of
@@ -64,7 +66,7 @@ def _matrix(node, old, new):
     import tensorflow as tf
 
     flags = {"align_corners", "half_pixel_centers", "antialias"}.intersection(node.attr)
-    options = {name: bool(node.get_attr_value(name)) for name in flags}
+    options: dict[str, Any] = {name: bool(node.get_attr_value(name)) for name in flags}
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         pixels, size = tf.reshape(tf.eye(old), (old, old, 1, 1)), tf.constant([new, 1])
         if node.type == "ScaleAndTranslate":

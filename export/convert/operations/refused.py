@@ -1,6 +1,7 @@
 """Says which operations the converter cannot write, why, and what to do instead."""
 
 import logging
+from typing import Any
 
 _FOURIER = (
     "ONNX has a Fourier transform from opset 17 on, which few runtimes have",
@@ -51,11 +52,12 @@ def explain(records: list[logging.LogRecord]) -> str:
     """Returns a message for the errors that tf2onnx logged instead of raising them."""
     lines = {}
     for record in records:
+        arguments: Any = record.args
         if record.msg.startswith("Tensorflow op"):
-            path, operation = record.args
+            path, operation = arguments
             lines.setdefault(operation, _line(path, operation, _ADVICE.get(operation, _OTHER)))
         elif record.exc_info:
-            path, operation = record.args[0], _operation_of(record.args[2])
+            path, operation = arguments[0], _operation_of(arguments[2])
             reason = str(record.exc_info[1]).partition("\n")[0].removesuffix(".")
             advice = _ADVICE.get(operation, (f"It cannot be converted here: {reason}", _OTHER[1]))
             lines.setdefault(operation, _line(path, operation, advice))
