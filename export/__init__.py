@@ -113,7 +113,8 @@ class _Compare(types.ModuleType):
         Example:
 
         >>> model = keras_capsules.create_model("cnn_baseline", size="tiny")
-        >>> model.export("theirs.onnx", format="onnx")
+        >>> scores = model(np.zeros((1, 28, 28, 1), "float32"))
+        >>> model.export("theirs.onnx", format="onnx", verbose=False)
         >>> export.compare(model, "theirs.onnx").passed
         True
         """

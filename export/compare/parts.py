@@ -6,6 +6,7 @@ and the same inputs go into its part of the file.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -14,7 +15,7 @@ import onnx.utils
 
 from export.compare.accepted import accepted
 from export.compare.locate import Placed, in_layout_of
-from export.compare.run import run_keras, session
+from export.compare.run import in_batches, run_keras, session
 from export.compare.suites import Suite, last_bits_changed
 from export.compare.tolerance import ROUNDINGS, scale_of
 from export.results import Kind, Part
@@ -49,17 +50,21 @@ def _part(call, placed: Placed, extractor):
     numbers = zip(inputs, accepted(layer), strict=True)
     arrays = [_excited(placed.truth[id(tensor)], entry.rows) for tensor, entry in numbers]
     suite = Suite(Kind.PART, arrays, len(arrays[0]))
-    feeds = {
-        name: array if placed.values[name].shape == array.shape else np.moveaxis(array, -1, 1)
+    feeds = [
+        array if placed.values[name].shape == array.shape else np.moveaxis(array, -1, 1)
         for name, array in zip(ends[0], arrays, strict=True)
-    }
+    ]
     try:
         expected = run_keras(layer, suite)
         nearby = [run_keras(layer, last_bits_changed(suite, seed)) for seed in range(2)]
     except Exception:  # A layer that refuses such numbers may raise any class.
         return Part(name)
     worst = 0.0
-    for index, output in enumerate(runner.run(ends[1], feeds)):
+
+    def run(batch):
+        return runner.run(ends[1], dict(zip(ends[0], batch, strict=True)))
+
+    for index, output in enumerate(in_batches(run, replace(suite, inputs=feeds))):
         rounding = max(_difference(expected[index], other[index]) for other in nearby)
         allowed = max(ROUNDINGS * rounding, _SMALLEST * scale_of(expected[index]))
         found = in_layout_of(expected[index], output)

@@ -13,7 +13,7 @@ from export.compare.suites import REAL, Suite, suite_set
 from export.results import Kind, SuiteKey
 
 
-def compare(expected, found, rounding=None):
+def compare(expected, found, rounding=1.25e-6):
     arrays = [np.asarray(array, "float32") for array in (expected, found)]
     return compare_arrays("scores", SuiteKey(Kind.RANDOM, 2, 2), *arrays, rounding)
 
@@ -90,6 +90,6 @@ def test_of_many_real_inputs_some_are_compared_in_each_way_and_the_scores_of_all
     for fault in (1e-3, np.nan):
         wrong = right.copy()
         wrong[290, 2] += fault
-        found = compare_arrays("scores", whole.key, right, wrong, None)
+        found = compare_arrays("scores", whole.key, right, wrong, 1e-6)
         assert not found.passed and found.sample == 290
     np.testing.assert_array_equal(whole.around(290).inputs[0], data["image"][288:300])
