@@ -3,22 +3,18 @@
     python -m benchmarks.corpus
     python -m benchmarks.corpus --groups recurrent attention --page build/corpus.md
 
-Each model is exported and compared as a user's, by `export.export_onnx`, but the conversions start
-as forks of one process. Seconds are those of the whole export.
+Each model is converted in this process, and its file is compared with it in onnxruntime, as in
+`make test-corpus`. Seconds are those of both. An export also starts a process, and compares more.
 """
 
 import argparse
-import contextlib
-import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 
-import export
 from benchmarks import results
-from export.errors import ParityError
+from tests.export.corpus.comparison import convert_here, largest_difference
 from tests.export.corpus.registry import GROUPS, Entry, entries
-from tests.warm_start import WarmProcess
 
 INTRODUCTION = """# Does the export take my model?
 
@@ -42,28 +38,26 @@ def main() -> None:
         if entry.group in options.groups and (options.names or "") in entry.id
     ]
     rows, messages = [], {}
-    with contextlib.closing(WarmProcess()) as process, process.used():
-        for entry in chosen:
-            row, messages[entry.id] = exported(entry)
-            rows.append(row)
-            print(row, flush=True)
+    for entry in chosen:
+        row, messages[entry.id] = exported(entry)
+        rows.append(row)
+        print(row, flush=True)
     options.page.write_text("\n".join(page(rows, messages)))
     results.publish(rows, ["model"], options)
 
 
 def exported(entry: Entry) -> tuple[dict, str]:
-    """Exports a model, and returns its row, and the reason if it was not exported."""
-    model, start = entry.build(), time.perf_counter()
+    """Converts and compares a model, and returns its row, and the reason if there is no file."""
+    start = time.perf_counter()
     nodes, reason, verdict = 0, "", "exported"
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            report = export.export_onnx(model, Path(folder) / "model.onnx")
-            nodes = report.file.nodes
-        except ParityError:
+    try:
+        model, file = convert_here(entry.build())
+        nodes = len(file.graph.node)
+        if not largest_difference(entry, model, file) <= entry.tolerance:
             verdict, reason = "differs", "The file computes something else than the model."
-        except Exception as error:  # A model may fail in any way; the page says so.
-            verdict = "refused" if entry.refusal else "failed"
-            reason = " ".join(str(error).split())
+    except Exception as error:  # A model may fail in any way; the page says so.
+        verdict = "refused" if entry.refusal else "failed"
+        reason = " ".join(str(error).split())
     seconds = time.perf_counter() - start
     return {"model": entry.id, "verdict": verdict, "seconds": seconds, "nodes": nodes}, reason
 

@@ -122,7 +122,7 @@ def _check_paths(given: argparse.Namespace) -> None:
 
 def _read_labels(path: str) -> list[str]:
     if os.path.exists(path) and not os.path.isfile(path):  # Another kind may have no end.
-        raise UsageError(f"The labels cannot be read from {path}: it is no regular file.")
+        raise UsageError(f"The labels cannot be read from {path}: it is not a regular file.")
     try:
         return Path(path).read_text(encoding="utf-8-sig").strip().splitlines()
     except (OSError, UnicodeDecodeError) as error:

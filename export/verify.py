@@ -94,7 +94,7 @@ def verify(path: str | os.PathLike) -> Verdict:
     try:
         for file in (path, seal_path(path)):
             if os.path.exists(file) and not os.path.isfile(file):  # It may have no end.
-                raise UsageError(f"{file} is no regular file. Pass the path of an ONNX file.")
+                raise UsageError(f"{file} is not a regular file. Pass the path of an ONNX file.")
         model, sealed = Path(path).read_bytes(), seal_path(path).read_bytes()
     except OSError as error:
         raise UsageError(

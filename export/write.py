@@ -99,7 +99,7 @@ def _without_links(path):
 def _check_kind(path):
     """Raises a `UsageError` for a device, a pipe or a socket, which a file would replace."""
     if path.exists() and not path.is_file():
-        raise UsageError(f"{path} is no regular file. Pass the path of a file to write.")
+        raise UsageError(f"{path} is not a regular file. Pass the path of a file to write.")
 
 
 def _temporary(path, letters):

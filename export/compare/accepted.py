@@ -121,7 +121,7 @@ def signed_inputs(
 ) -> list[np.ndarray] | None:
     """Returns inputs of both signs, or `None` if the model takes none.
 
-    Whole numbers that are no index of a table go beyond the ordinary ones, if the model runs.
+    Whole numbers that do not index a table go beyond the ordinary ones, if the model runs.
 
     Args:
         model: The Keras model.

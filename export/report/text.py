@@ -80,9 +80,9 @@ def _without_sealed(comparisons: list[Comparison]) -> list[Comparison]:
 
 
 def parts_in_words(parts: list[Part]) -> str:
-    """Returns how many layers were compared on inputs of their own, and what stayed unreached."""
+    """Returns how many layers were compared on their own inputs, and what stayed unreached."""
     compared = [part for part in parts if part.error is not None]
-    text = f"{len(compared)} of {len(parts)} layers were compared on inputs of their own"
+    text = f"{len(compared)} of {len(parts)} layers were compared on their own inputs"
     merged = [part.layer for part in parts if part.error is None]
     if merged:
         text += f"; merged with others: {', '.join(merged)}"

@@ -60,7 +60,7 @@ def test_data_that_are_no_numbers(saved_capsnet, tmp_path, capsys, name):
         (["--opset", "9" * 5000], "usage"),
         (["--sizes", "height=1000000000000000"], ""),
         (["--colour\x1b[2J"], "\\x1b[2J"),
-        (["--labels", "/dev/zero"], "no regular file"),
+        (["--labels", "/dev/zero"], "not a regular file"),
         (["--data", "/dev/zero"], "numpy.savez"),
     ],
     ids=lambda value: str(value)[:30],

@@ -191,7 +191,7 @@ def test_missing_files_and_arguments(sealed, capsys):
     for arguments, words in (
         ([str(sealed)], "model.onnx.golden.npz cannot be read: No such file"),
         ([str(sealed.with_name("other.onnx"))], "other.onnx cannot be read"),
-        ([str(sealed.parent)], "no regular file"),
+        ([str(sealed.parent)], "not a regular file"),
         ([], "usage:"),
     ):
         assert main(arguments) == 5

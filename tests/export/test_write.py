@@ -179,14 +179,14 @@ def test_only_regular_files_are_written(tmp_path, capsys):
     (tmp_path / "loop.json").symlink_to(tmp_path / "loop.json")
     (tmp_path / "around.json").symlink_to(tmp_path / "loop.json")
     for name in ("pipe.json", "link.json"):
-        with pytest.raises(UsageError, match="no regular file"):
+        with pytest.raises(UsageError, match="not a regular file"):
             write_atomically(tmp_path / name, b"new")
     names = ["pipe.json", "link.json", "loop.json", "around.json", "n" * 245 + ".json"]
     for path in (*(str(tmp_path / name) for name in names), "/dev/null", "/dev/full"):
         others = [str(tmp_path / "missing.keras"), "--force"]
         assert to_onnx.main([*others, "-o", path]) == 5
         error = capsys.readouterr().err
-        assert path[:60] in error or "no regular file" in error
+        assert path[:60] in error or "not a regular file" in error
         if path.endswith(".json"):
             output = str(tmp_path / "model.onnx")
             assert to_onnx.main([*others, "-o", output, "--report", path]) == 5
