@@ -5,11 +5,12 @@ import doctest
 import importlib
 import pkgutil
 import re
+import shlex
 
 import keras
 import numpy as np
 import pytest
-from conftest import ROOT, once
+from conftest import ROOT, once, run_python
 
 import export
 import keras_capsules
@@ -94,11 +95,17 @@ def test_the_routing_of_contributing(generator, tmp_path):
 @once
 @pytest.mark.usefixtures("warm_conversions")
 def test_readme(tmp_path, monkeypatch):
-    """Its Python runs from top to bottom, in an empty folder."""
+    """Its Python and its exports run from top to bottom, in an empty folder."""
     pytest.importorskip("sklearn")
     monkeypatch.chdir(tmp_path)
     scope = {"__name__": "readme"}
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-    assert blocks
-    for block in blocks:
-        exec(block, scope)
+    text = (ROOT / "README.md").read_text()
+    blocks = re.findall(r"```(python|bash)\n(.*?)```", text, re.S)
+    assert {language for language, _ in blocks} == {"python", "bash"}
+    for language, block in blocks:
+        if language == "python":
+            exec(block, scope)
+            continue
+        for line in block.splitlines():
+            if line.startswith(("python -m export.to_onnx", "python -m export.verify")):
+                run_python(*shlex.split(line, comments=True)[1:], cwd=tmp_path)
