@@ -15,6 +15,7 @@ from export.compare.suites import suite_set
 from export.device import Predictor
 from export.results import Kind
 from export.verify import verify
+from keras_capsules import CapsuleLayer, CapsuleLength, PrimaryCapsule1D
 
 pytestmark = [once, pytest.mark.usefixtures("warm_conversions")]
 
@@ -42,6 +43,14 @@ def text():
     words = keras.Input((None,), dtype="int32", name="words")
     x = layers.Conv1D(8, 3, padding="same")(layers.Embedding(100, 8)(words))
     return keras.Model(words, layers.Dense(2, name="scores")(layers.GlobalMaxPooling1D()(x)))
+
+
+def capsule_text():
+    words = keras.Input((None,), dtype="int32", name="words")
+    x = layers.Embedding(100, 8, mask_zero=True)(words)
+    x = PrimaryCapsule1D(4, 4, 3)(x)
+    poses = CapsuleLayer(3, 6, share_weights=True, routing="dynamic")(x)
+    return keras.Model(words, CapsuleLength(name="scores")(poses))
 
 
 def test_names_of_axes():
@@ -108,6 +117,7 @@ def test_every_size_is_compared():
         ),
         (u_net, [(4, 4, 1), (8, 36, 1)], [["batch", "height", "width", 2]]),
         (text, [(3,), (500,)], [["batch", 2]]),
+        (capsule_text, [(3,), (500,)], [["batch", 3]]),
     ],
 )
 def test_one_file_for_all_sizes(tmp_path, build, shapes, dims, generator):
@@ -122,7 +132,7 @@ def test_one_file_for_all_sizes(tmp_path, build, shapes, dims, generator):
     session = onnxruntime.InferenceSession(path)
     for shape in shapes:
         inputs = generator.uniform(-1, 1, (2, *shape)).astype("float32")
-        if build is text:
+        if len(shape) == 1:
             inputs = generator.integers(0, 100, (2, *shape)).astype("int32")
         expected = keras.tree.flatten(model(inputs))
         for found, own in zip(
