@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from export.errors import ConversionError
+from export.errors import ConversionError, UsageError
 
 _FILE = "custom_objects.pickle"
 
@@ -22,8 +22,13 @@ def store(objects: Mapping[str, Any], folder: Path) -> None:
     """
     if not objects:
         return
-    import cloudpickle
-
+    try:
+        import cloudpickle
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            "The export of a model with classes outside of Keras needs the package cloudpickle. "
+            "Install it: pip install 'keras-capsules[export]'"
+        ) from error
     for module in {custom.__module__ for custom in objects.values()}:
         if module != "__main__" and not _is_importable(module):
             cloudpickle.register_pickle_by_value(sys.modules[module])
