@@ -82,7 +82,7 @@ def test_metadata_tells_the_device_what_it_needs(exported_capsnet):
     assert json.loads(properties["class_names"]) == ["ant", "bee", "cat", "dog"]
     assert json.loads(properties["input_range"]) == [0, 1]
     assert json.loads(properties["versions"])["keras"] == keras.__version__
-    tolerance = {"roundings": 8, "floor": 1e-6, "limit": 1e-4}
+    tolerance = {"roundings": 8, "floor": 1e-6}
     assert json.loads(properties["verification"]) == {"verdict": "passed", "tolerance": tolerance}
     assert str(ROOT) not in exported_capsnet[0].read_bytes().decode("latin1")
 
