@@ -70,4 +70,4 @@ def in_words(error: BaseException) -> str:
     """
     text = re.sub(r"\x1b\[\d+m", "", str(error)).partition("Arguments received by")[0]
     text = text.rpartition("Exception encountered: ")[2]
-    return f"{type(error).__name__}: {' '.join(text.split())[:400]}"
+    return f"{type(error).__name__}: {' '.join(text.split())[:390]}"
