@@ -79,13 +79,22 @@ RUNNING = {
     "floor_divide": lambda x: x // 0.7,
     "logical": lambda x: ops.logical_and(x > -1, ops.logical_or(x < 0, x > 1)),
     "one_of_all": lambda x: ops.any(x > 1, axis=(1, 2)),
-    "fft": lambda x: list(ops.rfft(x)),
 }
 
 
 @model(RUNNING)
 def real(function):
     return of_real(function)
+
+
+@model(refused=("UnsupportedOperationError", "matrices of cosines and sines"))
+def fourier():
+    return of_real(lambda x: list(ops.rfft(x)))
+
+
+@model(refused=("UnsupportedOperationError", "Replace the layer"))
+def cross():
+    return of_real(lambda x: ops.cross(x[..., :3], x[..., 1:4]))
 
 
 PRODUCTS = {
@@ -96,7 +105,6 @@ PRODUCTS = {
     "tensordot": lambda x: ops.tensordot(x, np.ones((5, 2), "float32"), axes=1),
     "outer": lambda x: ops.expand_dims(x, 2) * ops.expand_dims(x, 3),
     "dot": lambda x: keras.layers.Dot(axes=2, normalize=True)([x, x]),
-    "cross": lambda x: ops.cross(x[..., :3], x[..., 1:4]),
 }
 
 
