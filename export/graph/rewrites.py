@@ -6,9 +6,32 @@ from onnx import helper, numpy_helper
 
 def rewrite(graph) -> None:
     """Applies all rewrites to a graph whose constants are initializers."""
+    _moves_of_one_channel_to_transposes(graph)
     _reciprocals_to_divisions(graph)
     _reductions_before_transposes(graph)
     _pools_of_many_axes_to_means(graph)
+
+
+def _moves_of_one_channel_to_transposes(graph):
+    """Replaces what tf2onnx makes of a Transpose of one channel, if height and width are open.
+
+    It is a Reshape to (1, batch, height, width, 1) and a Squeeze. ONNX' shape inference takes the
+    zeros of such a Reshape for other axes.
+    """
+    constants = {t.name: numpy_helper.to_array(t).tolist() for t in graph.initializer}
+    reshapes = {
+        node.output[0]: node
+        for node in graph.node
+        if node.op_type == "Reshape" and constants.get(node.input[1]) == [1, -1, 0, 0, 1]
+    }
+    for node in graph.node:
+        squeezed = node.op_type == "Squeeze" and node.input[0] in reshapes
+        if squeezed and len(node.input) > 1 and constants.get(node.input[1]) == [0]:
+            source = reshapes[node.input[0]]
+            transpose = helper.make_node(
+                "Transpose", source.input[:1], node.output, name=source.name, perm=(0, 2, 3, 1)
+            )
+            node.CopyFrom(transpose)
 
 
 def _reciprocals_to_divisions(graph):
