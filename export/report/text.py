@@ -85,7 +85,7 @@ def parts_in_words(parts: list[Part]) -> str:
     text = f"{len(compared)} of {len(parts)} layers were compared on their own inputs"
     merged = [part.layer for part in parts if part.error is None]
     if merged:
-        text += f"; merged with others: {', '.join(merged)}"
+        text += f"; merged with others, or not to be run alone: {', '.join(merged)}"
     unmoved = [f"{part.unmoved} in {part.layer}" for part in compared if part.unmoved]
     if unmoved:
         text += f"; units that no input moves: {', '.join(unmoved)}"
