@@ -31,6 +31,7 @@ from keras_capsules import (
     datasets,
     list_models,
 )
+from keras_capsules.datasets.augmentation import ImageBatches, random_affine
 from keras_capsules.models import default_loss
 from keras_capsules.routing import ROUTINGS, get
 
@@ -48,6 +49,7 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--decay", action="store_true", help="along a cosine, to zero")
     parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--shift", type=float, default=0, help="of training digits, in pixels")
     parser.add_argument("--seeds", type=int, default=2)
     results.add_options(parser, "learns")
     options = parser.parse_args()
@@ -89,13 +91,25 @@ def trained(what, name, depth, train, test, options) -> dict:
             steps = options.epochs * math.ceil(len(train[0]) / options.batch)
             rate = keras.optimizers.schedules.CosineDecay(rate, steps)
         model.compile(keras.optimizers.Adam(rate), loss, metrics=["accuracy"])
-        one_hot = keras.utils.to_categorical(train[1], 10)
-        widens = [SpreadMarginSchedule(options.epochs)] if isinstance(loss, SpreadLoss) else []
-        fit = {"batch_size": options.batch, "epochs": options.epochs, "callbacks": widens}
-        model.fit(train[0], one_hot, verbose=0, **fit)
+        digits = ImageBatches(*train, shifted_by(options.shift), options.batch, seed)
+        callbacks = [digits.callback]
+        if isinstance(loss, SpreadLoss):
+            callbacks.append(SpreadMarginSchedule(options.epochs))
+        model.fit(digits, epochs=options.epochs, callbacks=callbacks, verbose=0)
         scores.append([accuracy(model, *part) for part in (train, test)])
     seconds = (time.perf_counter() - start) / options.seeds
     return row(what, name, depth, scores, seconds, options.epochs * len(train[0]))
+
+
+def shifted_by(pixels: float):
+    """Returns the function that makes a batch of images and one-hot labels."""
+
+    def batch(images, labels, generator):
+        if pixels:
+            images = random_affine(images, generator, shift=pixels)
+        return images, keras.utils.to_categorical(labels, 10)
+
+    return batch
 
 
 def stacked(routing: str, depth: int, convolutional: bool):
