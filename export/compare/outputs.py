@@ -18,12 +18,14 @@ import onnx
 
 from export import keras_model
 from export.compare.run import run_keras, run_onnx, session
-from export.compare.suites import Suite
+from export.compare.suites import Suite, is_large
 from export.compare.tolerance import allowed_difference, roundings, scale_of, scales
 from export.results import Comparison, Kind, SuiteKey
 
 SESSIONS = tuple(itertools.product((False, True), (1, 0)))
 """Pairs: whether the session optimizes, and its number of threads, where 0 means all cores."""
+SESSIONS_OF_LARGE = (SESSIONS[0], SESSIONS[-1])
+"""Pairs for a model that `suites.is_large`. Both properties change at once."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ def compare(
         return entries
 
     # One after the other, because each session needs memory for the weights and every value.
-    entries = [in_session(*setting) for setting in SESSIONS]
+    settings = SESSIONS_OF_LARGE if is_large(model) else SESSIONS
+    entries = [in_session(*setting) for setting in settings]
     return [
         max(same, key=lambda entry: (not entry.passed, entry.max_abs))
         for same in zip(*entries, strict=True)

@@ -95,7 +95,8 @@ def _excited(truth, rows):
     if truth.dtype.kind != "f":
         return generator.permutation(truth.ravel()).reshape(truth.shape)
     scale = np.abs(truth[np.isfinite(truth)]).max(initial=0.0)
-    return (generator.normal(size=truth.shape) * max(1.0, scale)).astype(truth.dtype)
+    normal = generator.standard_normal(truth.shape, dtype="float32") * max(1.0, scale)
+    return normal.astype(truth.dtype)
 
 
 def _difference(expected, found):

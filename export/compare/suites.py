@@ -14,14 +14,13 @@ from export.verify import VALUES
 
 BATCHES = (1, 2, 7, 32)
 """Batches of random inputs. Layers are compared on the third one."""
-BATCHES_OF_LARGE = (1, 2, 3, 5)
-"""Batches for a model that makes more than `LARGE` values of a sample."""
-LARGE = 4_000_000
+BATCHES_OF_LARGE = (1, 2, 3)
+"""Batches for a model that `is_large`."""
 REAL = 256
 """Number of real inputs that are compared in each setting. Others are compared once, by score."""
 
 _SEALED_BATCH = 2
-_SIGNED = 6
+_LARGE = 4_000_000
 _EXTREMES = ((Kind.HUGE, 1e4), (Kind.TINY, 1e-8), (Kind.TINY, 1e-30))
 _SEALED_EXTREMES = ((Kind.HUGE, 1e4), (Kind.TINY, 1e-30))
 
@@ -94,6 +93,11 @@ class SuiteSet:
         return next(suite for suite in suites if suite.key == key)
 
 
+def is_large(model: keras.Model) -> bool:
+    """Returns whether a model makes so many values of a sample that a few samples must do."""
+    return keras_model.values_of_sample(model) > _LARGE
+
+
 def suite_set(
     model: keras.Model,
     input_range: tuple[float, float] = (0.0, 1.0),
@@ -141,7 +145,7 @@ def _ordinary(model, axes, input_range, data, batch):
         made.append(replace(made[2], batch=1))
     else:
         made = [random(size, batch, number) for number, size in enumerate((batch, 3 * batch))]
-    few, largest = batch or 2, batch or _batches(model)[-1]
+    few, largest = batch or (1 if is_large(model) else 2), batch or _batches(model)[-1]
     first = 2 if batch else len(_batches(model))
     made += [random(few, largest, number) for number in range(first, len(axes.sizes))]
     if data:
@@ -160,7 +164,7 @@ def _beyond(model, axes, numbers, batch):
     """Yields inputs that reach the parts which ordinary ones may not: signs, and rows of tables."""
     sizes = axes.sizes[-1]
     shapes = axes.shapes(model, sizes)
-    signed = signed_inputs(model, shapes, numbers, _SIGNED)
+    signed = signed_inputs(model, shapes, numbers, samples=2 if is_large(model) else 6)
     if signed is not None:
         yield replace(in_suite(model, Kind.SIGNED, signed, batch), sizes=sizes)
     if any(entry.rows for entry in numbers):
@@ -169,7 +173,7 @@ def _beyond(model, axes, numbers, batch):
 
 
 def _batches(model):
-    return BATCHES_OF_LARGE if keras_model.values_of_sample(model) > LARGE else BATCHES
+    return BATCHES_OF_LARGE if is_large(model) else BATCHES
 
 
 def sealed_suites(ordinary: list[Suite]) -> list[Suite]:
@@ -231,7 +235,7 @@ def last_bits_changed(suite: Suite, seed: int) -> Suite:
     def neighbours(array):
         if not np.issubdtype(array.dtype, np.floating):
             return array
-        towards = generator.choice([-np.inf, np.inf], array.shape).astype(array.dtype)
-        return np.nextafter(array, towards)
+        upwards = generator.integers(0, 2, array.shape, dtype="bool")
+        return np.nextafter(array, np.where(upwards, *np.array([np.inf, -np.inf], array.dtype)))
 
     return replace(suite, inputs=[neighbours(array) for array in suite.inputs])

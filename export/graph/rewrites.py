@@ -1,5 +1,7 @@
 """Rewrites graphs that then compute the same, but faster or on more devices."""
 
+import math
+
 import numpy as np
 from onnx import helper, numpy_helper
 
@@ -18,7 +20,8 @@ def _moves_of_one_channel_to_transposes(graph):
     It is a Reshape to (1, batch, height, width, 1) and a Squeeze. ONNX' shape inference takes the
     zeros of such a Reshape for other axes.
     """
-    constants = {t.name: numpy_helper.to_array(t).tolist() for t in graph.initializer}
+    small = (tensor for tensor in graph.initializer if math.prod(tensor.dims) <= 5)
+    constants = {tensor.name: numpy_helper.to_array(tensor).tolist() for tensor in small}
     reshapes = {
         node.output[0]: node
         for node in graph.node

@@ -11,6 +11,7 @@ from conftest import once
 
 import export
 from export import pipeline
+from export.compare import suites
 from export.compare.suites import suite_set
 from export.results import Kind
 from export.verify import read_seal, seal_path
@@ -105,9 +106,12 @@ def faulty_slope(file):
 
 @once
 @pytest.mark.usefixtures("warm_conversions")
+@pytest.mark.parametrize("large", [False, True])
 @pytest.mark.parametrize("fault", [faulty_embedding, faulty_slope])
-def test_faults_that_ordinary_inputs_do_not_reach(tmp_path, monkeypatch, fault):
+def test_faults_that_ordinary_inputs_do_not_reach(tmp_path, monkeypatch, fault, large):
     keras.utils.set_random_seed(0)
+    if large:  # Compared on fewer samples.
+        monkeypatch.setattr(suites, "_LARGE", 0)
     if fault is faulty_slope:
         x = keras.Input((4,), name="x")
         y = keras.layers.LeakyReLU(0.3)(x)
