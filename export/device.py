@@ -128,8 +128,7 @@ class Predictor:
         (low, high), predictions, size = self.input_range, [], self.batch or _CHUNK
         for start in range(0, len(images), size):
             chunk = images[start : start + size]
-            if pixels and floats:
-                chunk = low + chunk * ((high - low) / 255)
+            chunk = low + chunk * ((high - low) / 255) if pixels and floats else chunk
             filled = np.resize(chunk, (self.batch or len(chunk), *chunk.shape[1:])).astype(kind)
             outputs = self.run({name: filled})
             scores = outputs.get("scores", next(iter(outputs.values()), np.empty(0)))
@@ -191,9 +190,7 @@ class Predictor:
         for value in inputs:
             size = math.prod(max(axis, 0) for axis in value.shape if isinstance(axis, int))
             if value.type not in _TYPES or not value.shape or not 0 < size <= _LARGEST:
-                raise DamagedFileError(
-                    f"It takes no batches of at most {_LARGEST} numbers: {value}"
-                )
+                raise DamagedFileError(f"It takes no batch of at most {_LARGEST} numbers: {value}")
         self.shapes = {value.name: tuple(value.shape[1:]) for value in inputs}
         self.batch = next((v.shape[0] for v in inputs if isinstance(v.shape[0], int)), None)
         self._types = [_TYPES[value.type] for value in inputs]
@@ -243,6 +240,9 @@ def _pixels(path, sizes):
         image = ImageOps.exif_transpose(image)  # Phones store how they were held.
         if image.mode in ("I", "F") or image.mode.startswith("I;"):
             raise ValueError(f"its pixels have more than 8 bits ({image.mode}). Pass a .npy array.")
+        if image.has_transparency_data:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         image = image.convert("L" if sizes[2] == 1 else "RGB")
         height, width = _sizes(sizes, (image.height, image.width))
         image = image.resize((width, height), Image.Resampling.BILINEAR)
@@ -286,8 +286,8 @@ def main(arguments: list[str] | None = None) -> int:
     for row in rows:
         print(f"{_line(row['image'])}  {_line(row['label'])}  {row['score']:.4f}")
     if latency:
-        p50, p99 = latency.values()
-        print(f"latency at batch {predictor.batch or 1}: p50 {p50:.2f} ms, p99 {p99:.2f} ms")
+        line = "latency at batch {}: p50 {p50:.2f} ms, p99 {p99:.2f} ms"
+        print(line.format(predictor.batch or 1, **latency))
     return 0
 
 

@@ -8,15 +8,18 @@ from keras_capsules.datasets.affnist import affnist
 from keras_capsules.datasets.augmentation import ImageBatches, random_affine, random_erasing
 from keras_capsules.datasets.cifar10 import cifar10
 from keras_capsules.datasets.digits import digits
+from keras_capsules.datasets.image_folder import ImageFolder, image_folder
 from keras_capsules.datasets.mnist import mnist
 from keras_capsules.datasets.multi_mnist import multi_mnist, overlap
 from keras_capsules.datasets.small_norb import small_norb
 
 __all__ = [
     "ImageBatches",
+    "ImageFolder",
     "affnist",
     "cifar10",
     "digits",
+    "image_folder",
     "mnist",
     "multi_mnist",
     "overlap",
