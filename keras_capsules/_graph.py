@@ -1,6 +1,6 @@
 """Reads the graph of a functional model; no other file uses Keras' private graph attributes."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import keras
@@ -91,6 +91,20 @@ def ends(model: keras.Model) -> tuple[Any, Any]:
     if isinstance(model, keras.Sequential):
         return model.inputs[0], model.outputs[0]
     return model.input, model.output
+
+
+def run(model: keras.Model, inputs: Any, call: Callable) -> Any:
+    """Runs the calls of a functional or sequential model on other inputs, in their order.
+
+    Args:
+        model: The model.
+        inputs: Tensors in the structure of the model's inputs.
+        call: Function that is called with each layer or operation, and with its arguments.
+
+    Returns:
+        Tensors in the structure of the model's outputs.
+    """
+    return keras.Model(*ends(model))._run_through_graph(inputs, call_fn=call)
 
 
 def layers_within(model: keras.Model) -> Iterator[Any]:

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_capsules._graph import name_of
-from keras_capsules.explain._recording import Recording, copy_weights, recorded_copy, submodel
+from keras_capsules.explain._recording import Recording, recorded_copy, submodel
 from keras_capsules.layers import CapsuleLength
 from keras_capsules.layers.primary_capsule import PrimaryCapsule
 from keras_capsules.layers.voting import VotingLayer, split_pair
@@ -49,7 +49,7 @@ class WatchedModel:
             raise ValueError(
                 "CapsuleHealth watches layers of capsules, such as CapsuleLayer or "
                 f"PrimaryCapsule2D. Use it for a model with such layers. Received: {model.name!r}, "
-                "which has none outside of nested models."
+                "which has none."
             )
         outputs = {"layers": self._recording.outputs}
         named = self._copy.output if isinstance(self._copy.output, dict) else {}
@@ -58,9 +58,9 @@ class WatchedModel:
         self._explained = submodel(self._copy, outputs)
         self._x = _inputs(self._copy, self._explained, x)
 
-    def look(self, model: keras.Model) -> tuple[dict[str, Seen], np.ndarray | None]:
+    def look(self) -> tuple[dict[str, Seen], np.ndarray | None]:
         """Returns what each layer does with the model's current weights, and the scores."""
-        copy_weights(model, self._copy)
+        self._recording.copies.copy_weights()
         found: Any = self._explained.predict_on_batch(self._x)
         seen = {name: _seen(*found["layers"][name]) for name in self.layers}
         return seen, found.get("scores")

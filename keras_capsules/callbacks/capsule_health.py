@@ -90,12 +90,12 @@ class CapsuleHealth(keras.callbacks.Callback):
         self._loss = WatchedLoss(self.model, self.x, self.y)
         self._said: set[str] = set()
         self._constant_epochs = 0
-        scores = self._watched.look(self.model)[1]
+        scores = self._watched.look()[1]
         if scores is not None and isinstance(self._loss.of_scores, CapsuleLoss):
             self._loss.of_scores.warn_of_misfit(scores)
 
     def on_epoch_end(self, epoch, logs=None):
-        seen, scores = self._watched.look(self.model)
+        seen, scores = self._watched.look()
         losses, gradients = self._loss.losses(scores), self._loss.gradients()
         figures = {}
         for name, found in seen.items():

@@ -6,7 +6,7 @@ from typing import Any
 from keras import ops
 
 from keras_capsules.explain._layer_shares import ChildDirections
-from keras_capsules.explain._pixel_shares import pixel_shares
+from keras_capsules.explain._pixel_shares import spread
 from keras_capsules.explain._recording import Capsules
 from keras_capsules.explain.trace_back import follow
 from keras_capsules.layers import CapsuleLayer, CapsuleLength, CapsuleMask
@@ -23,7 +23,7 @@ def evidence_map(capsules: Capsules, all_capsules: dict[str, Capsules], labels: 
             longest, or most active; or `None`.
 
     Returns:
-        Tensor `(batch, height, width)`.
+        Tensor `(batch, height, width)`, or `(batch, length)` of a sequence.
 
     Raises:
         ValueError: If the capsules' children have no place in an image.
@@ -36,9 +36,7 @@ def evidence_map(capsules: Capsules, all_capsules: dict[str, Capsules], labels: 
         labels = ops.expand_dims(labels, 2)
     total = 0
     for feature_map, evidence in _evidence(capsules, labels, all_capsules):
-        rows, columns = (pixel_shares(feature_map, axis).astype("float32") for axis in (1, 2))
-        evidence = ops.cast(evidence, "float32")
-        total = ops.matmul(ops.matmul(rows, evidence), columns.T) + total
+        total = spread(ops.cast(evidence, "float32"), feature_map) + total
     return total
 
 

@@ -1,15 +1,36 @@
-"""Computes which pixels of the image the cells of a feature map see."""
+"""Divides what the cells of a feature map hold among the pixels that they see."""
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from keras_capsules._graph import name_of, producer
 from keras_capsules._receptive_fields import ReceptiveFields
 
 
-def pixel_shares(tensor: keras.KerasTensor, axis: int) -> np.ndarray:
+def spread(values: Any, feature_map: keras.KerasTensor) -> Any:
+    """Divides values of cells among the pixels, or the steps of a sequence, by `pixel_shares`.
+
+    Args:
+        values: Tensor `(batch, height, width)` or `(batch, length)`.
+        feature_map: Tensor of these cells in the graph of a model.
+
+    Returns:
+        Tensor `(batch, height, width)` or `(batch, length)` of the size of the model's input.
+    """
+    grid = len(values.shape) - 1
+    shares = [
+        pixel_shares(feature_map, axis, grid).astype("float32") for axis in range(1, 1 + grid)
+    ]
+    if grid == 1:
+        return ops.matmul(values, shares[0].T)
+    return ops.matmul(ops.matmul(shares[0], values), shares[1].T)
+
+
+def pixel_shares(tensor: keras.KerasTensor, axis: int, grid: int = 2) -> np.ndarray:
     """Computes how the cells of a feature map divide themselves among the pixels of the input.
 
     Each layer between them divides a cell evenly among what its window sees, so a column is the
@@ -19,8 +40,9 @@ def pixel_shares(tensor: keras.KerasTensor, axis: int) -> np.ndarray:
     alone.
 
     Args:
-        tensor: `keras.KerasTensor` `(batch, height, width, ...)`.
-        axis: Integer, 1 for the rows or 2 for the columns.
+        tensor: `keras.KerasTensor` `(batch, height, width, ...)` or `(batch, length, ...)`.
+        axis: Integer, 1 for the rows or the steps, 2 for the columns.
+        grid: Integer, the number of such axes: 2 for images, 1 for sequences.
 
     Returns:
         Array `(pixels, cells)`.
@@ -36,7 +58,7 @@ def pixel_shares(tensor: keras.KerasTensor, axis: int) -> np.ndarray:
 
     def look(x: keras.KerasTensor) -> np.ndarray | None:
         if id(x) not in shares:
-            shares[id(x)] = _look(x, axis, look)
+            shares[id(x)] = _look(x, axis, grid, look)
         return shares[id(x)]
 
     wanted = look(tensor)
@@ -50,17 +72,23 @@ def pixel_shares(tensor: keras.KerasTensor, axis: int) -> np.ndarray:
     return wanted
 
 
-def _look(tensor, axis, look):
+def _look(tensor, axis, grid, look):
     operation, sources, _ = producer(tensor)
     cells = tensor.shape[axis]
     if not sources:
-        return np.eye(cells)
-    maps = [x for x in sources if len(x.shape) > 3 and look(x) is not None]
+        return np.eye(cells) if len(tensor.shape) in (1 + grid, 2 + grid) else None
+    sizes = tensor.shape[: 1 + grid]
+    maps = [x for x in sources if len(x.shape) > 1 + grid or x.shape == sizes]
+    maps = [x for x in maps if look(x) is not None]
     if not maps:
         return None
-    largest = max(math.prod(x.shape[1:3]) for x in maps)
-    branches = [x for x in maps if math.prod(x.shape[1:3]) == largest]
+    largest = max(_cells(x, grid) for x in maps)
+    branches = [x for x in maps if _cells(x, grid) == largest]
     return np.mean([look(x) @ _window(operation, x.shape[axis], cells, axis) for x in branches], 0)
+
+
+def _cells(tensor, grid):
+    return math.prod(tensor.shape[1 : 1 + grid])
 
 
 def _window(operation, size, cells, axis):

@@ -1,14 +1,17 @@
 """Copies a model, and records the results of its capsule and attention layers."""
 
+import functools
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 from keras import ops
 
-from keras_capsules._graph import ends, is_graph, layers_within, name_of, upstream
+from keras_capsules._graph import calls_in_order, ends, is_graph, name_of, run, upstream
 from keras_capsules.attention.gated_layer import GatedLayer
-from keras_capsules.layers import CapsuleLayer, CapsuleLength, CapsuleMask, ConvCapsule2D
+from keras_capsules.layers import CapsuleLayer, CapsuleLength, CapsuleMask
+from keras_capsules.layers._convolution import ConvCapsule
 from keras_capsules.layers.voting import split_pair
 
 
@@ -37,7 +40,10 @@ class Recording:
         capsules: Dictionary of `Capsules` by the name of the layer, in the order of the calls.
         gates: Dictionary of the gates of each attention layer by its name: a tensor, or a tuple.
         has_decoder: Whether there is a `CapsuleMask`.
+        copies: The copies of the layers.
     """
+
+    copies: "_Copies"
 
     def __init__(self):
         self.capsules: dict[str, Capsules] = {}
@@ -53,7 +59,7 @@ class Recording:
         if isinstance(layer, CapsuleMask):
             self.has_decoder = True
             return layer(args[0])  # Labels are unknown when a model explains what it sees.
-        if isinstance(layer, (CapsuleLayer, ConvCapsule2D)):
+        if isinstance(layer, (CapsuleLayer, ConvCapsule)):
             asked = kwargs.pop("return_coupling", False)
             outputs, coupling = layer(*args, return_coupling=True, **kwargs)
             if isinstance(layer, CapsuleLayer) or _has_one_cell(layer.fields):
@@ -68,16 +74,18 @@ class Recording:
 
 
 def recorded_copy(
-    model: keras.Model, recording: Recording | None = None
+    model: keras.Model, recording: Recording | None = None, images: np.ndarray | None = None
 ) -> tuple[keras.Model, Recording]:
     """Copies a model with its weights, and records the explanations of its layers.
 
-    In the copy a `CapsuleMask` gets no labels, so a decoder sees the longest capsule. An input for
-    labels stays, and nothing depends on it.
+    The layers of nested models become layers of the copy. In the copy a `CapsuleMask` gets no
+    labels, so a decoder sees the longest capsule. An input for labels stays, and nothing depends
+    on it.
 
     Args:
-        model: Functional or sequential `keras.Model` of known shapes. It is not changed.
+        model: Functional or sequential `keras.Model`. It is not changed.
         recording: A new `Recording`, or `None` for one of this class.
+        images: Array whose sizes replace open ones of the model's inputs, or `None`.
 
     Returns:
         The copy, and its `Recording`.
@@ -91,19 +99,53 @@ def recorded_copy(
             f"Received: {type(model).__name__} {getattr(model, 'name', model)!r}"
         )
     recording = recording or Recording()
-    copy = keras.models.clone_model(
-        keras.Model(*ends(model), name=model.name), call_function=recording.call
-    )
-    copy_weights(model, copy)
+    recording.copies = _Copies(model)
+
+    def call(layer, *args, **kwargs):
+        if is_graph(layer):
+            return run(layer, args[0], call)
+        return recording.call(recording.copies.of(layer), *args, **kwargs)
+
+    inputs = keras.tree.map_structure(functools.partial(_input, images), ends(model)[0])
+    copy = keras.Model(inputs, run(model, inputs, call), name=model.name)
+    recording.copies.copy_weights()
     return copy, recording
 
 
-def copy_weights(model: keras.Model, copy: keras.Model) -> None:
-    """Gives a copy the current weights of its model."""
-    copy.set_weights(model.get_weights())
-    for layer in layers_within(copy):
-        if isinstance(layer, keras.layers.Normalization):
-            layer.finalize_state()  # The layer computes with copies of its weights.
+class _Copies:
+    """Copies of the layers of a model and of the models inside it, made as they are asked for."""
+
+    def __init__(self, model):
+        calls = calls_in_order(model.inputs, model.outputs)
+        # A layer of a nested model gets another name if its name is that of another layer.
+        self._by_name = {call.operation.name: call.operation for call in calls}
+        self._pairs = {}
+
+    def of(self, layer):
+        """Returns the copy of a layer, the same one for each call."""
+        if id(layer) not in self._pairs:
+            config, name = layer.get_config(), layer.name
+            while self._by_name.setdefault(name, layer) is not layer:
+                name = f"{name}_inside"
+            if name != layer.name:
+                config["name"] = name
+            self._pairs[id(layer)] = layer, type(layer).from_config(config)
+        return self._pairs[id(layer)][1]
+
+    def copy_weights(self):
+        """Gives the copies the current weights of their layers."""
+        for layer, copy in self._pairs.values():
+            if isinstance(layer, keras.layers.Layer):
+                copy.set_weights(layer.get_weights())
+            if isinstance(layer, keras.layers.Normalization):
+                copy.finalize_state()  # The layer computes with copies of its weights.
+
+
+def _input(images, tensor):
+    shape = tensor.shape
+    if images is not None and None in shape[1:] and len(shape) == images.ndim:
+        shape = (shape[0], *images.shape[1:])
+    return keras.Input(batch_shape=shape, dtype=tensor.dtype, name=name_of(tensor))
 
 
 def submodel(copy: keras.Model, outputs: Any, more_inputs: Iterable = ()) -> keras.Model:
@@ -121,11 +163,12 @@ def _has_one_cell(fields):
 
 def _capsules(layer, inputs, outputs, coupling):
     poses, activations = split_pair(outputs)
-    if isinstance(layer, ConvCapsule2D):  # Of one cell.
-        poses = ops.reshape(poses, (-1, *poses.shape[3:]))
-        coupling = ops.reshape(coupling, (-1, *coupling.shape[3:]))
+    if isinstance(layer, ConvCapsule):  # Of one cell.
+        first = 1 + layer.rank
+        poses = ops.reshape(poses, (-1, *poses.shape[first:]))
+        coupling = ops.reshape(coupling, (-1, *coupling.shape[first:]))
         if activations is not None:
-            activations = ops.reshape(activations, (-1, activations.shape[3]))
+            activations = ops.reshape(activations, (-1, activations.shape[first]))
     if activations is None:
         activations = CapsuleLength(name=f"{layer.name}_activations")(poses)
     return Capsules(layer, inputs, poses, activations, coupling)

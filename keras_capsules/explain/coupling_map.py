@@ -41,7 +41,7 @@ def coupling_map(
     Capsule layers in between and gates of capsules are followed in the same way, their coupling,
     gates and shortenings held. In two cases the map is coarser or less exact:
 
-    * the children do not come from a `PrimaryCapsule2D` but from a `ConvCapsule2D` or another
+    * the children do not come from a `PrimaryCapsule` but from a `ConvCapsule2D` or another
       grid: their cells are divided evenly among what they see;
     * the explained layer has explicit activations or is a `ConvCapsule2D`: its poses are not a sum
       whose length is a score. Then child i counts `coupling_ij * activation_i`, or times its
@@ -55,8 +55,9 @@ def coupling_map(
 
     Args:
         model: Functional or sequential `keras.Model`, of the zoo or of your own, with capsules
-            made of images. It is not changed.
-        images: Array `(batch, height, width, channels)`, as the model takes them.
+            made of images or sequences, also inside nested models. It is not changed.
+        images: Array `(batch, height, width, channels)`, `(batch, length, channels)` of signals
+            or `(batch, length)` of tokens, as the model takes them.
         class_index: Integer, or one for each image, or `None`, the default, for the longest
             capsule, or most active one, of each.
         layer: Name of the layer to explain, as in `explained_model`; `None`, the default, for the
@@ -64,7 +65,7 @@ def coupling_map(
         batch_size: Integer. Defaults to `32`.
 
     Returns:
-        Array `(batch, height, width)`.
+        Array `(batch, height, width)`, or `(batch, length)`: a weight for each step or token.
 
     Raises:
         ValueError: If the model has no such layer, or its capsules have no place in the image, or
@@ -83,7 +84,8 @@ def coupling_map(
         Conservative Propagation", arXiv 2202.07304 (shares held, as there those of attention), and
         Lapuschkin et al., 2017, arXiv 1708.07689 (even division below).
     """
-    copy, recording = recorded_copy(model)
+    images = np.asarray(images, dtype="float32")
+    copy, recording = recorded_copy(model, images=images)
     capsules = recording.capsules_of(layer)
     if capsules is None:
         raise ValueError(
@@ -93,7 +95,6 @@ def coupling_map(
     count = capsules.activations.shape[1]
     label = keras.Input((count,), name="chosen_class") if class_index is not None else None
     evidence = evidence_map(capsules, recording.capsules, label)
-    images = np.asarray(images, dtype="float32")
     if label is None:
         return submodel(copy, evidence).predict(images, batch_size=batch_size, verbose=0)
     labels = np.broadcast_to(np.asarray(class_index), len(images))

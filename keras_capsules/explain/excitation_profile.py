@@ -144,9 +144,8 @@ def _gates_model(model: keras.Model, names: Sequence[str] | None) -> keras.Model
     unknown = set(names or ()) - set(known)
     if unknown or not known:
         raise ValueError(
-            "`layers` must name layers with one gate for each channel, of a functional model "
-            "itself and not of models nested in it. "
-            f"It has {known}. Received: layers={names}"
+            "`layers` must name layers with one gate for each channel. "
+            f"{model.name!r} has {known}. Received: layers={names}"
         )
     gates = {
         name: keras.tree.flatten(recording.gates[name])[0]

@@ -5,10 +5,11 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from keras_capsules._gradients import gradient
 from keras_capsules._graph import calls
-from keras_capsules.explain._pixel_shares import pixel_shares
+from keras_capsules.explain._pixel_shares import spread
 from keras_capsules.explain._recording import recorded_copy, submodel
 from keras_capsules.explain.explained_model import available
 
@@ -28,14 +29,16 @@ def grad_cam(
     Args:
         model: Functional or sequential `keras.Model` with `scores`, or with one output. It is not
             changed.
-        images: Array `(batch, height, width, channels)`, as the model takes them.
-        layer: Name of the layer whose output, `(batch, height, width, channels)`, is explained, or
-            `None`, the default, for the last one with such an output.
+        images: Array `(batch, height, width, channels)`, `(batch, length, channels)` of signals
+            or `(batch, length)` of tokens, as the model takes them.
+        layer: Name of the layer whose output, `(batch, height, width, channels)` or
+            `(batch, length, channels)`, is explained, or `None`, the default, for the last one
+            with such an output.
         class_index: Integer, or one for each image, or `None`, the default, for the highest score.
         batch_size: Integer. Defaults to `32`.
 
     Returns:
-        Array `(batch, height, width)`, not negative.
+        Array `(batch, height, width)` or `(batch, length)`, not negative.
 
     Raises:
         ValueError: If there is no such layer.
@@ -49,20 +52,21 @@ def grad_cam(
     Reference:
         Selvaraju et al., 2017, arXiv 1610.02391.
     """
-    copy, recording = recorded_copy(model)
+    images = np.asarray(images, dtype="float32")
+    copy, recording = recorded_copy(model, images=images)
     scores = available(copy, recording, None).get("scores")
-    maps = {} if scores is None else _feature_maps(submodel(copy, scores))
+    rank = 4 if images.ndim == 4 else 3
+    maps = {} if scores is None else _feature_maps(submodel(copy, scores), rank)
     name = layer or next(reversed(maps), None)
     if scores is None or name not in maps:
         raise ValueError(
             "Grad-CAM needs one output, or one called `scores`, and a layer that makes a feature "
-            f"map (batch, height, width, channels). {model.name!r} has {list(maps)}. "
+            "map (batch, height, width, channels), or (batch, length, channels) of a sequence. "
+            f"{model.name!r} has {list(maps)}. "
             f"Received: layer={layer!r}"
         )
     below = submodel(copy, maps[name])
     above = keras.Model(maps[name], scores)
-    rows, columns = (pixel_shares(maps[name], axis) for axis in (1, 2))
-    images = np.asarray(images, dtype="float32")
     features = below.predict(images, batch_size=batch_size, verbose=0)
     if class_index is None:
         class_index = above.predict(features, batch_size=batch_size, verbose=0).argmax(axis=1)
@@ -73,13 +77,13 @@ def grad_cam(
     for start in range(0, len(images), batch_size):
         part = slice(start, start + batch_size)
         slopes = _gradient(above, features[part], chosen[part])
-        weights = slopes.mean(axis=(1, 2), keepdims=True)
+        weights = slopes.mean(axis=tuple(range(1, slopes.ndim - 1)), keepdims=True)
         weighted.append(np.maximum((weights * features[part]).sum(axis=-1), 0))
-    return (rows @ np.concatenate(weighted) @ columns.T).astype("float32")
+    return ops.convert_to_numpy(spread(np.concatenate(weighted), maps[name]))
 
 
-def _feature_maps(model: keras.Model) -> dict[str, keras.KerasTensor]:
-    """Returns the outputs of rank 4, by the layer's name, of the layers that are called once."""
+def _feature_maps(model: keras.Model, rank: int) -> dict[str, keras.KerasTensor]:
+    """Returns the outputs of this rank, by the layer's name, of the layers that are called once."""
     once = [
         layer
         for layer in model.layers
@@ -87,10 +91,10 @@ def _feature_maps(model: keras.Model) -> dict[str, keras.KerasTensor]:
     ]
     # Attention layers also return their gates, after the feature map.
     outputs = {layer.name: calls(layer)[0].outputs[0] for layer in once}
-    return {name: output for name, output in outputs.items() if len(output.shape) == 4}
+    return {name: output for name, output in outputs.items() if len(output.shape) == rank}
 
 
 def _gradient(model: keras.Model, x: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """Computes the gradient of `sum(model(x) * chosen)` at `x`."""
-    chosen = keras.ops.convert_to_tensor(chosen)
-    return gradient(lambda x: keras.ops.sum(model(x, training=False) * chosen), x)
+    chosen = ops.convert_to_tensor(chosen)
+    return gradient(lambda x: ops.sum(model(x, training=False) * chosen), x)

@@ -11,7 +11,8 @@ from keras_capsules._graph import producer
 from keras_capsules.attention import CapsuleSqueezeExcitation
 from keras_capsules.explain._layer_shares import CellShares, ChildDirections
 from keras_capsules.explain._recording import Capsules
-from keras_capsules.layers import CapsuleLayer, PrimaryCapsule2D
+from keras_capsules.layers import CapsuleLayer
+from keras_capsules.layers.primary_capsule import PrimaryCapsule
 from keras_capsules.layers.voting import split_pair
 
 
@@ -43,7 +44,8 @@ def follow(poses: Any, directions: Any, capsules: dict[str, Capsules]) -> Iterat
 
     Yields:
         Pairs of a feature map `(batch, height, width, ...)` and of the evidence in each of its
-        cells `(batch, height, width)`.
+        cells `(batch, height, width)`. Both have one axis instead of two where the capsules are
+        made of a sequence.
     """
     layer, inputs, outputs = producer(poses)
     yield from trace_back(layer, Step(inputs, outputs, poses, directions, capsules))
@@ -76,22 +78,22 @@ def trace_back(layer: Any, step: Step) -> Iterator[tuple[Any, Any]]:
     ...     yield from step.follow(step.inputs[0], step.directions / 2)
     """
     poses = step.poses
-    if len(poses.shape) != 5:
+    if len(poses.shape) < 4:
         raise ValueError(
             f"The capsules that {layer.name!r} makes have no place in the image. Name a "
-            "`layer` whose children come from a PrimaryCapsule2D or from a grid of capsules "
+            "`layer` whose children come from a PrimaryCapsule or from a grid of capsules "
             f"(batch, height, width, types, dim), or register {type(layer).__name__} with "
             "`keras_capsules.explain.trace_back.register`. "
             f"Received: poses of shape {poses.shape}"
         )
     directions = ops.reshape(step.directions, (-1, *poses.shape[1:]))
-    yield poses, ops.sum(poses * directions, axis=(3, 4))
+    yield poses, ops.sum(poses * directions, axis=(-2, -1))
 
 
 _end = trace_back.dispatch(object)
 
 
-@trace_back.register(PrimaryCapsule2D)
+@trace_back.register(PrimaryCapsule)
 def _primary_capsule(layer, step):
     directions = ops.reshape(step.directions, (-1, *step.poses.shape[1:]))
     yield step.inputs[0], CellShares()(step.inputs[0], step.poses, directions)

@@ -250,7 +250,7 @@ def test_errors():
     with pytest.raises(ValueError, match="from 0 to 3. Received: class_index=4"):
         coupling_map(model, images, class_index=4)
     signal = keras.Input((9, 2))
-    x = keras_capsules.PrimaryCapsule1D(2, 4, 3)(signal)
+    x = layers.Reshape((12, 4))(layers.Dense(48)(layers.Flatten()(signal)))
     with pytest.raises(ValueError, match="no place in the image.*shape"):
         coupling_map(keras.Model(signal, CapsuleLayer(3, 4)(x)), np.zeros((1, 9, 2)))
     x = layers.Reshape((2, 2, 3, 4))(layers.Dense(48)(layers.Flatten()(signal)))

@@ -137,8 +137,9 @@ def test_errors(case):
         excitation_profile(model, (x, y), classes=[1, 2])
     with pytest.raises(ValueError, match=r"\['first', 'last'\]. Received: layers=\['second'\]"):
         excitation_profile(model, (x, y), layers=["second"])
-    with pytest.raises(ValueError, match=r"nested.*It has \[\]"):
-        excitation_profile(keras.Sequential([keras.Input((6, 5, 3)), model]), (x, y))
+    plain = keras.Sequential([keras.Input((6, 5, 3)), keras.layers.Dense(2)], name="plain")
+    with pytest.raises(ValueError, match=r"'plain' has \[\]"):
+        excitation_profile(plain, (x, y))
     with pytest.raises(ValueError, match="that knows its shapes. Received: Sequential"):
         excitation_profile(keras.Sequential([model]), (x, y))
 
