@@ -1,12 +1,15 @@
 """Reads a Keras model for an export: its inputs and outputs by name, its scores, its layers."""
 
+import contextlib
 import itertools
 import math
 import re
+import traceback
+from collections.abc import Iterator
 
 import keras
 
-from export.errors import ConversionError
+from export.errors import ConversionError, ExportError, in_words
 from keras_capsules import _graph
 
 
@@ -112,8 +115,60 @@ def layer_names(model: keras.Model) -> set[str]:
 
 
 def call(model: keras.Model, inputs: list) -> list:
-    """Runs the model for inference on its flat inputs, and returns its flat outputs."""
+    """Runs the model for inference on its flat inputs, and returns its flat outputs.
+
+    Raises:
+        ConversionError: If a layer fails. The message names it.
+    """
     packed = inputs[0] if isinstance(model, keras.Sequential) else inputs
     if not isinstance(model, keras.Sequential):
         packed = keras.tree.pack_sequence_as(model.input, inputs)
-    return keras.tree.flatten(model(packed, training=False))
+    with naming_the_layer("The model does not run", "Try it with model.predict."):
+        return keras.tree.flatten(model(packed, training=False))
+
+
+@contextlib.contextmanager
+def naming_the_layer(what: str, remedy: str) -> Iterator[None]:
+    """Turns what a layer raises into a `ConversionError` that names the layer.
+
+    Args:
+        what: What failed, as the start of the message.
+        remedy: What to do instead, as a sentence.
+    """
+    filtered = keras.config.is_traceback_filtering_enabled()
+    keras.config.disable_traceback_filtering()  # Keras would hide the layers in the traceback.
+    try:
+        yield
+    except Exception as error:  # A layer may raise any class.
+        own, layer = _own(error)
+        if isinstance(own, ExportError):  # From a patch of Keras, with a remedy.
+            raise own from error
+        where = f", in {type(layer).__name__} {layer.name!r}" if layer else ""
+        raise ConversionError(
+            f"{what}{where}: {in_words(own).removesuffix('.')}. {remedy}"
+        ) from error
+    finally:
+        if filtered:
+            keras.config.enable_traceback_filtering()
+
+
+def _own(error):
+    """Returns the first error that passed through a layer, and that layer.
+
+    Keras and TensorFlow make others from it.
+    """
+    chain = [error]
+    while chain[-1].__context__ is not None:
+        chain.append(chain[-1].__context__)
+    for first in reversed(chain):
+        layer = _layer_of(first)
+        if layer is not None:
+            return first, layer
+    return error, None
+
+
+def _layer_of(error):
+    """Returns the innermost layer or operation that was at work."""
+    objects = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    inner = [self for self in objects if isinstance(self, keras.Operation)]
+    return inner[-1] if inner else None

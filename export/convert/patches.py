@@ -10,6 +10,7 @@ from unittest import mock
 import keras
 
 from export.convert import recurrent
+from export.errors import ConversionError
 
 
 @contextlib.contextmanager
@@ -109,7 +110,8 @@ def readable_functions() -> Iterator[None]:
 
     Functions that XLA would compile are traced in line: Keras compiles convolutions with groups.
     The sign of a float comes from comparisons and not from its bits. Padding to an aspect ratio has
-    no branches, as the size of the image is known.
+    no branches, as the size of the image is known. An up-sampling of open size does not compare the
+    size with 0. All steps of a distributed layer are one batch, if none is masked.
 
     Version: Keras 3.15.1, tf2onnx 1.17.0.
     Test: `tests/export/convert/test_patches.py`, which fails when the patch is not needed.
@@ -118,6 +120,8 @@ def readable_functions() -> Iterator[None]:
     from keras.src.backend.tensorflow import image, numpy
 
     function, signbit, resize = tf.function, numpy.signbit, image.resize
+    step_by_step = keras.layers.TimeDistributed.call
+    by_size = keras.layers.UpSampling2D._resize_images
 
     def inline(func=None, **options):
         if options.get("jit_compile"):
@@ -135,10 +139,28 @@ def readable_functions() -> Iterator[None]:
             images = _padded_to_ratio(images, size, len(images.shape) - 3 + first, value)
         return resize(images, size, *arguments, **options)
 
+    def all_steps(layer, inputs, training=None, mask=None):
+        if mask is not None and layer.layer._call_has_mask_arg:
+            return step_by_step(layer, inputs, training, mask)
+        _, steps, *sizes = keras.ops.shape(inputs)
+        outputs = layer.layer(keras.ops.reshape(inputs, (-1, *sizes)), training=training)
+        return keras.ops.reshape(outputs, (-1, steps, *keras.ops.shape(outputs)[1:]))
+
+    def up_sampled(layer, x, height, width, data_format, interpolation="nearest"):
+        if interpolation == "nearest" or None not in x.shape[1:]:
+            return by_size(layer, x, height, width, data_format, interpolation)
+        first = data_format == "channels_first"
+        images = keras.ops.moveaxis(x, 1, -1) if first else x
+        size = tf.shape(images)[1:3] * (height, width)
+        resized = tf.cast(tf.image.resize(images, size, interpolation), x.dtype)
+        return keras.ops.moveaxis(resized, -1, 1) if first else resized
+
     with (
         mock.patch.object(tf, "function", inline),
         mock.patch.object(numpy, "signbit", signbit_by_comparison),
         mock.patch.object(image, "resize", resize_padded),
+        mock.patch.object(keras.layers.TimeDistributed, "call", all_steps),
+        mock.patch.object(keras.layers.UpSampling2D, "_resize_images", up_sampled),
     ):
         yield
 
@@ -147,7 +169,10 @@ def _padded_to_ratio(images, size, axis, value):
     """Pads images whose height is at an axis, and whose width is at the next, as Keras does."""
     height, width = images.shape[axis : axis + 2]
     if None in (height, width):
-        raise ValueError("Padding to an aspect ratio needs images of known size")
+        raise ConversionError(
+            "Padding to an aspect ratio needs images of known size. Give keras.Input the height "
+            "and the width."
+        )
     padded = max(height, width * size[0] // size[1]), max(width, height * size[1] // size[0])
     pads = [(0, 0)] * len(images.shape)
     pads[axis : axis + 2] = [

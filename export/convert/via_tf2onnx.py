@@ -11,6 +11,9 @@ from export.convert import operations, patches
 from export.convert.operations import refused
 from export.errors import ConversionError, UnsupportedOperationError
 
+_WHAT = "The model does not run under TensorFlow, which the conversion needs"
+_REMEDY = "Replace the layer by one that runs there: KERAS_BACKEND=tensorflow tries it."
+
 
 def via_tf2onnx(model: keras.Model, opset: int, batch: int | None) -> onnx.ModelProto:
     """Converts a model under TensorFlow; see `export.convert.routes.to_raw_graph`."""
@@ -28,6 +31,7 @@ def via_tf2onnx(model: keras.Model, opset: int, batch: int | None) -> onnx.Model
         return dict(zip(names, keras_model.call(model, list(inputs)), strict=True))
 
     with (
+        keras_model.naming_the_layer(_WHAT, _REMEDY),
         patches.convolutions_on_cpus(),
         patches.readable_functions(),
         patches.recurrent_layers(),

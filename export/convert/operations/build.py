@@ -4,6 +4,17 @@ from typing import Any
 
 import numpy as np
 
+FLOAT, INT32, INT64, BOOL, FLOAT16, DOUBLE, BFLOAT16 = 1, 6, 7, 9, 10, 11, 16
+"""The dtypes of `onnx.TensorProto`."""
+
+
+class CannotConvertError(ValueError):
+    """A handler cannot write its operation. `explain` of `refused.py` prints both texts."""
+
+    def __init__(self, reason: str, remedy: str):
+        super().__init__(f"{reason}. {remedy}")
+        self.reason, self.remedy = reason, remedy
+
 
 def add(graph, operation: str, inputs: list[str], **attributes: Any) -> str:
     """Adds a node with one output, and returns the name of the output."""
@@ -39,6 +50,27 @@ def replace(graph, node, operation: str, inputs: list[str], **attributes: Any) -
     )
 
 
+def reduced(graph, operation: str, name: str, axis: int) -> str:
+    """Adds a reduction of one axis, which is an attribute or an input by the opset."""
+    if operation == "ReduceSum" or graph.opset >= 18:
+        return add(graph, operation, [name, constant(graph, [axis], "int64")], keepdims=0)
+    return add(graph, operation, [name], axes=[axis], keepdims=0)
+
+
+def cast(graph, name: str, dtype: int) -> str:
+    """Casts a tensor to an ONNX dtype if it has another one, and returns the name."""
+    return name if graph.get_dtype(name) == dtype else add(graph, "Cast", [name], to=dtype)
+
+
+def replace_by_cast(graph, node, name: str) -> None:
+    """Puts a tensor in the place of a TensorFlow node, in the dtype of its first output."""
+    dtype = node.output_dtypes[0]
+    if graph.get_dtype(name) == dtype:
+        replace(graph, node, "Identity", [name])
+    else:
+        replace(graph, node, "Cast", [name], to=dtype)
+
+
 def by_tf2onnx(graph, node) -> None:
     """Lets the handler of tf2onnx itself convert a node."""
     from tf2onnx.handler import tf_op
@@ -57,6 +89,12 @@ def value_of(node, index: int) -> Any:
 
 def is_float(graph, name: str) -> bool:
     """Returns whether a tensor has a floating-point dtype."""
-    from tf2onnx import utils
+    return graph.get_dtype(name) in (FLOAT, DOUBLE, FLOAT16, BFLOAT16)
 
-    return np.dtype(utils.map_onnx_to_numpy_type(graph.get_dtype(name))).kind == "f"
+
+def computable(graph, name: str) -> int:
+    """Returns the dtype, as wide as that of a tensor, in which onnxruntime computes everything."""
+    dtype = graph.get_dtype(name)
+    if dtype in (FLOAT, DOUBLE, INT32, INT64):
+        return dtype
+    return FLOAT if is_float(graph, name) else INT64

@@ -2,9 +2,18 @@
 
 import numpy as np
 
-from export.convert.operations.build import add, by_tf2onnx, constant, replace, value_of
-
-_FLOAT, _INT64 = 1, 7
+from export.convert.operations.build import (
+    FLOAT,
+    INT64,
+    CannotConvertError,
+    add,
+    by_tf2onnx,
+    cast,
+    constant,
+    replace,
+    replace_by_cast,
+    value_of,
+)
 
 
 def _one_hot(graph, node, *_):
@@ -12,7 +21,9 @@ def _one_hot(graph, node, *_):
     indices, _, on, off = node.input
     classes, axis = value_of(node, 1), node.get_attr_int("axis")
     if classes is None:
-        raise ValueError("The number of classes must be a constant")
+        raise CannotConvertError(
+            "The number of classes is computed", "Pass it to keras.ops.one_hot as an integer"
+        )
     rank = graph.get_rank(indices)
     axis = rank if axis == -1 else axis
     numbers = np.arange(int(classes)).reshape([-1] + [1] * (rank - axis))
@@ -21,7 +32,7 @@ def _one_hot(graph, node, *_):
     )
     values = value_of(node, 2), value_of(node, 3)
     if values == (1, 0):
-        _cast(graph, node, same)
+        replace_by_cast(graph, node, same)
     else:
         replace(graph, node, "Where", [same, on, off])
 
@@ -32,11 +43,11 @@ def _bincount(graph, node, *_):
     if 0 in graph.get_shape(weights):
         by_tf2onnx(graph, node)
         return
-    bounds = constant(graph, 0, "int64"), _as(graph, size, _INT64), constant(graph, 1, "int64")
+    bounds = constant(graph, 0, "int64"), cast(graph, size, INT64), constant(graph, 1, "int64")
     numbers = add(graph, "Range", list(bounds))
     same = add(graph, "Equal", [_with_axis(graph, indices, -1), numbers])
     weight = add(graph, "Unsqueeze", [weights, constant(graph, [-1], "int64")])
-    counted = add(graph, "Mul", [_as(graph, same, graph.get_dtype(weights)), weight])
+    counted = add(graph, "Mul", [cast(graph, same, graph.get_dtype(weights)), weight])
     axes = constant(graph, [-2], "int64")
     replace(graph, node, "ReduceSum", [counted, axes], keepdims=0)
 
@@ -44,7 +55,7 @@ def _bincount(graph, node, *_):
 def _bucketize(graph, node, *_):
     """Counts the boundaries that a value reaches; NaN reaches all, as in NumPy."""
     boundaries = constant(graph, node.get_attr_value("boundaries"), "float32")
-    x = _as(graph, node.input[0], _FLOAT)
+    x = cast(graph, node.input[0], FLOAT)
     _count(graph, node, boundaries, x, "Less", reverse=True)
 
 
@@ -64,26 +75,13 @@ def _count(graph, node, ordered, x, operation, reverse):
     compared = add(graph, operation, [x, ordered] if reverse else [ordered, x])
     if reverse:
         compared = add(graph, "Not", [compared])
-    numbers = _as(graph, compared, node.output_dtypes[0])
+    numbers = cast(graph, compared, node.output_dtypes[0])
     replace(graph, node, "ReduceSum", [numbers, constant(graph, [-1], "int64")], keepdims=0)
 
 
 def _with_axis(graph, indices, axis):
     axes = constant(graph, [axis], "int64")
-    return add(graph, "Unsqueeze", [_as(graph, indices, _INT64), axes])
-
-
-def _as(graph, name, dtype):
-    return name if graph.get_dtype(name) == dtype else add(graph, "Cast", [name], to=dtype)
-
-
-def _cast(graph, node, name):
-    """Puts a Cast in the place of a node, or an Identity where the dtype is right."""
-    dtype = node.output_dtypes[0]
-    if graph.get_dtype(name) == dtype:
-        replace(graph, node, "Identity", [name])
-    else:
-        replace(graph, node, "Cast", [name], to=dtype)
+    return add(graph, "Unsqueeze", [cast(graph, indices, INT64), axes])
 
 
 HANDLERS = {

@@ -1,6 +1,20 @@
 """Element-wise functions that ONNX has under other names, or builds of several operations."""
 
-from export.convert.operations.build import add, by_tf2onnx, is_float, like, replace
+import numpy as np
+
+from export.convert.operations.build import (
+    BOOL,
+    CannotConvertError,
+    add,
+    by_tf2onnx,
+    cast,
+    computable,
+    constant,
+    is_float,
+    like,
+    replace,
+    replace_by_cast,
+)
 
 
 def _erfc(graph, node, *_):
@@ -47,20 +61,47 @@ def _floor_div(graph, node, *_):
 def _bitwise(operation):
     def convert(graph, node, *_):
         if graph.opset < 18:
-            raise ValueError("ONNX has bitwise operations from opset 18 on. Export with opset=18")
+            raise CannotConvertError(
+                "ONNX has operations on bits from opset 18 on",
+                "Export with --opset 18 (in Python: opset=18)",
+            )
         replace(graph, node, operation, node.input)
 
     return convert
+
+
+def _select(graph, node, *_):
+    """Chooses. tf2onnx multiplies by 0 and 1, and infinity times 0 is not a number."""
+    condition, x, y = node.input
+    rank = graph.get_rank(x)
+    if node.type == "Select" and graph.get_rank(condition) == 1 and rank > 1:
+        axes = constant(graph, np.arange(1, rank), "int64")
+        condition = add(graph, "Unsqueeze", [condition, axes])
+    dtype = computable(graph, x)
+    chosen = add(graph, "Where", [condition, cast(graph, x, dtype), cast(graph, y, dtype)])
+    replace_by_cast(graph, node, chosen)
+
+
+def _cast(graph, node, *_):
+    """Compares with 0 for a truth value. Casts that follow one another become a single one."""
+    (x,) = node.input
+    if graph.get_dtype(node.output[0]) == BOOL and graph.get_dtype(x) != BOOL:
+        replace(graph, node, "Not", [add(graph, "Equal", [x, like(graph, x, 0)])])
+    else:
+        by_tf2onnx(graph, node)
 
 
 HANDLERS = {
     "BitwiseAnd": (_bitwise("BitwiseAnd"), []),
     "BitwiseOr": (_bitwise("BitwiseOr"), []),
     "BitwiseXor": (_bitwise("BitwiseXor"), []),
+    "Cast": (_cast, []),
     "Erfc": (_erfc, []),
     "Expm1": (_expm1, []),
     "FloorDiv": (_floor_div, []),
     "FloorMod": (_floor_mod, []),
     "Invert": (_bitwise("BitwiseNot"), []),
     "Log1p": (_log1p, []),
+    "Select": (_select, []),
+    "SelectV2": (_select, []),
 }

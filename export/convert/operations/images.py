@@ -4,7 +4,15 @@ from typing import Any
 
 import numpy as np
 
-from export.convert.operations.build import add, by_tf2onnx, constant, is_float, replace, value_of
+from export.convert.operations.build import (
+    CannotConvertError,
+    add,
+    by_tf2onnx,
+    constant,
+    is_float,
+    replace,
+    value_of,
+)
 
 _TO_CHANNELS_FIRST, _TO_CHANNELS_LAST = [0, 3, 1, 2], [0, 2, 3, 1]
 
@@ -32,7 +40,10 @@ def _multiply(graph, node, *_):
     """
     sizes = _sizes(graph, node)
     if sizes is None:
-        raise ValueError("Only images of known size can be resized with this interpolation")
+        raise CannotConvertError(
+            "Images of open size can only be resized with the interpolations nearest and bilinear",
+            "Use one of these, or give the size to keras.Input",
+        )
     (height, width), (new_height, new_width) = sizes
     rows = constant(graph, _matrix(node, height, new_height), "float32")
     columns = constant(graph, _matrix(node, width, new_width).T, "float32")

@@ -3,6 +3,8 @@
 import logging
 from typing import Any
 
+from export.convert.operations.build import CannotConvertError
+
 _FOURIER = (
     "ONNX has a Fourier transform from opset 17 on, which few runtimes have",
     "Multiply by constant matrices of cosines and sines with keras.ops.matmul",
@@ -15,23 +17,25 @@ _WORDS = (
     "ONNX files on devices take numbers only",
     "Turn words and classes into numbers before the model",
 )
-_BITS = (
-    "ONNX has operations on bits from opset 18 on",
-    "Export with --opset 18 (in Python: opset=18)",
-)
-_SEGMENTS = (
-    "ONNX has no sums over segments",
-    "With constant segments, multiply by a constant matrix of zeros and ones",
-)
 _OTHER = (
     "ONNX has no such operation, and the export has no other way to write it",
     "Replace the layer by one built of matrix products, convolutions, reductions and element-wise "
-    "operations, or try --via torch (in Python: via='torch')",
+    "operations",
 )
+_RANDOM = (
+    "Random numbers differ each time, so that nothing can be compared",
+    "Draw them if training is true only, or give them to the model as an input",
+)
+_COMPLEX = ("Complex", "ComplexAbs", "Imag", "Real")
 _KINDS = {
-    _BITS: ("BitwiseAnd", "BitwiseOr", "BitwiseXor", "Invert"),
-    _FOURIER: ("FFT", "FFT2D", "IFFT", "IFFT2D", "IRFFT", "RFFT", "Complex", "ComplexAbs"),
-    _SEGMENTS: ("SegmentMax", "SegmentSum", "UnsortedSegmentMax", "UnsortedSegmentSum"),
+    _FOURIER: ("FFT", "FFT2D", "IFFT", "IFFT2D", "IRFFT", "RFFT", *_COMPLEX),
+    _RANDOM: (
+        "RandomUniform",
+        "StatelessRandomNormalV2",
+        "StatelessRandomUniformIntV2",
+        "StatelessRandomUniformV2",
+        "StatelessTruncatedNormalV2",
+    ),
     _SOLVED: (
         "Cholesky",
         "Eig",
@@ -43,7 +47,13 @@ _KINDS = {
         "SelfAdjointEigV2",
         "Svd",
     ),
-    _WORDS: ("AsString", "LookupTableFindV2", "StringToHashBucketFast", "StaticRegexReplace"),
+    _WORDS: (
+        "AsString",
+        "LookupTableFindV2",
+        "SparseCross",
+        "StringToHashBucketFast",
+        "StaticRegexReplace",
+    ),
 }
 _ADVICE = {operation: kind for kind, operations in _KINDS.items() for operation in operations}
 
@@ -58,12 +68,18 @@ def explain(records: list[logging.LogRecord]) -> str:
             lines.setdefault(operation, _line(path, operation, _ADVICE.get(operation, _OTHER)))
         elif record.exc_info:
             path, operation = arguments[0], _operation_of(arguments[2])
-            reason = str(record.exc_info[1]).partition("\n")[0].removesuffix(".")
-            advice = _ADVICE.get(operation, (f"It cannot be converted here: {reason}", _OTHER[1]))
-            lines.setdefault(operation, _line(path, operation, advice))
+            lines.setdefault(operation, _line(path, operation, _advice(operation, record)))
         elif not record.msg.startswith("Unsupported ops"):
             lines.setdefault(record.getMessage(), record.getMessage())
     return "The model has operations that the file cannot have. " + " ".join(lines.values())
+
+
+def _advice(operation, record):
+    error = record.exc_info[1]
+    if isinstance(error, CannotConvertError):
+        return error.reason, error.remedy
+    reason = str(error).partition("\n")[0].removesuffix(".")
+    return _ADVICE.get(operation, (f"It cannot be converted here: {reason}", _OTHER[1]))
 
 
 def _line(path, operation, advice):

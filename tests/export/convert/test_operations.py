@@ -172,6 +172,8 @@ FUNCTIONS = {
     "argmax": lambda x: [ops.argmax(x, axis=1), ops.argmin(x, axis=-1)],
     "argsort": lambda x: ops.argsort(x, axis=1),
     "median": lambda x: ops.median(x, axis=-1),
+    "cross": lambda x: ops.cross(x[..., :3], x[..., 1:]),
+    "quantiles": lambda x: ops.quantile(x, [0.3, 0.9], axis=1),
     "quantile": lambda x: ops.quantile(x, 0.3, axis=-1),
     "pad": lambda x: ops.pad(x, ((0, 0), (2, 1), (0, 3)), mode="reflect"),
     "searchsorted": lambda x: ops.searchsorted(
@@ -304,6 +306,81 @@ def test_ellipses_are_written_out(equation, shapes, expected):
     assert without_ellipsis(equation, [list(shape) for shape in shapes]) == expected
 
 
+def test_what_is_not_chosen_does_not_matter():
+    inputs = inputs_of((5,))
+    x = np.array([[np.inf, -np.inf, np.nan, 1, -2]], "float32")
+    finite = ops.nan_to_num(*inputs, posinf=9.0, neginf=-9.0)
+    model = keras.Model(inputs, [finite, ops.where(inputs[0] > 0, inputs[0], 0.0)])
+    np.testing.assert_array_equal(
+        run(converted(model), [x]), [[[9, -9, 0, 1, -2]], [[np.inf, 0, 0, 1, 0]]]
+    )
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32", "int64", "bool", "float16"])
+def test_choices_of_each_dtype(dtype):
+    inputs = inputs_of((3, 4))
+    (x,) = inputs
+    check(inputs, ops.where(x > 0, ops.cast(x * 10 % 2, dtype), ops.cast(x[:, :1] > 1, dtype)))
+
+
+def test_a_part_that_is_cut_off_is_false():
+    inputs = inputs_of((4,))
+    model = keras.Model(inputs, ops.cast(ops.cast(*inputs, "int32"), "bool"))
+    (found,) = run(converted(model), [np.array([[-0.9, 0.4, 1.2, -3]], "float32")])
+    np.testing.assert_array_equal(found, [[False, False, True, True]])
+
+
+SEGMENTS = {
+    "segment_sum": (np.add, 0),
+    "segment_prod": (np.multiply, 1),
+    "segment_max": (np.maximum, None),
+    "segment_min": (np.minimum, None),
+}
+
+
+@pytest.mark.parametrize("opset", [17, 18])
+@pytest.mark.parametrize("dtype", [FLOATS, INTEGERS])
+@pytest.mark.parametrize("name", SEGMENTS)
+def test_segments(name, dtype, opset):
+    function, empty = SEGMENTS[name]
+    data, segments = keras.Input((), dtype=dtype), keras.Input((), dtype=INTEGERS)
+    numbers = np.array([2, 0, 2, 2, 4, -1, 0], INTEGERS)
+    values = np.array([3, -1, 5, -7, 2, 8, 6]).astype(dtype)
+    ends = np.finfo(dtype) if dtype == FLOATS else np.iinfo(dtype)
+    expected = np.full(5, {"segment_max": ends.min, "segment_min": ends.max}.get(name, empty))
+    for number in (0, 2, 4):
+        expected[number] = function.reduce(values[numbers == number])
+    model = keras.Model([data, segments], getattr(ops, name)(data, segments, 5))
+    (found,) = run(converted(model, opset), [values, numbers])
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, expected.astype(dtype))
+
+
+@pytest.mark.parametrize("name, expected", [("segment_sum", [5, 0, 3]), ("segment_max", [6, 0, 3])])
+def test_segments_in_order(name, expected):
+    data, segments = keras.Input(()), keras.Input((), dtype=INTEGERS)
+    model = keras.Model([data, segments], getattr(ops, name)(data, segments, sorted=True))
+    arrays = [np.array([-1, 6, 3], "float32"), np.array([0, 0, 2], INTEGERS)]
+    np.testing.assert_array_equal(run(converted(model), arrays)[0], expected)
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+@pytest.mark.parametrize("data_format", FORMATS)
+def test_images_of_open_size_are_enlarged(data_format, interpolation):
+    inputs = inputs_of(image_shape((None, None), 3, data_format))
+    options = {"interpolation": interpolation, "data_format": data_format}
+    model = keras.Model(inputs, layers.UpSampling2D((2, 3), **options)(*inputs))
+    x = np.random.default_rng(0).normal(size=(2, *image_shape((4, 5), 3, data_format)))
+    x = x.astype("float32")
+    np.testing.assert_allclose(run(converted(model), [x])[0], model([x]), atol=3e-6)
+
+
+def test_distributed_layers_take_all_steps_at_once():
+    inputs = inputs_of((50, 6, 2))
+    file = check(inputs, layers.TimeDistributed(layers.Conv1D(3, 2))(*inputs))
+    assert len(file.graph.node) < 10
+
+
 REFUSED = {
     "inverse": (lambda x: ops.inv(x), "MatrixInverse", "as an input"),
     "solve": (lambda x: ops.solve(x, x), "MatrixSolve", "as an input"),
@@ -314,6 +391,7 @@ REFUSED = {
         "--opset 18",
     ),
     "erfinv": (lambda x: ops.erfinv(x), "Erfinv", "Replace"),
+    "open axis": (lambda x: ops.cumprod(x, axis=0), "Cumprod", "Give the size to keras.Input"),
 }
 
 

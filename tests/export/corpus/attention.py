@@ -68,6 +68,13 @@ def group_query():
     return keras.Model(x, layers.GroupQueryAttention(4, 4, 2)(x, x))
 
 
+@model()
+def group_query_with_masks():
+    x, mask = keras.Input((6, 8), name="x"), keras.Input((6, 6), dtype="bool", name="mask")
+    layer = layers.GroupQueryAttention(4, 4, 2)
+    return keras.Model([x, mask], layer(x, x, attention_mask=mask, use_causal_mask=True))
+
+
 DOT_PRODUCTS = {
     "dot": (layers.Attention, {}),
     "scaled": (layers.Attention, {"use_scale": True}),

@@ -75,6 +75,11 @@ RUNNING = {
     "power": lambda x: ops.power(ops.abs(x), 1.5),
     "arctan2": lambda x: ops.arctan2(x[:, 0], x[:, 1]),
     "nan_to_num": lambda x: ops.nan_to_num(x / ops.floor(x), posinf=9.0, neginf=-9.0),
+    "chosen_by_column": lambda x: ops.where(x[..., :1] > 0, x, x[:, :1] / 0.0),
+    "chosen_by_whole_part": lambda x: ops.where(ops.cast(x, "int32"), x, 5.0 * x),
+    "selected": lambda x: ops.select([x > 1, x > 0], [x, 2 * x], -3.0),
+    "quantiles": lambda x: ops.quantile(x, [0.1, 0.5, 0.9], axis=-1),
+    "cross": lambda x: ops.cross(x[..., :3], x[..., 1:4]),
     "mod": lambda x: ops.mod(x, 0.7),
     "floor_divide": lambda x: x // 0.7,
     "logical": lambda x: ops.logical_and(x > -1, ops.logical_or(x < 0, x > 1)),
@@ -92,16 +97,13 @@ def fourier():
     return of_real(lambda x: list(ops.rfft(x)))
 
 
-@model(refused=("UnsupportedOperationError", "Replace the layer"))
-def cross():
-    return of_real(lambda x: ops.cross(x[..., :3], x[..., 1:4]))
-
-
 PRODUCTS = {
     "matmul": lambda x: ops.matmul(x, ops.transpose(x, (0, 2, 1))),
     "einsum_of_pairs": lambda x: ops.einsum("bij,bkj->bik", x, x),
     "einsum_of_diagonal": lambda x: ops.einsum("bij,bij->bi", x, x),
     "einsum_of_three": lambda x: ops.einsum("bij,bkj,bkl->bil", x, x, x),
+    "einsum_of_heads": lambda x: ops.einsum("...qd,...kd->...qk", x, x),
+    "einsum_of_vectors": lambda x: ops.einsum("bi,bj->bij", x[:, 0], x[:, 1]),
     "tensordot": lambda x: ops.tensordot(x, np.ones((5, 2), "float32"), axes=1),
     "outer": lambda x: ops.expand_dims(x, 2) * ops.expand_dims(x, 3),
     "dot": lambda x: keras.layers.Dot(axes=2, normalize=True)([x, x]),
@@ -140,11 +142,28 @@ def integer(function):
     return keras.Model(x, function(x))
 
 
+REDUCED_INTEGERS = ("int8", "uint8", "int16", "int32", "int64", "bool")
+
+
+@model(REDUCED_INTEGERS, integers=(0, 9))
+def reduced_integers(dtype):
+    """Keras computes some in a wider dtype, and onnxruntime lacks some."""
+    x = keras.Input((6,), dtype=dtype)
+    names = ("sum", "prod", "max", "min", "mean", "cumsum", "cumprod", "sort", "argmax")
+    return keras.Model(x, [getattr(ops, name)(x, axis=1) for name in names])
+
+
+def by_segment(name):
+    return lambda x: getattr(ops, name)(ops.cast(x, "float32"), x[:, 1], 10)
+
+
 LOOKED_UP = {
     "take": lambda x: ops.take(np.arange(20, dtype="float32").reshape(10, 2), x, axis=0),
     "multi_hot": lambda x: ops.multi_hot(x, 10),
     "bincount": lambda x: ops.bincount(x, minlength=10),
-    "segment_sum": lambda x: ops.segment_sum(ops.cast(x[:, 0], "float32"), x[:, 1], 10),
+    "segment_sum": by_segment("segment_sum"),
+    "segment_max": by_segment("segment_max"),
+    "segment_of_integers": lambda x: ops.segment_sum(x, x[:, 1], 10),
     "embedding": lambda x: keras.layers.Embedding(10, 3)(x),
 }
 

@@ -117,6 +117,12 @@ INTEGER_TABLES = {
 }
 
 
+@model(refused=("UnsupportedOperationError", "before the model"))
+def integers_crossed():
+    first, second = (keras.Input((1,), dtype="int64", name=name) for name in ("first", "second"))
+    return keras.Model([first, second], layers.HashedCrossing(5)((first, second)))
+
+
 @model(INTEGER_TABLES, refused=("UnsupportedOperationError", "before the model"))
 def integers(arguments):
     kind, options = arguments

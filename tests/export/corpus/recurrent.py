@@ -149,6 +149,12 @@ def conv_lstm(arguments):
 
 
 @model()
+def conv_lstm_bidirectional():
+    layer = layers.ConvLSTM2D(2, 2, return_sequences=True)
+    return keras.Sequential([keras.Input((3, 4, 4, 1)), layers.Bidirectional(layer)])
+
+
+@model()
 def cells_in_a_stack():
     cells = [layers.LSTMCell(5), layers.GRUCell(4)]
     return keras.Sequential([keras.Input((6, 3)), layers.RNN(cells)])
@@ -190,7 +196,24 @@ def stateful():
     return keras.Sequential([keras.Input(batch_shape=(2, 5, 3)), layer])
 
 
-@model({"dense": ((5, 4), layers.Dense), "lstm": ((5, 6, 4), layers.LSTM)})
+DISTRIBUTED = {
+    "dense": ((5, 4), lambda: layers.Dense(3)),
+    "lstm": ((5, 6, 4), lambda: layers.LSTM(3)),
+    "conv": ((4, 6, 6, 2), lambda: layers.Conv2D(3, 3)),
+    "open_length": ((None, 6, 2), lambda: layers.Conv1D(3, 2)),
+    "open_size": ((4, None, 2), lambda: layers.GlobalMaxPooling1D()),
+}
+
+
+@model(DISTRIBUTED)
 def time_distributed(arguments):
-    shape, kind = arguments
-    return keras.Sequential([keras.Input(shape), layers.TimeDistributed(kind(3))])
+    shape, make = arguments
+    return keras.Sequential([keras.Input(shape), layers.TimeDistributed(make())])
+
+
+@model(integers=(0, 2))
+def time_distributed_masked():
+    """Sentences of words, of which some are absent."""
+    words = keras.Input((4, 6), dtype="int32")
+    sentences = layers.TimeDistributed(layers.LSTM(3))
+    return keras.Model(words, sentences(layers.Embedding(5, 3, mask_zero=True)(words)))

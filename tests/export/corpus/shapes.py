@@ -103,6 +103,24 @@ def open_image():
     return keras.Sequential([keras.Input((None, None, 3)), convolution, pool, layers.Dense(2)])
 
 
+@model(("nearest", "bilinear"))
+def open_image_enlarged(interpolation):
+    enlarge = layers.UpSampling2D((2, 3), interpolation=interpolation)
+    return keras.Sequential([keras.Input((None, None, 3)), enlarge, layers.Conv2D(2, 3)])
+
+
+@model({"whole": {}, "cropped": {"crop_to_aspect_ratio": True}})
+def open_image_resized(options):
+    resize = layers.Resizing(6, 5, **options)
+    return keras.Sequential([keras.Input((None, None, 3)), resize])
+
+
+@model(refused=("ConversionError", "Give keras.Input the height"))
+def open_image_padded():
+    resize = layers.Resizing(6, 5, pad_to_aspect_ratio=True)
+    return keras.Sequential([keras.Input((None, None, 3)), resize])
+
+
 @model()
 def open_words():
     words = keras.Input((None,), dtype="int32")
