@@ -9,7 +9,7 @@ import onnxruntime
 
 from export import keras_model
 from export.compare.suites import Suite
-from export.errors import ConversionError
+from export.errors import ConversionError, UnsupportedOperationError
 from export.graph.canonical import serialize
 
 
@@ -49,6 +49,13 @@ def _joined(parts, sizes):
     by_sample = all(
         part.ndim and len(part) == size for part, size in zip(parts, sizes, strict=True)
     )
+    shapes = {part.shape for part in parts}
+    if not by_sample and len(shapes) > 1:
+        raise UnsupportedOperationError(
+            "An output's size depends on the values of the inputs, so that batches cannot be "
+            f"compared: {', '.join(map(str, sorted(shapes)))}. Fix the size in the model, for "
+            "example by num_segments or by padding."
+        )
     return np.concatenate(parts) if by_sample else np.stack(parts)
 
 

@@ -76,3 +76,10 @@ def test_keras_filters_tracebacks_as_before():
     with pytest.raises(ConversionError):
         converted(nested(AsOnPyTorch()))
     assert keras.config.is_traceback_filtering_enabled()
+
+
+def test_an_output_of_a_size_that_depends_on_values(tmp_path):
+    x, segments = keras.Input((3,)), keras.Input((), dtype="int32")
+    model = keras.Model([x, segments], ops.segment_sum(x, segments))
+    with pytest.raises(export.UnsupportedOperationError, match="depends on the values.*num_segm"):
+        export.export_onnx(model, tmp_path / "model.onnx")
