@@ -8,7 +8,10 @@ from converted import converted
 from keras import ops
 
 import export
+from export.compare.run import in_batches
+from export.compare.suites import Suite
 from export.errors import ConversionError
+from export.results import Kind
 
 pytestmark = once
 
@@ -78,8 +81,7 @@ def test_keras_filters_tracebacks_as_before():
     assert keras.config.is_traceback_filtering_enabled()
 
 
-def test_an_output_of_a_size_that_depends_on_values(tmp_path):
-    x, segments = keras.Input((3,)), keras.Input((), dtype="int32")
-    model = keras.Model([x, segments], ops.segment_sum(x, segments))
+def test_an_output_of_a_size_that_depends_on_values():
+    suite = Suite(Kind.RANDOM, [np.array([2, 1, 5], "int32")], batch=2)
     with pytest.raises(export.UnsupportedOperationError, match="depends on the values.*num_segm"):
-        export.export_onnx(model, tmp_path / "model.onnx")
+        in_batches(lambda arrays: [np.zeros(1 + arrays[0].max())], suite)
