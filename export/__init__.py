@@ -87,7 +87,7 @@ class _Compare(types.ModuleType):
         model: "keras.Model | str | os.PathLike",
         path: "str | os.PathLike",
         data: dict[str, Any] | None = None,
-        input_range: tuple[float, float] = (0.0, 1.0),
+        input_range: tuple[float, float] | None = None,
     ) -> "ExportReport":
         """Compares a Keras model with an ONNX file that any exporter wrote.
 
@@ -99,7 +99,7 @@ class _Compare(types.ModuleType):
             model: `keras.Model` or the path of a `.keras` file, as in `export.export_onnx`.
             path: Path of the ONNX file. It is only read.
             data: Real inputs, as in `export.export_onnx`.
-            input_range: Inputs for a black and a white pixel.
+            input_range: Inputs for a black and a white pixel. The default is as in an export.
 
         Returns:
             An `ExportReport`. Its `passed` says whether the file computes what the model does; a

@@ -32,7 +32,7 @@ def compare_file(
     model: keras.Model | str | os.PathLike,
     path: str | os.PathLike,
     data: dict[str, Any] | None = None,
-    input_range: tuple[float, float] = (0.0, 1.0),
+    input_range: tuple[float, float] | None = None,
 ) -> ExportReport:
     """Compares a model with a file; see `export.compare`."""
     path = Path(path)
@@ -41,7 +41,7 @@ def compare_file(
         options = ExportOptions(data=data, input_range=input_range)
         prepared = prepare(model, path, Path(folder), options)
         file = _with_names_of(prepared.model, content)
-        options = ExportOptions(data=data, input_range=input_range, batch=_batch(file))
+        options = ExportOptions(data=data, input_range=prepared.input_range, batch=_batch(file))
         inputs = pipeline.choose_inputs(prepared.model, options)
         suites = inputs.suites.compared
         truths = references(prepared, suites)
@@ -56,6 +56,7 @@ def compare_file(
         backend=backend,
         tolerance=tolerance_in_words(truths),
         comparisons=comparisons,
+        input_range=prepared.input_range,
         mixed=mixed_precision(prepared, inputs.suites.probe),
         warnings=inputs.warnings,
         task=task_of(prepared.model, options).kind,

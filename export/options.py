@@ -57,7 +57,8 @@ class ExportOptions:
             the right labels, by which reduced precision is judged. If there are more than 256
             samples, 256 are compared in every setting and all of them once, by score. On the
             command line, an .npz file.
-        input_range: Inputs for a black and a white pixel, stored in the file.
+        input_range: Inputs for a black and a white pixel, stored in the file. By default the first
+            layers tell, such as a Rescaling, or else the data. Without both they are 0 and 1.
         preprocess: Put the preprocessing into the file, which then takes pixels as uint8: 0 to 255
             becomes `input_range`, then `mean` is subtracted and the result is divided by `std`.
         mean: Mean that `preprocess` subtracts: one value for all channels or one for each, in units
@@ -96,7 +97,7 @@ class ExportOptions:
     outputs: Sequence[str] | None = None
     labels: Sequence[str] | None = None
     data: dict[str, Any] | None = None
-    input_range: tuple[float, float] = (0.0, 1.0)
+    input_range: tuple[float, float] | None = None
     preprocess: bool = False
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None
@@ -131,9 +132,14 @@ class ExportOptions:
         return runtimes.choose_opset(self.opset, self.min_onnxruntime)
 
     @property
+    def limits(self) -> tuple[float, float]:
+        """The input range, 0 to 1 if none is given."""
+        return self.input_range or (0.0, 1.0)
+
+    @property
     def preprocessing(self) -> dict[str, Any]:
         """The preprocessing, and whether the file or the device does it, as stored in the file."""
-        steps = {"input_range": [float(limit) for limit in self.input_range]}
+        steps = {"input_range": [float(limit) for limit in self.limits]}
         if not self.preprocess:
             return {"by": "device", **steps}
         return {
@@ -177,10 +183,10 @@ class ExportOptions:
             )
 
     def _check_preprocessing(self):
-        if not -math.inf < self.input_range[0] < self.input_range[1] < math.inf:
+        low, high = self.limits
+        if not -math.inf < low < high < math.inf:
             raise UsageError(
-                "The input range must rise and be finite. Received: "
-                f"input_range={tuple(self.input_range)}"
+                f"The input range must rise and be finite. Received: input_range={(low, high)}"
             )
         given = [name for name in ("mean", "std", "layout") if getattr(self, name) is not None]
         if given and not self.preprocess:

@@ -5,7 +5,7 @@ import io
 import json
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -60,6 +60,7 @@ def run(
     with tempfile.TemporaryDirectory() as folder, progress.shown(steps=5) as begin:
         begin("reading the model")
         prepared = prepare(model, target.onnx, Path(folder), options)
+        options = replace(options, input_range=prepared.input_range)
         begin("running the model")
         inputs = choose_inputs(prepared.model, options)
         suites = inputs.suites.compared
@@ -101,14 +102,14 @@ def choose_inputs(model: keras.Model, options: ExportOptions) -> Inputs:
     """Checks labels and data, and makes the inputs."""
     check_labels(model, options.labels)
     data = checked_data(model, options.data)
-    suites = suite_set(model, options.input_range, data, options.batch, options.sizes)
+    suites = suite_set(model, options.limits, data, options.batch, options.sizes)
     expected = [run_keras(model, suite) for suite in suites.compared]
     samples = None
     if options.precision != "float32":
         calibrated = options.precision == "int8"
         shapes = suites.axes.shapes(model, suites.probe.sizes)
         samples = choose_samples(
-            model, data, options.input_range, task_of(model, options), calibrated, shapes
+            model, data, options.limits, task_of(model, options), calibrated, shapes
         )
     return Inputs(suites, expected, moves.warnings(model, suites, expected), samples)
 
@@ -243,6 +244,7 @@ def report_of(
         comparisons=float32.candidate.comparisons,
         warnings=inputs.warnings,
         task=task_of(prepared.model, options).kind,
+        input_range=prepared.input_range,
         mixed=mixed_precision(prepared, inputs.suites.probe),
         file=metadata.facts(shown.file, shown.content),
         versions=environment.export_versions() | environment.versions(("onnxruntime", backend)),

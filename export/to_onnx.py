@@ -97,6 +97,11 @@ def _model_and_options(given: argparse.Namespace) -> tuple[Any, ExportOptions]:
     if given.name is not None:
         outputs, preprocess = changes.get("outputs", ()), changes.get("preprocess", False)
         model, more = zoo.pretrained(given.name, given.weights, outputs, preprocess)
+        taken = [flag_of(key) for key, value in more.items() if changes.get(key, value) != value]
+        if taken:
+            raise UsageError(
+                f"The card of {given.name} says {more}. Leave out {' and '.join(taken)}."
+            )
         changes |= more
     elif given.weights is not None:
         raise UsageError("A file has its weights: pass --weights only with --model NAME.")

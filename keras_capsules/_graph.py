@@ -31,6 +31,13 @@ def calls(operation: Any) -> list[Call]:
     return [_call(operation, node) for node in operation._inbound_nodes]
 
 
+def evaluate(tensor: keras.KerasTensor, values: dict[int, Any]) -> Any:
+    """Returns what a tensor's call makes of other values, by the identities of its inputs."""
+    operation, index, _ = tensor._keras_history
+    args, kwargs = operation._inbound_nodes[index].arguments.fill_in(values)
+    return operation(*args, **kwargs)
+
+
 def share_call(operation: Any, other: Any) -> None:
     """Also records the newest call of an operation as a call of another one."""
     other._inbound_nodes.append(operation._inbound_nodes[-1])

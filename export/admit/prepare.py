@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ import keras
 from export import keras_model
 from export.admit import archive, load
 from export.admit.functional import functional_forms, has_open_graph
+from export.admit.input_range import input_range
+from export.admit.inputs import checked_data
 from export.admit.precision import default_precision, policies, with_precision
 from export.admit.preprocessing import with_preprocessing
 from export.errors import ConversionError, UsageError, in_words
@@ -31,6 +33,7 @@ class Prepared:
         folder: Path of a folder with the saved and unpacked model, for other processes.
         mixed: The model as it was passed if it computes in another precision, else `None`.
         policies: Names of the precisions in which the model was made to compute.
+        input_range: Inputs for a black and a white pixel, before the preprocessing of the options.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Prepared:
     folder: Path
     mixed: keras.Model | None = None
     policies: tuple[str, ...] = ()
+    input_range: tuple[float, float] = (0.0, 1.0)
 
 
 def prepare(model, target: Path, folder: Path, options: ExportOptions) -> Prepared:
@@ -76,11 +80,13 @@ def prepare(model, target: Path, folder: Path, options: ExportOptions) -> Prepar
     if former:
         with default_precision("float32"):
             mixed, model = model, saved.load(name)
+    data = None if options.preprocess else checked_data(model, options.data)
+    options = replace(options, input_range=input_range(model, options, data))
     if options.outputs or options.preprocess:
         # The original keeps its graph: the change may add to its layers.
         model = _change(saved.load(name), options)
         saved = _saved(model, folder / "changed", classes)
-    return Prepared(name, model, saved.folder, mixed, former)
+    return Prepared(name, model, saved.folder, mixed, former, options.limits)
 
 
 def _check_batch(model, batch):

@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     add("model", metavar="MODEL", help="a file that model.save wrote, model.keras")
     add("file", metavar="FILE", help="the ONNX file")
     add("--data", metavar="FILE", help="real inputs, an .npz file of arrays by input name")
-    add("--input-range", type=float, nargs=2, metavar=("LOW", "HIGH"), default=(0.0, 1.0))
+    add("--input-range", type=float, nargs=2, metavar=("LOW", "HIGH"))
     add("--report", metavar="FILE", help="save the report as FILE.json or FILE.html as well")
     command_line.add_import(parser)
     try:
@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
             ExportReport.check_path(Path(given.report))
         command_line.import_modules(given.modules)
         data = None if given.data is None else command_line.read_data(given.data)
-        span = tuple(given.input_range)
+        span = given.input_range and tuple(given.input_range)
         report = compare(given.model, given.file, data, span)  # pyright: ignore[reportCallIssue]
         print(report.to_text())
         if given.report is not None:

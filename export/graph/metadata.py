@@ -22,7 +22,7 @@ def properties(
 ) -> dict[str, str]:
     """Returns the properties to store, none of which depends on day, machine or backend."""
     labels = None if options.labels is None else [str(label) for label in options.labels]
-    input_range = (0, 255) if options.preprocess else options.input_range
+    input_range = (0, 255) if options.preprocess else options.limits
     task = task_of(model, options)
     stored = {} if task.kind == "classes" else {"task": json.dumps(asdict(task))}
     return stored | {

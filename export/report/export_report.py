@@ -43,6 +43,7 @@ class ExportReport:
         comparisons: A `Comparison` for each output and suite.
         warnings: What is suspicious about the model's outputs, in sentences.
         task: What the scores mean, one of `export.options.TASKS`.
+        input_range: Inputs for a black and a white pixel, before the preprocessing in the file.
         mixed: Distance of a model in another precision from float32, or `None`.
         file: Facts of the ONNX file.
         versions: Versions of the packages that were used.
@@ -73,6 +74,7 @@ class ExportReport:
     environment: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     task: str = ""
+    input_range: tuple[float, float] = (0.0, 1.0)
     mixed: MixedPrecision | None = None
     layers: list[LayerError] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)

@@ -45,6 +45,7 @@ def _file(report):
         f"opset {file.opset}, IR {file.ir_version}",
         f"  inputs  {', '.join(file.inputs)}",
         f"  outputs {', '.join(file.outputs)}",
+        f"  range   {report.input_range[0]:g} to {report.input_range[1]:g}, black to white",
         f"  task    {report.task}",
         f"  sha256  {file.sha256}",
     ]
