@@ -65,7 +65,7 @@ def _usual(scale, offset, is_image):
         return None
     images = {limits: sorted(scale * end + offset for end in limits) for limits in USUAL}
     for limits, image in images.items():
-        if any(_is_near(image, usual) for usual in USUAL):
+        if any(_is_near(image, usual) for usual in USUAL if usual != limits):
             return limits
     centred = {
         limits: high - low
