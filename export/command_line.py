@@ -2,18 +2,68 @@
 
 import argparse
 import importlib
+import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from export.errors import UsageError
+from export.errors import (
+    EXIT_CODES,
+    ConversionError,
+    ExportError,
+    UsageError,
+    in_words,
+    printable,
+)
 
 
 class Parser(argparse.ArgumentParser):
-    """Parser whose errors are `UsageError`s."""
+    """Parser whose errors are `UsageError`s, and whose help names exit codes.
+
+    Args:
+        name: Name of the command, `python -m export.<name>`.
+        description: What the command does.
+        codes: The exit codes of the command.
+        remark: What else there is to say about them.
+    """
+
+    def __init__(self, name: str, description: str, codes: Iterable[int], remark: str = ""):
+        lines = [f"  {code}  {EXIT_CODES[code]}" for code in codes]
+        super().__init__(
+            prog=f"python -m export.{name}",
+            description=description,
+            epilog="\n".join(["exit codes:", *lines, remark]),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
 
     def error(self, message: str) -> NoReturn:
         """Raises a `UsageError` with the usage."""
         raise UsageError(f"{message}\n{self.format_usage().strip()}")
+
+
+def exit_code_of(name: str, command: Callable[[], int]) -> int:
+    """Runs a command, and returns its exit code. What it raises becomes a message.
+
+    Args:
+        name: Name of the command, for the message.
+        command: Function that returns an exit code.
+    """
+    try:
+        return command()
+    except ExportError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted, nothing was written", file=sys.stderr)
+        return 130
+    except Exception as error:  # Of a layer, or of a package: a user can do nothing with a stack.
+        print(f"{name}: failed unexpectedly. {printable(in_words(error))}", file=sys.stderr)
+        return ConversionError.exit_code
+
+
+def show(text: str) -> None:
+    """Prints a text, which may be from a file, without characters that steer a terminal."""
+    print(printable(text))
 
 
 def add_import(parser: argparse.ArgumentParser) -> None:

@@ -80,7 +80,7 @@ class Predictor:
         if not set(providers or ()) <= set(known):
             raise ValueError(f"The providers here are {', '.join(known)}. Received: {providers}")
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.log_severity_level = threads, 3
+        options.intra_op_num_threads, options.log_severity_level = threads, 4
         try:
             self.session = onnxruntime.InferenceSession(
                 str(path), options, providers=list(providers or ["CPUExecutionProvider"])
@@ -147,13 +147,13 @@ class Predictor:
         if not all(isinstance(size, int) for size in shape):
             raise ValueError(f"The time depends on the size. Received: open axes, {shape}")
         image = {name: np.zeros((self.batch or 1, *shape), self._types[0])}
-        milliseconds = []
+        times = []
         for _ in range(runs // 10 + runs):
             start = time.perf_counter()
             self.run(image)
-            milliseconds.append(1e3 * (time.perf_counter() - start))
-        p50, p99 = np.percentile(milliseconds[-runs:], (50, 99))
-        return {"p50": float(p50), "p99": float(p99)}
+            times.append(1e3 * (time.perf_counter() - start))
+        p50, p99 = np.percentile(times[-runs:], (50, 99)).tolist()
+        return {"p50": p50, "p99": p99}
 
     def read_image(self, path) -> np.ndarray:
         """Reads a `.npy` file unchanged, or an image file as pixels of the model's size."""
@@ -226,8 +226,7 @@ class Predictor:
 
 def _sizes(expected, given):
     """Returns the expected size of each axis, or the given one if any is possible."""
-    pairs = zip(expected, given, strict=False)
-    return tuple(own if isinstance(own, int) else size for own, size in pairs)
+    return tuple(a if isinstance(a, int) else b for a, b in zip(expected, given, strict=False))
 
 
 def _pixels(path, sizes):
@@ -277,18 +276,19 @@ def main(arguments: list[str] | None = None) -> int:
                 name = path if len(predictions) == 1 else f"{path}[{number}]"
                 rows.append({"image": name, "label": prediction.label, "score": prediction.score})
         latency = predictor.latency() if options.latency else None
-    except (ValueError, MemoryError) as error:
-        print(f"device: {_line(error) or 'The memory is too small.'}", file=sys.stderr)
-        return 4 if isinstance(error, (DamagedFileError, MemoryError)) else 5
-    if options.json:
-        print(json.dumps({"predictions": rows, "latency_ms": latency}))
+        if options.json:
+            print(json.dumps({"predictions": rows, "latency_ms": latency}))
+            return 0
+        for row in rows:
+            print(f"{_line(row['image'])}  {_line(row['label'])}  {row['score']:.4f}")
+        if latency:
+            line = "latency at batch {}: p50 {p50:.2f} ms, p99 {p99:.2f} ms"
+            print(line.format(predictor.batch or 1, **latency))
         return 0
-    for row in rows:
-        print(f"{_line(row['image'])}  {_line(row['label'])}  {row['score']:.4f}")
-    if latency:
-        line = "latency at batch {}: p50 {p50:.2f} ms, p99 {p99:.2f} ms"
-        print(line.format(predictor.batch or 1, **latency))
-    return 0
+    except Exception as error:  # Of any class: a user can do nothing with a stack.
+        known = isinstance(error, (ValueError, OSError))
+        print(f"device: {_line(error if known else repr(error))}", file=sys.stderr)
+        return 5 if known and not isinstance(error, DamagedFileError) else 4
 
 
 class _Parser(argparse.ArgumentParser):

@@ -5,6 +5,7 @@
 Each converter whose packages are installed converts a small capsule network, in another process.
 """
 
+import functools
 import os
 import platform
 import subprocess
@@ -16,6 +17,7 @@ from typing import NamedTuple
 
 from packaging.specifiers import SpecifierSet
 
+from export import command_line
 from export.options import ROUTES
 from export.report import environment
 
@@ -142,8 +144,14 @@ class Trial:
         return True, f"converted a capsule network, off by {difference} at most, in {seconds:.0f} s"
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Prints the results. Returns 0 if the default route works, and 2 otherwise."""
+    return command_line.exit_code_of("doctor", functools.partial(_examine, arguments))
+
+
+def _examine(arguments):
+    description = "Tests which converters work with the installed packages."
+    command_line.Parser("doctor", description, codes=(0, 2, 5)).parse_args(arguments)
     print(f"Python {platform.python_version()} on {platform.platform()}\n")
     versions = installed_versions()
     for name, wanted in PACKAGES.items():
@@ -164,7 +172,7 @@ def main() -> int:
         else:
             finding = f"needs {', '.join(unfit[route])}:\n    {fix(unfit[route])}"
         verdict = {True: "works", False: "FAILS", None: "not tried"}[works.get(route)]
-        print(f"  {route:14}{verdict:12}{finding}")
+        command_line.show(f"  {route:14}{verdict:12}{finding}")
     if works.get(DEFAULT):
         print("\nThe export works.")
         return 0

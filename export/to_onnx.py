@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import functools
 import importlib
 import importlib.util
 import os
@@ -14,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from export import (
-    ConversionError,
-    ExportError,
     ExportOptions,
     ExportReport,
     ParityError,
@@ -24,49 +23,42 @@ from export import (
     export_onnx,
 )
 from export.admit import zoo
-from export.errors import EXIT_CODES, in_words, printable
+from export.errors import EXIT_CODES
 from export.options import add_to_parser, flag_of, shapes_of
 from export.write import Target
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line, and returns its exit code."""
+    return command_line.exit_code_of("export", functools.partial(_export, arguments))
+
+
+def _export(arguments):
+    given = _parser().parse_args(arguments)
+    _check_paths(given)
+    command_line.import_modules(given.modules)
+    model, options = _model_and_options(given)
+    _unwind_when_terminated()
     try:
-        given = _parser().parse_args(arguments)
-        _check_paths(given)
-        command_line.import_modules(given.modules)
-        model, options = _model_and_options(given)
-        _unwind_when_terminated()
-        try:
-            report, code = export_onnx(model, given.output, options), 0
-        except ParityError as error:
-            report, code = error.report, error.exit_code
-        print(printable(report.to_text()))
-        if given.report is not None:
-            arguments = sys.argv[1:] if arguments is None else arguments
-            command = shlex.join(["python", "-m", "export.to_onnx", *map(str, arguments)])
-            replace(report, command=command).save(given.report, force="force" in given)
-        return code
-    except ExportError as error:
-        print(f"export: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("export: interrupted, nothing was written", file=sys.stderr)
-        return 130
-    except Exception as error:  # Of a layer, or of a package: a user can do nothing with a stack.
-        print(f"export: the export failed. {printable(in_words(error))}", file=sys.stderr)
-        return ConversionError.exit_code
+        report, code = export_onnx(model, given.output, options), 0
+    except ParityError as error:
+        report, code = error.report, error.exit_code
+    command_line.show(report.to_text())
+    if given.report is not None:
+        arguments = sys.argv[1:] if arguments is None else arguments
+        command = shlex.join(["python", "-m", "export.to_onnx", *map(str, arguments)])
+        replace(report, command=command).save(given.report, force="force" in given)
+    return code
 
 
 def _parser():
-    codes = "\n".join(f"  {code}  {meaning}" for code, meaning in EXIT_CODES.items())
     parser = command_line.Parser(
-        prog="python -m export.to_onnx",
-        description="Converts a Keras model to ONNX, and writes the file only if it computes the "
-        "same as the model.",
-        epilog=f"exit codes:\n{codes}\nThe ONNX file is written only with 0. With 1, the inputs "
-        "that show the difference are stored.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "to_onnx",
+        "Converts a Keras model to ONNX, and writes the file only if it computes the same as the "
+        "model.",
+        EXIT_CODES,
+        "The ONNX file is written only with 0. With 1, the inputs that show the difference are "
+        "stored.",
     )
     add = parser.add_argument
     add("model", metavar="MODEL", nargs="?", help="a file that model.save wrote, model.keras")

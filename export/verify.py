@@ -115,7 +115,7 @@ def replay(model: bytes, sealed: bytes) -> Verdict:
             f"export again. SHA-256 of the model: {digest}, sealed: {seal['sha256']}"
         )
     try:
-        (options := onnxruntime.SessionOptions()).log_severity_level = 3
+        (options := onnxruntime.SessionOptions()).log_severity_level = 4
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         _check_signature(session, seal)
         return Verdict(list(_compare(session, seal, arrays)), digest, seal["reference"])
@@ -275,20 +275,20 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         path = parser.parse_args(arguments).model
         verdict = verify(path)
-    except (SealError, CannotRunError, UsageError) as error:
-        print(f"verify: {_line(error)}", file=sys.stderr)
-        return error.exit_code
-    print(f"{_line(path)} is intact, SHA-256 {verdict.sha256}")
-    runtime = f"onnxruntime {onnxruntime.__version__} on {platform.machine()}"
-    print(f"{runtime}, sealed by {verdict.reference}\n")
-    print(f"  {'output':16}{'inputs':18}{'samples':>7}{'max abs':>10}{'allowed':>10}")
-    for check in verdict.checks:
-        print(
-            f"  {check.output:16}{check.suite:18}{check.samples:7}{check.max_abs:10.1e}"
-            f"{check.allowed:10.1e}  {'ok' if check.passed else 'FAILED'}"
-        )
-    print("\nPASSED" if verdict.passed else "\nFAILED: this machine computes something else.")
-    return 0 if verdict.passed else 1
+        print(f"{_line(path)} is intact, SHA-256 {verdict.sha256}")
+        runtime = f"onnxruntime {onnxruntime.__version__} on {platform.machine()}"
+        print(f"{runtime}, sealed by {verdict.reference}\n")
+        print(f"  {'output':16}{'inputs':18}{'samples':>7}{'max abs':>10}{'allowed':>10}")
+        for check in verdict.checks:
+            print(
+                f"  {check.output:16}{check.suite:18}{check.samples:7}{check.max_abs:10.1e}"
+                f"{check.allowed:10.1e}  {'ok' if check.passed else 'FAILED'}"
+            )
+        print("\nPASSED" if verdict.passed else "\nFAILED: this machine computes something else.")
+        return 0 if verdict.passed else 1
+    except Exception as error:  # Of any class: a user can do nothing with a stack.
+        print(f"verify: {_line(error)} ({type(error).__name__})", file=sys.stderr)
+        return getattr(error, "exit_code", CannotRunError.exit_code)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -46,7 +46,7 @@ def examine(monkeypatch, capsys):
 
         monkeypatch.setattr(doctor, "Trial", Trial)
         monkeypatch.setattr(doctor, "installed_versions", lambda: GOOD | versions)
-        code = doctor.main()
+        code = doctor.main([])
         return code, capsys.readouterr().out
 
     return run

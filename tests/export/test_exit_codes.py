@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from conftest import once
 
-from export import device, errors, to_onnx, verify
+from export import device, doctor, errors, to_onnx, verify
+from export.compare import __main__ as compare
 
 pytestmark = once
 
-COMMANDS = {"to_onnx": to_onnx, "device": device, "verify": verify}
+COMMANDS = {"to_onnx": to_onnx, "device": device, "verify": verify, "compare": compare}
 MEANINGS = {1: "something else", 4: "damaged", 5: "a path or an option is wrong"}
 
 
@@ -31,6 +32,12 @@ def test_each_command_documents_codes_of_the_table(name, capsys):
         assert words in codes.get(code, words)
 
 
+def test_the_doctor_documents_its_codes_and_refuses_other_options(capsys):
+    codes = documented(doctor, capsys)
+    assert codes == {code: errors.EXIT_CODES[code] for code in (0, 2, 5)}
+    assert doctor.main(["--colour"]) == 5 and "usage:" in capsys.readouterr().err
+
+
 def test_the_export_documents_the_whole_table(capsys):
     assert documented(to_onnx, capsys) == errors.EXIT_CODES
 
@@ -48,9 +55,9 @@ def test_each_error_has_a_code_of_the_table():
 @pytest.mark.parametrize("arguments", [[], ["--colour"], ["missing"], ["--threads", "many"]])
 def test_a_missing_file_and_a_wrong_option(name, arguments, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    needed = {"to_onnx": ["-o", "model.onnx"], "device": ["image.png"], "verify": []}
+    needed = {"to_onnx": ["-o", "model.onnx"], "device": ["image.png"], "compare": ["missing.onnx"]}
     if arguments == ["missing"]:
-        arguments = [*arguments, *needed[name]]
+        arguments = [*arguments, *needed.get(name, [])]
     assert COMMANDS[name].main(arguments) == 5
     assert "missing" in (error := capsys.readouterr().err) or "usage:" in error
     assert list(tmp_path.iterdir()) == []

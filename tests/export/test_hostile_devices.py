@@ -130,6 +130,14 @@ def test_graphs_that_no_image_fits(tmp_path, image, capsys, name):
         assert ending(capsys, device, tmp_path / "model.onnx", image, *more)[0] == 4
 
 
+def test_names_of_nodes_steer_no_terminal(tmp_path, image, capfd):
+    nodes = [constant("shape", np.array([7, 11]))]
+    nodes.append(helper.make_node("Reshape", ["image", "shape"], ["scores"], name="\x1b[2Jred"))
+    scoring(tmp_path / "model.onnx", nodes=nodes)
+    assert device.main([str(tmp_path / "model.onnx"), str(image)]) == 4
+    assert "\x1b" not in (error := capfd.readouterr().err) and "\\x1b[2Jred" in error
+
+
 NO_SCORES = {
     "text": [
         constant("words", np.array([["a", "b"]])),

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from conftest import once
 
-from export import to_onnx, write
+from export import device, doctor, to_onnx, verify, write
+from export.compare import __main__ as compare
 
 pytestmark = once
 
@@ -88,10 +89,54 @@ def test_names_that_are_as_long_as_a_name_can_be(tmp_path, capsys):
         assert code == expected and "at most 250" in error
 
 
-def test_what_no_one_foresaw(saved_capsnet, tmp_path, monkeypatch, capsys):
-    def fail(*arguments):
-        raise ZeroDivisionError("\x1b[2Jof a package")
+def fail(*arguments):
+    raise ZeroDivisionError("\x1b[2Jof a package")
 
-    monkeypatch.setattr(write.Target, "check", fail)
-    code, error = ending(capsys, saved_capsnet, "-o", tmp_path / "model.onnx")
-    assert code == 2 and "ZeroDivisionError: " in error and "of a package" in error
+
+# The function that fails in each command, arguments, and the code.
+UNFORESEEN = {
+    "export": (write.Target, "check", to_onnx, ["m.keras", "-o", "m.onnx"], 2),
+    "compare": (compare, "compare", compare, ["m.keras", "m.onnx"], 2),
+    "doctor": (doctor, "installed_versions", doctor, [], 2),
+    "device": (device, "Predictor", device, ["m.onnx", "image.png"], 4),
+    "verify": (verify, "verify", verify, ["m.onnx"], 1),
+}
+
+
+@pytest.mark.parametrize("name", UNFORESEEN)
+def test_what_no_one_foresaw(name, tmp_path, monkeypatch, capsys):
+    home, function, command, arguments, expected = UNFORESEEN[name]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(home, function, fail)
+    assert command.main(arguments) == expected
+    error = capsys.readouterr().err
+    assert error.startswith(f"{name}: ") and len(error.splitlines()) == 1
+    assert "ZeroDivisionError" in error and "of a package" in error and "\x1b" not in error
+
+
+@pytest.mark.parametrize("command", [to_onnx, compare, doctor], ids=["export", "compare", "doctor"])
+def test_an_interrupted_command_says_so(command, monkeypatch, capsys):
+    monkeypatch.setattr("export.command_line.Parser.parse_args", interrupt)
+    assert command.main([]) == 130 and "interrupted" in capsys.readouterr().err
+
+
+def interrupt(*arguments):
+    raise KeyboardInterrupt
+
+
+def test_compare_writes_reports_to_regular_files_and_replaces_none(exported_capsnet, capsys):
+    model, path = exported_capsnet[0].with_name("model.keras"), exported_capsnet[0]
+    report = path.with_name("report.json")
+    report.write_text("old")
+    pipe = path.with_name("pipe.json")
+    os.mkfifo(pipe)
+    steering = path.with_name("\x1b[2J.onnx")
+    steering.write_bytes(path.read_bytes())
+    arguments = [str(model), str(steering), "--report"]
+    assert compare.main([*arguments, str(report)]) == 5
+    assert "--force" in capsys.readouterr().err and report.read_text() == "old"
+    assert compare.main([*arguments, str(pipe), "--force"]) == 5
+    assert "not a regular file" in capsys.readouterr().err
+    assert compare.main([*arguments, str(report), "--force"]) == 0
+    assert report.read_text() != "old"
+    assert "\x1b" not in (printed := capsys.readouterr().out) and "\\x1b[2J" in printed
