@@ -181,9 +181,9 @@ class Predictor:
         self.labels, (low, high), preprocessing, task = found
         self.task, self.threshold = task.get("kind", "classes"), task.get("threshold", 0.5)
         self.layout = preprocessing.get("layout", "channels_last")
-        are_numbers = all(type(value) in (int, float) for value in (low, high, self.threshold))
-        are_names = all(isinstance(name, str) for name in (self.task, *(self.labels or ())))
-        if not (are_numbers and are_names and type(self.labels) in (list, type(None))):
+        ok = all(type(x) in (int, float) and math.isfinite(x) for x in (low, high, self.threshold))
+        named = all(isinstance(name, str) for name in (self.task, *(self.labels or ())))
+        if not (ok and low < high and named and isinstance(self.labels, list | None)):
             raise DamagedFileError("Its metadata are of another kind than the export writes.")
         self.input_range = float(low), float(high)
         inputs = self.session.get_inputs()

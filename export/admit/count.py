@@ -15,20 +15,25 @@ MAX_VALUES = 1 << 27  # In the largest batch of the comparison this is 16 GiB.
 _TABLE = 1 << 20  # Values of a table that a layer makes of one number.
 
 _CALLS = 1500  # Of any model.
+_LOOKS = 500_000  # Keras looks for what a call needs in all layers, again and again.
 _TIMES = 30  # A file may call what it describes this often, on the average.
 
 
-def check_calls(content: Any, name: str) -> None:
+def check_calls(content: Any, name: str) -> int:
     """Checks the calls of a model's layers, and of the layers of models within it.
 
     Args:
         content: The checked configuration.
         name: Name of the model's file, for messages.
 
+    Returns:
+        The number of calls that the file describes.
+
     Raises:
         RefusedInputError: If models within models make far more calls than the file describes, if
             a layer or operation is called on constants only, which would compute them at once, or
-            if a layer is to be built for inputs that are too large.
+            if a layer is to be built for inputs that are too large, or if calls come before what
+            they need so often that Keras would look for them too long.
     """
     described, made = _count_calls(content, name)
     if made > _TIMES * described + _CALLS:
@@ -36,6 +41,7 @@ def check_calls(content: Any, name: str) -> None:
             f"{name} describes {described} calls of layers, but its models within models make "
             f"{made}. Build the model with fewer calls of the same model."
         )
+    return described
 
 
 def _count_calls(node, name):
@@ -52,6 +58,9 @@ def _count_calls(node, name):
         where = f"{name}: layer {ascii(own or node.get('name'))[:60]}"
         if _values(node.get("build_config")) > MAX_VALUES:
             raise RefusedInputError(f"{where} is built for inputs of more than {MAX_VALUES} values")
+        layers = node.get("layers")
+        if isinstance(layers, list) and _late_calls(layers) * len(layers) > _LOOKS:
+            raise RefusedInputError(f"{where} has layers in an order that takes Keras too long")
         calls = node.get("inbound_nodes")
         if isinstance(calls, list) and calls:
             if any(isinstance(call, dict) and not _has_tensor(call) for call in calls):
@@ -69,6 +78,27 @@ def _values(node):
         return 0
     sizes = [size for size in children if isinstance(size, int)]
     return max(math.prod(sizes), *map(_values, children), 0)
+
+
+def _late_calls(layers):
+    """Returns how many layers are called on results of layers that the file describes later."""
+    named = [layer if isinstance(layer, dict) else {} for layer in layers]
+    places = {str(layer.get("name")): place for place, layer in enumerate(named)}
+    return sum(
+        any(places.get(name, -1) > place for name in _sources(layer.get("inbound_nodes")))
+        for place, layer in enumerate(named)
+    )
+
+
+def _sources(node):
+    """Yields the names of the layers that the values below a node come from."""
+    if isinstance(node, dict):
+        history = node.get("keras_history")
+        if isinstance(history, list) and history:
+            yield str(history[0])
+        node = list(node.values())
+    for child in node if isinstance(node, list) else ():
+        yield from _sources(child)
 
 
 def _has_tensor(node):

@@ -3,15 +3,17 @@
 import json
 import math
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from export.admit import archive, config, count, custom_objects, weights
+from export.admit import archive, budget, config, count, custom_objects, weights
 from export.errors import ConversionError, RefusedInputError, in_words
 from keras_capsules import _graph
+
+_SECONDS, _SECONDS_OF_CALL = 15, 0.02  # A large network takes a tenth of it.
+_BYTES, _BYTES_OF_WEIGHT = 512 << 20, 16
 
 
 def unpack(path: Path, folder: Path, classes: Mapping[str, type] | None = None) -> dict[str, Any]:
@@ -35,23 +37,28 @@ def unpack(path: Path, folder: Path, classes: Mapping[str, type] | None = None) 
     return objects
 
 
-def load_model(folder: Path, name: str, objects: Mapping[str, Any] | None = None) -> keras.Model:
+def load_model(
+    folder: Path, name: str, objects: Mapping[str, Any] | None = None, trusted: bool = True
+) -> keras.Model:
     """Loads a model that `unpack` has accepted.
 
     Args:
         folder: Path of the unpacked model.
         name: Name of the model's file, for messages.
         objects: Result of `unpack`, or `None` if these objects are registered.
+        trusted: Whether the layers may take any time and memory to build.
 
     Raises:
         RefusedInputError: If the weights are damaged, if the layers need other or larger weights,
-            or if they make values too large for a machine.
+            if they take too long to build, or if they make values too large for a machine.
         ConversionError: If a layer is stateful.
     """
     content = json.loads((folder / archive.CONFIG).read_bytes())
-    count.check_calls(content, name)
+    calls = count.check_calls(content, name)
     try:
-        model = _build(content, weights.count(folder / archive.WEIGHTS), objects)
+        held = weights.count(folder / archive.WEIGHTS)
+        seconds = math.inf if trusted else _SECONDS + _SECONDS_OF_CALL * calls
+        model = _build(content, held, objects, seconds)
         model.load_weights(folder / archive.WEIGHTS)
     except ConversionError:
         raise
@@ -70,7 +77,7 @@ def load_model(folder: Path, name: str, objects: Mapping[str, Any] | None = None
     return model
 
 
-def _build(content, held, objects):
+def _build(content, held, objects, seconds):
     """Builds a model, and allocates memory for its weights only if the file can fill them.
 
     In a stateless scope a weight has a shape, but no memory yet. Keras has a list of such weights
@@ -81,6 +88,7 @@ def _build(content, held, objects):
         content: The checked configuration.
         held: Number of values in the file of weights.
         objects: Custom classes and functions by name, or `None`.
+        seconds: The time that this may take.
     """
     _refuse_stateful(content)
 
@@ -92,12 +100,12 @@ def _build(content, held, objects):
             pass  # At the end of the scope Keras allocates the weights that have no memory.
         return model
 
-    with ThreadPoolExecutor(1) as thread:
-        try:
-            return thread.submit(build).result()
-        except (TypeError, ValueError) as error:  # Keras wraps what `from_config` raises.
-            if "while in a stateless scope" not in str(error) or objects == {}:
-                raise
+    size = math.inf if seconds == math.inf else _BYTES + _BYTES_OF_WEIGHT * held
+    try:
+        return budget.run_within(build, seconds, size)
+    except (TypeError, ValueError) as error:  # Keras wraps what `from_config` raises.
+        if "while in a stateless scope" not in str(error) or objects == {}:
+            raise
     # Only layers of the user make variables of values, which have memory at once.
     model = keras.saving.deserialize_keras_object(content, objects, safe_mode=True)
     _check_size(model.variables, held)

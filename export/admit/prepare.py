@@ -103,9 +103,10 @@ def _check_batch(model, batch):
 class _Unpacked:
     folder: Path
     objects: dict[str, Any]
+    trusted: bool
 
     def load(self, name: str) -> keras.Model:
-        return load.load_model(self.folder, name, self.objects)
+        return load.load_model(self.folder, name, self.objects, self.trusted)
 
     def use_float32(self) -> tuple[str, ...]:
         """Changes the precision in the stored configuration, and returns the former policies."""
@@ -152,4 +153,4 @@ def _saved(model, folder, classes):
 
 def _unpacked(path, folder, classes):
     folder.mkdir()
-    return _Unpacked(folder, load.unpack(path, folder, classes))
+    return _Unpacked(folder, load.unpack(path, folder, classes), trusted=classes is not None)
