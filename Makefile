@@ -3,6 +3,7 @@
 # make test   the whole suite under TensorFlow, JAX and PyTorch
 # make test-fast  what needs no export and no subprocess, under one backend
 # make test-corpus  every model that the export should take, under TensorFlow
+# make fuzz   a minute of damaged and hostile inputs to every parser of the export
 # make test-web  the page in Chromium; SCREENSHOTS=1 draws the figures of the README again
 # make lint   ruff and pyright, without changing a file
 # make format ruff, changing files
@@ -18,7 +19,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constra
 export KERAS_BACKEND
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo web page test test-fast test-corpus test-web lint format clean $(BACKENDS:%=test-%)
+.PHONY: demo web page test test-fast test-corpus test-web fuzz lint format clean $(BACKENDS:%=test-%)
 
 demo: .venv/installed-demo-$(KERAS_BACKEND)
 	$(BIN)/python examples/quickstart.py
@@ -61,6 +62,9 @@ test-fast: .venv/installed-dev
 
 test-corpus: .venv/installed-dev
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -q -m 'corpus or slow' tests/export/corpus
+
+fuzz: .venv/installed-dev
+	KERAS_BACKEND=tensorflow $(BIN)/python -m benchmarks.fuzz --minutes 1
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

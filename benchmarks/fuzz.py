@@ -94,6 +94,7 @@ def _run_until(end: float, state: dict[str, Any], seed: int) -> None:
             state["counts"] = collections.Counter(state["counts"]) + collections.Counter(
                 line["counts"]
             )
+            _save(state, seed)
             if time.monotonic() > end:
                 process.kill()
                 process.wait()
@@ -104,6 +105,15 @@ def _run_until(end: float, state: dict[str, Any], seed: int) -> None:
         lost = {"not counted": last + 1 - state["next"]}
         state["counts"] = collections.Counter(state["counts"]) + collections.Counter(lost)
         state["next"] = last + 1
+
+
+def _path(seed):
+    return _ROOT / "build" / f"fuzz-{seed}.json"
+
+
+def _save(state, seed):
+    _path(seed).parent.mkdir(exist_ok=True)
+    _path(seed).write_text(json.dumps(state, indent=2))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -120,7 +130,7 @@ def main(arguments: list[str] | None = None) -> int:
         with tempfile.TemporaryDirectory() as folder:
             print(*run_input(given.seed, given.only, Path(folder)))
         return 0
-    path = _ROOT / "build" / f"fuzz-{given.seed}.json"
+    path = _path(given.seed)
     state = {"next": 0, "counts": {}, "found": [], "minutes": 0.0}
     if path.exists():
         state = json.loads(path.read_text())
@@ -128,10 +138,8 @@ def main(arguments: list[str] | None = None) -> int:
     end, first = start + 60 * given.minutes, state["next"]
     while time.monotonic() < end:
         _run_until(end, state, given.seed)
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(state, indent=2))
     state["minutes"] += (time.monotonic() - start) / 60
-    path.write_text(json.dumps(state, indent=2))
+    _save(state, given.seed)
     for name, count in sorted(state["counts"].items()):
         print(f"{count:8}  {name}")
     for number, name, outcome in state["found"]:

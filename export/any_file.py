@@ -42,7 +42,7 @@ def compare_file(
         prepared = prepare(model, path, Path(folder), options)
         file = _with_names_of(prepared.model, content)
         options = ExportOptions(data=data, input_range=prepared.input_range, batch=_batch(file))
-        inputs = pipeline.choose_inputs(prepared.model, options)
+        inputs = pipeline.choose_inputs(prepared, options)
         suites = inputs.suites.compared
         truths = references(prepared, suites)
         comparisons = compare(prepared.model, file, suites, inputs.expected, truths)

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from export import keras_model, progress
+from export.admit import budget
 from export.admit.inputs import check_labels, checked_data
 from export.admit.prepare import Prepared, prepare
 from export.compare import moves
@@ -62,7 +63,7 @@ def run(
         prepared = prepare(model, target.onnx, Path(folder), options)
         options = replace(options, input_range=prepared.input_range)
         begin("running the model")
-        inputs = choose_inputs(prepared.model, options)
+        inputs = choose_inputs(prepared, options)
         suites = inputs.suites.compared
         begin("converting")
         conversion = convert(prepared, options.target_opset, suites, options.via, options.batch)
@@ -98,12 +99,18 @@ class Inputs:
     samples: Samples | None
 
 
-def choose_inputs(model: keras.Model, options: ExportOptions) -> Inputs:
+def choose_inputs(prepared: Prepared, options: ExportOptions) -> Inputs:
     """Checks labels and data, and makes the inputs."""
+    model = prepared.model
     check_labels(model, options.labels)
     data = checked_data(model, options.data)
-    suites = suite_set(model, options.limits, data, options.batch, options.sizes)
-    expected = [run_keras(model, suite) for suite in suites.compared]
+
+    def begin():
+        suites = suite_set(model, options.limits, data, options.batch, options.sizes)
+        return suites, run_keras(model, suites.compared[0])
+
+    suites, first = budget.run_within(begin, prepared.seconds, f"{prepared.name}: one sample")
+    expected = [first, *(run_keras(model, suite) for suite in suites.compared[1:])]
     samples = None
     if options.precision != "float32":
         calibrated = options.precision == "int8"
@@ -288,7 +295,6 @@ def _properties(model: keras.Model, inputs: Inputs, options: ExportOptions) -> d
 
 def _npz(model: keras.Model, where: Divergence) -> bytes:
     with io.BytesIO() as buffer:
-        names = keras_model.input_names(model)
-        arrays: dict = dict(zip(names, where.suite.inputs, strict=True))
+        arrays: dict = dict(zip(keras_model.input_names(model), where.suite.inputs, strict=True))
         np.savez(buffer, **arrays)
         return buffer.getvalue()

@@ -1,6 +1,7 @@
 """Runs a function in another thread, and stops it when it takes too much time or memory."""
 
 import ctypes
+import math
 import sys
 import threading
 import time
@@ -19,11 +20,9 @@ _STATUS = Path("/proc/self/statm")  # Linux only: elsewhere only the time is lim
 _PAGE = 4096
 
 
-class _Stopped(SystemExit):  # noqa: N818
-    """Ends the thread, without a word of Python, between two of its steps."""
-
-
-def run_within(function: Callable[[], Result], seconds: float, size: float) -> Result:
+def run_within(
+    function: Callable[[], Result], seconds: float, doing: str, size: float = math.inf
+) -> Result:
     """Returns the result of a function that runs in a thread.
 
     The time is that of the processor, so that a busy machine changes nothing.
@@ -31,6 +30,7 @@ def run_within(function: Callable[[], Result], seconds: float, size: float) -> R
     Args:
         function: Function without arguments.
         seconds: The time that it may take.
+        doing: What the function does, in words, for the message.
         size: Bytes by which the process may grow meanwhile.
 
     Raises:
@@ -57,8 +57,9 @@ def run_within(function: Callable[[], Result], seconds: float, size: float) -> R
         _stop(thread)
         thread.join(_LOOK)
     raise RefusedInputError(
-        f"to build it takes more than {excess}. If you trust the file, load it with "
-        "keras.saving.load_model and pass the model: export.export_onnx(model, target)"
+        f"{doing} takes more than {excess}, more than the size of the file explains. If you trust "
+        "the file, load it with keras.saving.load_model and pass the model: "
+        "export.export_onnx(model, target)."
     )
 
 
@@ -84,6 +85,7 @@ def _resident():
 
 
 def _stop(thread):
+    """Ends a thread between two steps of Python; a thread says nothing of a SystemExit."""
     ctypes.pythonapi.PyThreadState_SetAsyncExc(
-        ctypes.c_ulong(thread.ident), ctypes.py_object(_Stopped)
+        ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit)
     )

@@ -14,6 +14,7 @@ MAX_VALUES = 1 << 27  # In the largest batch of the comparison this is 16 GiB.
 
 _TABLE = 1 << 20  # Values of a table that a layer makes of one number.
 
+_NGRAMS = 1000
 _CALLS = 1500  # Of any model.
 _LOOKS = 500_000  # Keras looks for what a call needs in all layers, again and again.
 _TIMES = 30  # A file may call what it describes this often, on the average.
@@ -33,7 +34,8 @@ def check_calls(content: Any, name: str) -> int:
         RefusedInputError: If models within models make far more calls than the file describes, if
             a layer or operation is called on constants only, which would compute them at once, or
             if a layer is to be built for inputs that are too large, or if calls come before what
-            they need so often that Keras would look for them too long.
+            they need so often that Keras would look for them too long, or if n-grams are listed
+            that are too long.
     """
     described, made = _count_calls(content, name)
     if made > _TIMES * described + _CALLS:
@@ -58,6 +60,9 @@ def _count_calls(node, name):
         where = f"{name}: layer {ascii(own or node.get('name'))[:60]}"
         if _values(node.get("build_config")) > MAX_VALUES:
             raise RefusedInputError(f"{where} is built for inputs of more than {MAX_VALUES} values")
+        longest = config.get("ngrams") if isinstance(config, dict) else None
+        if isinstance(longest, int) and longest > _NGRAMS:  # Keras lists them all.
+            raise RefusedInputError(f"{where} has n-grams of up to {longest} words")
         layers = node.get("layers")
         if isinstance(layers, list) and _late_calls(layers) * len(layers) > _LOOKS:
             raise RefusedInputError(f"{where} has layers in an order that takes Keras too long")

@@ -58,7 +58,7 @@ def load_model(
     try:
         held = weights.count(folder / archive.WEIGHTS)
         seconds = math.inf if trusted else _SECONDS + _SECONDS_OF_CALL * calls
-        model = _build(content, held, objects, seconds)
+        model = _build(content, held, objects, name, seconds)
         model.load_weights(folder / archive.WEIGHTS)
     except ConversionError:
         raise
@@ -77,7 +77,7 @@ def load_model(
     return model
 
 
-def _build(content, held, objects, seconds):
+def _build(content, held, objects, name, seconds):
     """Builds a model, and allocates memory for its weights only if the file can fill them.
 
     In a stateless scope a weight has a shape, but no memory yet. Keras has a list of such weights
@@ -88,6 +88,7 @@ def _build(content, held, objects, seconds):
         content: The checked configuration.
         held: Number of values in the file of weights.
         objects: Custom classes and functions by name, or `None`.
+        name: Name of the model's file, for messages.
         seconds: The time that this may take.
     """
     _refuse_stateful(content)
@@ -102,7 +103,7 @@ def _build(content, held, objects, seconds):
 
     size = math.inf if seconds == math.inf else _BYTES + _BYTES_OF_WEIGHT * held
     try:
-        return budget.run_within(build, seconds, size)
+        return budget.run_within(build, seconds, f"{name}: building the layers", size)
     except (TypeError, ValueError) as error:  # Keras wraps what `from_config` raises.
         if "while in a stateless scope" not in str(error) or objects == {}:
             raise

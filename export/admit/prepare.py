@@ -1,6 +1,7 @@
 """Turns a model or path into a checked Keras model with the changes of the options."""
 
 import json
+import math
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from export.options import ExportOptions
 from keras_capsules import _graph
 from keras_capsules.explain import explained_model
 
+_SECONDS, _SECONDS_OF_VALUE = 15, 1e-7  # A large network takes a tenth of it.
 _MAX_BATCH = 1 << 30  # Values of all layers, which are 4 GiB.
 
 
@@ -34,6 +36,7 @@ class Prepared:
         mixed: The model as it was passed if it computes in another precision, else `None`.
         policies: Names of the precisions in which the model was made to compute.
         input_range: Inputs for a black and a white pixel, before the preprocessing of the options.
+        seconds: The time that the model may take for one sample. It is limited for a file's model.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Prepared:
     mixed: keras.Model | None = None
     policies: tuple[str, ...] = ()
     input_range: tuple[float, float] = (0.0, 1.0)
+    seconds: float = math.inf
 
 
 def prepare(model, target: Path, folder: Path, options: ExportOptions) -> Prepared:
@@ -60,7 +64,7 @@ def prepare(model, target: Path, folder: Path, options: ExportOptions) -> Prepar
         raise UsageError(
             f"Pass a keras.Model or the path of a .keras file. Received: {type(model).__name__}"
         )
-    saved = None
+    saved, seconds = None, math.inf
     if isinstance(model, keras.Model):
         name = model.name
     else:
@@ -69,6 +73,7 @@ def prepare(model, target: Path, folder: Path, options: ExportOptions) -> Prepar
             raise UsageError(f"{target} is the model. Pass another path for the ONNX file.")
         saved = _unpacked(path, folder / "file", None)
         model = saved.load(name)
+        seconds = _SECONDS + _SECONDS_OF_VALUE * keras_model.values_of_sample(model)
     classes = _graph.classes(model)
     if not has_open_graph(model) or options.input_shapes is not None:
         model, saved = _made_functional(model, folder, classes, options)
@@ -86,7 +91,7 @@ def prepare(model, target: Path, folder: Path, options: ExportOptions) -> Prepar
         # The original keeps its graph: the change may add to its layers.
         model = _change(saved.load(name), options)
         saved = _saved(model, folder / "changed", classes)
-    return Prepared(name, model, saved.folder, mixed, former, options.limits)
+    return Prepared(name, model, saved.folder, mixed, former, options.limits, seconds)
 
 
 def _check_batch(model, batch):

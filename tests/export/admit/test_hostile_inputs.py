@@ -205,6 +205,16 @@ def nested(levels):
     return keras.saving.serialize_keras_object(model)
 
 
+def in_reverse(count):
+    """Layers one after the other, of which the file describes the last one first."""
+    image = x = keras.Input((4,), name="x")
+    for number in range(count):
+        x = keras.layers.Identity(name=f"layer_{number}")(x)
+    config = keras.saving.serialize_keras_object(keras.Model(image, x))
+    config["config"]["layers"].reverse()
+    return config
+
+
 CODE = {"class_name": "__lambda__", "config": {"value": ["4wEAAAA=", None, None]}}
 CONFIGS = {
     "Lambda": lambda c: with_layer(c, "Lambda", function=CODE),
@@ -270,6 +280,11 @@ CONFIGS = {
     "tables as large as a value may be": lambda c: with_tables(c, 10**8),
     "states as large as memory": lambda c: with_layer(c, "LSTM", units=1, stateful=1),
     "models in models": lambda c: nested(10),
+    "layers in reverse": lambda c: in_reverse(800),
+    "n-grams as large as memory": lambda c: with_layer(
+        c, "TextVectorization", ngrams=10**9, standardize=None, split=None, vocabulary=["a"]
+    ),
+    "10^9 bins": lambda c: with_layer(c, "Hashing", num_bins=10**9, output_mode="one_hot"),
     "escape codes as a class": lambda c: with_dense(
         c, module="\x1b[2J", class_name="\x1b]0;evil\x07"
     ),
