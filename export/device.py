@@ -83,7 +83,7 @@ class Predictor:
         options.intra_op_num_threads, options.log_severity_level = threads, 4
         try:
             self.session = onnxruntime.InferenceSession(
-                str(path), options, providers=list(providers or ["CPUExecutionProvider"])
+                str(path), options, providers or ["CPUExecutionProvider"], enable_fallback=0
             )
             self._read_facts()
         except Exception as error:  # onnxruntime's errors have no other common class.

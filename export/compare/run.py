@@ -86,6 +86,7 @@ def session(
             file if isinstance(file, bytes) else serialize(file),
             options,
             providers=["CPUExecutionProvider"],
+            enable_fallback=0,  # It would print what the file says.
             disabled_optimizers=list(disabled),
         )
     except Exception as error:  # onnxruntime's errors have no other common class.

@@ -138,6 +138,15 @@ def test_names_of_nodes_steer_no_terminal(tmp_path, image, capfd):
     assert "\x1b" not in (error := capfd.readouterr().err) and "\\x1b[2Jred" in error
 
 
+def test_a_name_that_is_no_text_prints_one_line(tmp_path, image, capfd):
+    scoring(tmp_path / "model.onnx", class_names="\x1b[2Jabcdefgh")
+    content = (tmp_path / "model.onnx").read_bytes().replace(b"abcdefgh", b"abcd\xff\xfagh")
+    (tmp_path / "model.onnx").write_bytes(content)
+    assert device.main([str(tmp_path / "model.onnx"), str(image)]) == 4
+    printed = capfd.readouterr()
+    assert printed.out == "" and len(printed.err.splitlines()) == 1 and "\x1b" not in printed.err
+
+
 NO_SCORES = {
     "text": [
         constant("words", np.array([["a", "b"]])),
