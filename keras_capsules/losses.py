@@ -7,22 +7,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_capsules._labels import labels_and_scores, values_of
+
 # Scores of fewer classes have softmax's gradient too, but it is not yet small.
 MANY_CLASSES = 10
 ROUNDING = 1e-3
-
-
-def labels_and_scores(name, y_true, y_pred):
-    """Returns both as tensors of one dtype, or raises an error if their shapes do not fit."""
-    y_pred = ops.convert_to_tensor(y_pred)
-    y_true = ops.cast(ops.convert_to_tensor(y_true), y_pred.dtype)
-    if len(y_pred.shape) < 2 or tuple(y_true.shape[1:]) != tuple(y_pred.shape[1:]):
-        raise ValueError(
-            f"{name} compares one-hot labels with the lengths of class capsules, both "
-            "(batch, num_classes); keras.utils.to_categorical makes them of class numbers. "
-            f"Received: y_true.shape={tuple(y_true.shape)}, y_pred.shape={tuple(y_pred.shape)}"
-        )
-    return y_true, y_pred
 
 
 class CapsuleLoss(keras.losses.Loss):
@@ -32,12 +21,9 @@ class CapsuleLoss(keras.losses.Loss):
 
     def warn_of_misfit(self, y_pred):
         """Warns of scores that the loss is not made for, in the first call that has values."""
-        if self._has_seen_values:
+        scores = None if self._has_seen_values else values_of(y_pred)
+        if scores is None:
             return
-        try:
-            scores = ops.convert_to_numpy(y_pred)
-        except (AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError):
-            return  # A compiled function is being made, and has no values.
         self._has_seen_values = True
         message = misfit(self, scores)
         if message:
@@ -53,6 +39,9 @@ class MarginLoss(CapsuleLoss):
     The loss is summed over the classes and averaged over the batch. Several classes may be present
     at once.
 
+    A label that is not the number of a class, such as -1, is an error where the loss sees values.
+    In a compiled step the loss of its batch is NaN, and the sample has no gradient.
+
     Logits do not fit, nor does a softmax over more than ten classes, whose gradient is small. The
     loss warns of them at the first batch whose values it sees: always under PyTorch, and elsewhere
     with `run_eagerly=True`, since a compiled step has no values. `keras_capsules.CapsuleHealth`
@@ -67,11 +56,13 @@ class MarginLoss(CapsuleLoss):
             classes from shrinking all capsules early in training. Defaults to `0.5`.
 
     Call arguments:
-        y_true: Tensor `(batch, num_classes)`, one-hot or multi-hot.
+        y_true: Numbers of classes, `(batch,)` or `(batch, 1)`, or one-hot or multi-hot
+            `(batch, num_classes)`, of any dtype. With a single column of scores `(batch, 1)`, they
+            say whether the class is present.
         y_pred: Tensor `(batch, num_classes)`. Lengths of the class capsules.
 
     Raises:
-        ValueError: If `y_true` and `y_pred` differ in shape, as class numbers do.
+        ValueError: If the shapes do not fit, or if a label is not the number of a class.
 
     Example:
 
@@ -98,11 +89,11 @@ class MarginLoss(CapsuleLoss):
         self.negative_weight = negative_weight
 
     def call(self, y_true, y_pred):
-        y_true, y_pred = labels_and_scores("MarginLoss", y_true, y_pred)
+        y_true, y_pred, fault = labels_and_scores("MarginLoss", y_true, y_pred)
         self.warn_of_misfit(y_pred)
         present = y_true * ops.square(ops.relu(self.positive_margin - y_pred))
         absent = (1.0 - y_true) * ops.square(ops.relu(y_pred - self.negative_margin))
-        return ops.sum(present + self.negative_weight * absent, axis=-1)
+        return ops.sum(present + self.negative_weight * absent, axis=-1) + fault
 
     def get_config(self):
         return {
@@ -123,6 +114,8 @@ class SpreadLoss(CapsuleLoss):
     start leaves capsules dead. `keras_capsules.SpreadMarginSchedule` therefore widens the margin
     from 0.2 to 0.9 during `model.fit`.
 
+    A label that is not the number of a class is treated as by `MarginLoss`.
+
     Logits do not fit, nor does a softmax over more than ten classes, whose gradient is small. The
     loss warns of them at the first batch whose values it sees: always under PyTorch, and elsewhere
     with `run_eagerly=True`, since a compiled step has no values. `keras_capsules.CapsuleHealth`
@@ -132,12 +125,13 @@ class SpreadLoss(CapsuleLoss):
         margin: Float in (0, 1]. Lead that the right class should have. Defaults to `0.2`.
 
     Call arguments:
-        y_true: Tensor `(batch, num_classes)`, one-hot: exactly one class is right.
+        y_true: Numbers of classes, `(batch,)` or `(batch, 1)`, or one-hot `(batch, num_classes)`:
+            exactly one class is right.
         y_pred: Tensor `(batch, num_classes)` in [0, 1]. Activations of the class capsules.
 
     Raises:
-        ValueError: If `margin` is out of range, or if `y_true` and `y_pred` differ in shape, as
-            class numbers do.
+        ValueError: If `margin` is out of range, if the shapes do not fit, or if a label is not the
+            number of a class.
 
     Example:
 
@@ -165,11 +159,11 @@ class SpreadLoss(CapsuleLoss):
         self.margin = margin
 
     def call(self, y_true, y_pred):
-        y_true, y_pred = labels_and_scores("SpreadLoss", y_true, y_pred)
+        y_true, y_pred, fault = labels_and_scores("SpreadLoss", y_true, y_pred)
         self.warn_of_misfit(y_pred)
         right = ops.sum(y_true * y_pred, axis=-1, keepdims=True)
         gap = ops.square(ops.relu(self.margin - (right - y_pred)))
-        return ops.sum((1.0 - y_true) * gap, axis=-1)
+        return ops.sum((1.0 - y_true) * gap, axis=-1) + fault
 
     def get_config(self):
         return {**super().get_config(), "margin": self.margin}

@@ -28,13 +28,6 @@ def test_margins_weight_and_config():
     np.testing.assert_allclose(value, 0.3**2 + 2 * 0.3**2, rtol=1e-5)
 
 
-def test_class_numbers_are_refused_with_the_way_out():
-    with pytest.raises(ValueError, match="to_categorical.*y_true.shape"):
-        MarginLoss()(np.array([[1], [0]], "float32"), np.ones((2, 4), "float32"))
-    with pytest.raises(ValueError, match="num_classes"):
-        MarginLoss()(np.array([0.0, 1.0]), np.array([0.2, 0.4]))
-
-
 def test_spread_loss_equation_3(generator):
     right = generator.integers(4, size=6)
     scores = generator.uniform(size=(6, 4))
@@ -54,9 +47,7 @@ def test_spread_loss_config():
     assert again.margin == 0.3
 
 
-def test_spread_loss_refuses_class_numbers_and_margins_out_of_range():
-    with pytest.raises(ValueError, match="SpreadLoss.*to_categorical.*y_true.shape"):
-        SpreadLoss()(np.array([[1], [0]], "float32"), np.ones((2, 4), "float32"))
+def test_spread_loss_refuses_margins_out_of_range():
     for margin in (0.0, -0.2, 1.5):
         with pytest.raises(ValueError, match=f"margin={margin}"):
             SpreadLoss(margin)

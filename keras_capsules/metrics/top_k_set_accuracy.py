@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_capsules._arguments import positive_integer
-from keras_capsules.losses import labels_and_scores
+from keras_capsules._labels import labels_and_scores
 
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
@@ -21,13 +21,15 @@ class TopKSetAccuracy(keras.metrics.Mean):
         dtype: Data type of the result. Defaults to `None`, Keras' default float.
 
     Call arguments:
-        y_true: Tensor `(batch, num_classes)`, multi-hot.
+        y_true: Tensor `(batch, num_classes)`, one-hot or multi-hot, or numbers of classes,
+            `(batch,)` or `(batch, 1)`, where one class is present. A label that is not the number
+            of a class is treated as by `MarginLoss`.
         y_pred: Tensor `(batch, num_classes)`. Scores.
         sample_weight: Tensor `(batch,)` or `None`.
 
     Raises:
-        ValueError: If `k` is not a positive integer or exceeds the number of classes, or if
-            `y_true` and `y_pred` differ in shape, as class numbers do.
+        ValueError: If `k` is not a positive integer or exceeds the number of classes, if the shapes
+            do not fit, or if a label is not the number of a class.
 
     Example:
 
@@ -45,7 +47,7 @@ class TopKSetAccuracy(keras.metrics.Mean):
         self.k = positive_integer("k", k)
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        y_true, y_pred = labels_and_scores("TopKSetAccuracy", y_true, y_pred)
+        y_true, y_pred, fault = labels_and_scores("TopKSetAccuracy", y_true, y_pred)
         if y_pred.shape[-1] < self.k:
             raise ValueError(
                 f"TopKSetAccuracy(k={self.k}) needs {self.k} classes or more. "
@@ -56,7 +58,8 @@ class TopKSetAccuracy(keras.metrics.Mean):
         right = ops.logical_and(
             ops.sum(hits, axis=-1) == self.k, ops.sum(present, axis=-1) == self.k
         )
-        super().update_state(ops.cast(right, self.dtype), sample_weight=sample_weight)
+        right = ops.cast(right, self.dtype) + ops.cast(fault, self.dtype)
+        super().update_state(right, sample_weight=sample_weight)
 
     def get_config(self):
         return {**super().get_config(), "k": self.k}

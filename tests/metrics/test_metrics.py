@@ -150,7 +150,7 @@ def test_config(metric):
         ),
         (lambda: TopKSetAccuracy(k=0), "k=0"),
         (lambda: TopKSetAccuracy(k=4).update_state(np.ones((2, 3)), np.ones((2, 3))), "4 classes"),
-        (lambda: TopKSetAccuracy().update_state(np.ones((2, 1)), np.ones((2, 3))), "categorical"),
+        (lambda: TopKSetAccuracy().update_state(np.ones((2, 2)), np.ones((2, 3))), "one-hot"),
     ],
 )
 def test_refused(call, message):
