@@ -59,6 +59,7 @@ def main() -> None:
         "weights": options.dataset,
         "task": recipe.__doc__.splitlines()[0],
         "arguments": recipe.ARGUMENTS | recipe.DECODER,
+        "class_names": recipe.CLASS_NAMES,
         "preprocessing": recipe.PREPROCESSING,
         "split": "the training images to train on; the weights after the last epoch",
         "metric": f"accuracy on the {len(test_images):,} test images",

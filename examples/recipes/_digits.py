@@ -6,6 +6,7 @@ import numpy as np
 import keras_capsules
 from keras_capsules import datasets
 
+CLASS_NAMES = [str(digit) for digit in range(10)]
 PREPROCESSING = {"input_range": [0.0, 1.0]}
 
 

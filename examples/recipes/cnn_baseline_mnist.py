@@ -11,10 +11,10 @@ took 60 to 170 s. With seed 0 the result is 99.57 % of the 10,000 test digits.
 
 import keras
 
-from examples.recipes._digits import PREPROCESSING, accuracy, disturb, prepare
+from examples.recipes._digits import CLASS_NAMES, PREPROCESSING, accuracy, disturb, prepare
 from keras_capsules import datasets
 
-__all__ = ["PREPROCESSING", "accuracy", "compile", "data", "prepare", "transform"]
+__all__ = ["CLASS_NAMES", "PREPROCESSING", "accuracy", "compile", "data", "prepare", "transform"]
 
 ARGUMENTS = {
     "input_shape": (28, 28, 1),

@@ -10,6 +10,7 @@ With seed 0 the result is 99.69 % of the 10,000 test digits, and 99.63 % with se
 """
 
 from examples.recipes._digits import (
+    CLASS_NAMES,
     PREPROCESSING,
     accuracy,
     compile_with_decoder,
@@ -18,7 +19,7 @@ from examples.recipes._digits import (
 )
 from keras_capsules import datasets
 
-__all__ = ["PREPROCESSING", "accuracy", "compile", "data", "prepare", "transform"]
+__all__ = ["CLASS_NAMES", "PREPROCESSING", "accuracy", "compile", "data", "prepare", "transform"]
 
 ARGUMENTS = {"input_shape": (28, 28, 1), "num_classes": 10}
 DECODER = {"decoder_units": (512, 1024)}

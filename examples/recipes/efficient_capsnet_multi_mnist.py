@@ -15,10 +15,16 @@ twice after this accuracy was seen: it was 92.17 % after 45 epochs, and 93.30 % 
 import numpy as np
 
 import keras_capsules
-from examples.recipes._digits import PREPROCESSING, compile_with_decoder, prepare, scores
+from examples.recipes._digits import (
+    CLASS_NAMES,
+    PREPROCESSING,
+    compile_with_decoder,
+    prepare,
+    scores,
+)
 from keras_capsules import datasets
 
-__all__ = ["PREPROCESSING", "accuracy", "compile", "data", "prepare", "transform"]
+__all__ = ["CLASS_NAMES", "PREPROCESSING", "accuracy", "compile", "data", "prepare", "transform"]
 
 ARGUMENTS = {
     "input_shape": (36, 36, 1),

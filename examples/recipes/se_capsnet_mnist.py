@@ -10,6 +10,7 @@ epoch took 83 to 206 s. With seed 0 the result is 99.68 % of the 10,000 test dig
 from examples.recipes.efficient_capsnet_mnist import (
     ARGUMENTS,
     BATCH_SIZE,
+    CLASS_NAMES,
     DECODER,
     EPOCHS,
     LEARNING_RATE,
@@ -21,5 +22,13 @@ from examples.recipes.efficient_capsnet_mnist import (
     transform,
 )
 
-__all__ = ["ARGUMENTS", "BATCH_SIZE", "DECODER", "EPOCHS", "LEARNING_RATE", "PREPROCESSING"]
+__all__ = [
+    "ARGUMENTS",
+    "BATCH_SIZE",
+    "CLASS_NAMES",
+    "DECODER",
+    "EPOCHS",
+    "LEARNING_RATE",
+    "PREPROCESSING",
+]
 __all__ += ["accuracy", "compile", "data", "prepare", "transform"]

@@ -15,9 +15,11 @@ import keras
 import numpy as np
 
 from keras_capsules import datasets
+from keras_capsules.datasets.cifar10 import CLASSES
 
 ARGUMENTS = {"input_shape": (32, 32, 3), "num_classes": 10}
 DECODER = {}
+CLASS_NAMES = list(CLASSES)
 PREPROCESSING = {
     "input_range": [0.0, 1.0],
     "mean": [0.4914, 0.4822, 0.4465],

@@ -8,6 +8,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_capsules.models._shared.preprocessing import pixels_of, with_preprocessing
+
 FOLDER = Path(__file__).parent / "weights"
 
 
@@ -24,9 +26,9 @@ def card(model: str, weights: str) -> dict:
         weights: String. Name of its weights, such as `"mnist"`.
 
     Returns:
-        A dictionary with the data and their licence, the arguments that build the model, the
-        preparation of its inputs, the metric and its value for each seed, the command and the
-        versions that made the weights, and the digests of the files.
+        A dictionary with the data and their licence, the arguments that build the model, the names
+        of the classes, the preparation of its inputs, the metric and its value for each seed, the
+        command and the versions that made the weights, and the digests of the files.
 
     Raises:
         ValueError: If there are no such weights.
@@ -35,6 +37,8 @@ def card(model: str, weights: str) -> dict:
 
     >>> keras_capsules.models.card("efficient_capsnet", "mnist")["metric"]
     'accuracy on the 10,000 test images'
+    >>> keras_capsules.models.card("se_resnet20", "cifar10")["class_names"][:3]
+    ['airplane', 'automobile', 'bird']
     """
     if weights not in names(model):
         raise ValueError(
@@ -44,12 +48,16 @@ def card(model: str, weights: str) -> dict:
     return json.loads((FOLDER / f"{model}-{weights}.json").read_text())
 
 
-def examples(model: str, weights: str) -> dict[str, np.ndarray]:
+def examples(
+    model: str, weights: str, include_preprocessing: bool = False
+) -> dict[str, np.ndarray]:
     """Returns `image`s prepared for the model, and the `scores` that the stored model gave.
 
     Args:
         model: String. Name of a model of the zoo.
         weights: String. Name of its weights, such as `"mnist"`.
+        include_preprocessing: Boolean. Whether the images are for a model that prepares them
+            itself, as in `create_model`: uint8 pixels from 0 to 255. Defaults to `False`.
 
     Raises:
         ValueError: If there are no such weights, or their file is damaged.
@@ -60,12 +68,21 @@ def examples(model: str, weights: str) -> dict[str, np.ndarray]:
     >>> found["image"].shape[1:], found["scores"].shape[1:]
     ((28, 28, 1), (10,))
     """
-    files = card(model, weights)["files"]
-    with np.load(_checked(f"{model}-{weights}.examples.npz", files)) as file:
-        return dict(file)
+    description = card(model, weights)
+    with np.load(_checked(f"{model}-{weights}.examples.npz", description["files"])) as file:
+        found = dict(file)
+    if include_preprocessing:
+        found["image"] = pixels_of(found["image"], description["preprocessing"])
+    return found
 
 
-def restore(build: Callable[..., keras.Model], model: str, weights: str, arguments: dict):
+def restore(
+    build: Callable[..., keras.Model],
+    model: str,
+    weights: str,
+    arguments: dict,
+    include_preprocessing: bool = False,
+) -> keras.Model:
     """Builds a model with the sizes and weights of a card.
 
     Args:
@@ -73,6 +90,7 @@ def restore(build: Callable[..., keras.Model], model: str, weights: str, argumen
         model: String. Name of the model in the zoo.
         weights: String. Name of the weights.
         arguments: Dictionary. Arguments of `build` that override the card, such as `with_decoder`.
+        include_preprocessing: Boolean. As in `create_model`.
 
     Raises:
         ValueError: If the weights do not fit the model that `arguments` ask for, or are damaged.
@@ -96,6 +114,8 @@ def restore(build: Callable[..., keras.Model], model: str, weights: str, argumen
             "otherwise. For other classes use include_top=False and add your own classifier. "
             f"Received: {arguments}. ({error})"
         ) from error
+    if include_preprocessing:
+        return with_preprocessing(built, description["preprocessing"])
     return built
 
 

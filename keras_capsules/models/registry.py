@@ -97,6 +97,7 @@ def create_model(
     weights: str | None = None,
     include_top: bool = True,
     size: str | None = None,
+    include_preprocessing: bool = False,
     **kwargs,
 ) -> keras.Model:
     """Builds a model of the zoo.
@@ -111,6 +112,10 @@ def create_model(
             convolution. Defaults to `True`.
         size: `"tiny"` for a model small enough for tests, or `None`, the default, for the paper's
             sizes.
+        include_preprocessing: Boolean. Whether the model does inside what the card of its weights
+            says of the preparation of images. It then takes pixels from 0 to 255, as uint8 or
+            float. A decoder still draws in [0, 1]. Only for weights that come with the library.
+            Defaults to `False`.
         **kwargs: Sizes of the model, such as `input_shape` and `num_classes`. The function
             `keras_capsules.models.<name>` documents them.
 
@@ -120,7 +125,7 @@ def create_model(
 
     Raises:
         ValueError: If there is no such model, size or weights, if the weights do not fit the sizes,
-            or if their file is damaged.
+            if their file is damaged, or if no card says how to prepare images.
 
     Example:
 
@@ -130,6 +135,10 @@ def create_model(
     >>> features = keras_capsules.create_model("cnn_baseline", include_top=False)
     >>> features.output_shape
     (None, 28, 28, 128)
+    >>> options = {"weights": "cifar10", "include_preprocessing": True}
+    >>> model = keras_capsules.create_model("se_resnet20", **options)
+    >>> model.predict(np.zeros((1, 32, 32, 3), "uint8"), verbose=0).shape
+    (1, 10)
     """
     _check_name(name)
     if size not in (None, "tiny"):
@@ -137,8 +146,15 @@ def create_model(
     build, top, tiny, _ = _MODELS[name]
     arguments = (tiny if size == "tiny" else {}) | kwargs
     if weights is not None and weights in pretrained.names(name):
-        model = pretrained.restore(build, name, weights, arguments)
+        model = pretrained.restore(build, name, weights, arguments, include_preprocessing)
     else:
+        if include_preprocessing:
+            raise ValueError(
+                "`include_preprocessing` does what the card of weights says, and only weights that "
+                f"come with the library have one (for {name!r}: "
+                f"{', '.join(pretrained.names(name)) or 'none'}). Put a keras.layers.Rescaling "
+                f"before the model instead. Received: weights={weights!r}"
+            )
         model = build(**arguments)
         if weights is not None:
             pretrained.load_file(model, name, weights)

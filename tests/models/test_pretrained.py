@@ -1,5 +1,6 @@
 """The weights that come with the library: whole, right, and refused when they are not."""
 
+import importlib
 import shutil
 
 import keras
@@ -104,3 +105,65 @@ def test_weights_that_do_not_fit_are_refused():
         card("capsnet", "mnist")
     with pytest.raises(ValueError, match="`size` must be 'tiny' or None"):
         create_model("capsnet", size="huge")
+
+
+@once
+@pytest.mark.parametrize("name, weights", SHIPPED)
+def test_a_card_names_the_classes(name, weights):
+    names = card(name, weights)["class_names"]
+    assert len(set(names)) == card(name, weights)["arguments"]["num_classes"]
+    recipe = importlib.import_module(f"examples.recipes.{name}_{weights}")
+    assert names == recipe.CLASS_NAMES
+
+
+@pytest.mark.parametrize("name, weights", SHIPPED)
+def test_preprocessing_inside_gives_the_same_scores_of_pixels(tmp_path, name, weights):
+    vectors = examples(name, weights, include_preprocessing=True)
+    assert vectors["image"].dtype == "uint8" and vectors["image"].max() > 200
+    model = create_model(name, weights, include_preprocessing=True)
+    model.save(tmp_path / "model.keras")
+    for taken in (model, keras.models.load_model(tmp_path / "model.keras")):
+        for pixels in (vectors["image"], vectors["image"].astype("float32")):
+            scores = taken.predict(pixels, verbose=0)
+            np.testing.assert_allclose(scores, vectors["scores"], rtol=0, atol=1e-5)
+
+
+def test_preprocessing_inside_with_a_decoder_and_without_the_top():
+    options = {"weights": "mnist", "include_preprocessing": True}
+    pixels = examples("efficient_capsnet", "mnist", include_preprocessing=True)["image"]
+    image = pixels / np.float32(255)
+    labels = np.eye(10)[np.arange(len(pixels)) % 10]
+    found = create_model("efficient_capsnet", with_decoder=True, **options)
+    plain = create_model("efficient_capsnet", "mnist", with_decoder=True)
+    drawn, expected = (
+        model.predict({"image": x, "label": labels}, verbose=0)["reconstruction"]
+        for model, x in ((found, pixels), (plain, image))
+    )
+    np.testing.assert_allclose(drawn, expected, atol=1e-5)
+    features = create_model("efficient_capsnet", include_top=False, **options)
+    expected = create_model("efficient_capsnet", "mnist", include_top=False)
+    np.testing.assert_allclose(
+        features.predict(pixels, verbose=0), expected.predict(image, verbose=0), atol=1e-5
+    )
+
+
+@pytest.mark.slow
+def test_trained_photographs_are_taken_as_they_are_loaded(data):
+    """The card's accuracy is of 10,000; `python -m benchmarks.cards` measures on all of them."""
+    images, labels = datasets.cifar10()[1]
+    model = create_model("se_resnet20", "cifar10", include_preprocessing=True)
+    assert images.dtype == "uint8"
+    scores = model.predict(images[:1000], batch_size=250, verbose=0)
+    accuracy = card("se_resnet20", "cifar10")["mean"]
+    found = np.mean(scores.argmax(axis=1) == labels[:1000])
+    assert abs(found - accuracy) < 3 * np.sqrt(accuracy * (1 - accuracy) / 1000)
+
+
+@once
+def test_preprocessing_without_a_card_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="'capsnet': none.*Rescaling.*weights=None"):
+        create_model("capsnet", include_preprocessing=True)
+    path = str(tmp_path / "own.weights.h5")
+    create_model("se_capsnet").save_weights(path)
+    with pytest.raises(ValueError, match="'se_capsnet': mnist"):
+        create_model("se_capsnet", path, include_preprocessing=True)

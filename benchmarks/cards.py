@@ -1,0 +1,43 @@
+"""Measures the accuracy of the weights that come with the library, on the arrays of the datasets.
+
+`KERAS_CAPSULES_DATA=data python -m benchmarks.cards`
+
+The models prepare the uint8 test images themselves (`include_preprocessing=True`). The second
+column is what the card says.
+"""
+
+import argparse
+
+import numpy as np
+
+from benchmarks import results
+from keras_capsules import create_model, datasets, list_models
+from keras_capsules.models import card, pretrained
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--names", nargs="+", default=list_models(weights="*"))
+    results.add_options(parser, "cards")
+    options = parser.parse_args()
+    rows = [row(name, weights) for name in options.names for weights in pretrained.names(name)]
+    results.publish(rows, ["model", "weights"], options)
+
+
+def row(name: str, weights: str) -> dict:
+    images, labels = getattr(datasets, weights)()[1]
+    model = create_model(name, weights, include_preprocessing=True)
+    ranked = np.argsort(model.predict(images, batch_size=250, verbose=0), axis=1)
+    present = np.sort(labels.reshape(len(labels), -1), axis=1)
+    highest = np.sort(ranked[:, -present.shape[1] :], axis=1)
+    return {
+        "model": name,
+        "weights": weights,
+        "right %": 100 * np.mean((highest == present).all(axis=1)),
+        "card %": 100 * card(name, weights)["accuracy_by_seed"]["0"],
+        "images": len(images),
+    }
+
+
+if __name__ == "__main__":
+    main()
