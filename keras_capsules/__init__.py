@@ -17,6 +17,7 @@ from keras_capsules.attention import (
     TripletAttention,
 )
 from keras_capsules.callbacks import CapsuleHealth, SpreadMarginSchedule
+from keras_capsules.heads import add_head
 from keras_capsules.initializers import VoteScaling
 from keras_capsules.layers import (
     CapsuleLayer,
@@ -117,6 +118,7 @@ __all__ = [
     "UniformRouting",
     "VariationalBayesRouting",
     "VoteScaling",
+    "add_head",
     "capsule_length",
     "create_model",
     "exponential_squash",

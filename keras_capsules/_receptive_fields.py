@@ -163,7 +163,9 @@ def present_cells(mask: Any, kernel_size: tuple, strides: tuple, padding: str) -
     """Returns which cells see something present, `(batch, *cells)`, of a mask `(batch, *grid)`."""
     present = ops.expand_dims(ops.cast(mask, "float32"), -1)
     options = {"padding": padding, "data_format": "channels_last"}
-    return ops.squeeze(ops.max_pool(present, kernel_size, strides, **options), -1) > 0.5
+    # Of a saved model Keras loads a tuple as a list, which the operation does not take under JAX.
+    sizes = (size[0] if len(set(size)) == 1 else size for size in (kernel_size, strides))
+    return ops.squeeze(ops.max_pool(present, *sizes, **options), -1) > 0.5
 
 
 def grid_argument(name: str, value: Any, rank: int) -> tuple:
