@@ -6,6 +6,7 @@ from keras import layers
 from keras_capsules.layers import CapsuleLayer, PrimaryCapsule2D
 from keras_capsules.losses import MarginLoss
 from keras_capsules.models._shared.capsule_classifier import capsule_classifier
+from keras_capsules.models._shared.halvings import halved
 from keras_capsules.models.registry import register_model
 
 
@@ -27,6 +28,7 @@ def capsnet(
     routing="dynamic",
     with_decoder: bool = False,
     decoder_units=(512, 1024),
+    halvings: int | None = None,
     name: str = "capsnet",
 ) -> keras.Model:
     """Builds CapsNet. The defaults are the paper's sizes, with 6,804,224 parameters.
@@ -50,6 +52,8 @@ def capsnet(
             parameters in all. The model then takes `{"image": ..., "label": ...}` with one-hot
             labels and returns `{"scores": ..., "reconstruction": ...}`. Defaults to `False`.
         decoder_units: Tuple of integers. Widths of the decoder's hidden layers.
+        halvings: Integer. How often a convolution with stride 2 halves the image first. `None`, the
+            default, halves until at most 40 pixels are left on each side.
         name: String. Name of the model.
 
     Returns:
@@ -68,7 +72,9 @@ def capsnet(
         Sabour, Frosst, Hinton, 2017, arXiv 1710.09829.
     """
     image = keras.Input(input_shape, name="image")
-    x = layers.Conv2D(filters, kernel_size, activation="relu", name="convolution")(image)
+    x = layers.Conv2D(filters, kernel_size, activation="relu", name="convolution")(
+        halved(image, halvings, 40)
+    )
     x = PrimaryCapsule2D(
         primary_capsules,
         primary_dim,

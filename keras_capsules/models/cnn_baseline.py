@@ -3,6 +3,7 @@
 import keras
 from keras import layers
 
+from keras_capsules.models._shared.halvings import halved
 from keras_capsules.models._shared.normalization import normalization
 from keras_capsules.models.registry import register_model
 
@@ -21,6 +22,7 @@ def cnn_baseline(
     batch_normalization: bool = False,
     units=(328, 192),
     dropout: float = 0.5,
+    halvings: int | None = None,
     name: str = "cnn_baseline",
 ) -> keras.Model:
     """Builds the baseline of Sabour et al.: convolutions, and dense layers with dropout.
@@ -39,6 +41,8 @@ def cnn_baseline(
             to `False`.
         units: Tuple of integers. Widths of the dense layers before the last.
         dropout: Float. Share of the last hidden layer's units to drop in training.
+        halvings: Integer. How often a convolution with stride 2 halves the image first. `None`, the
+            default, halves until at most 40 pixels are left on each side.
         name: String. Name of the model.
 
     Returns:
@@ -53,7 +57,8 @@ def cnn_baseline(
     Reference:
         Sabour, Frosst, Hinton, 2017, arXiv 1710.09829, section 5.
     """
-    image = x = keras.Input(input_shape, name="image")
+    image = keras.Input(input_shape, name="image")
+    x = halved(image, halvings, 40)
     strides = (strides,) * len(filters) if isinstance(strides, int) else strides
     for index, (width, stride) in enumerate(zip(filters, strides, strict=True), start=1):
         x = layers.Conv2D(

@@ -8,6 +8,7 @@ from keras import layers
 from keras_capsules.layers import CapsuleLayer
 from keras_capsules.losses import MarginLoss
 from keras_capsules.models._shared.capsule_classifier import capsule_classifier
+from keras_capsules.models._shared.halvings import halved
 from keras_capsules.models._shared.normalization import normalization
 from keras_capsules.models.registry import register_model
 from keras_capsules.ops import squash
@@ -29,6 +30,7 @@ def deepcaps(
     routing="dynamic",
     with_decoder: bool = False,
     decoder_units=(512, 1024),
+    halvings: int | None = None,
     name: str = "deepcaps",
 ) -> keras.Model:
     """Builds DeepCaps. The defaults are the authors' sizes for 28 x 28.
@@ -60,6 +62,8 @@ def deepcaps(
             `{"image": ..., "label": ...}` with one-hot labels and returns
             `{"scores": ..., "reconstruction": ...}`. Defaults to `False`.
         decoder_units: Tuple of integers. Widths of the decoder's hidden layers.
+        halvings: Integer. How often a convolution with stride 2 halves the image first. `None`, the
+            default, halves until at most 64 pixels are left on each side.
         name: String. Name of the model.
 
     Returns:
@@ -76,7 +80,8 @@ def deepcaps(
         arXiv 1904.09546.
     """
     image = keras.Input(input_shape, name="image")
-    x = layers.Conv2D(filters, 3, padding="same", activation="relu", name="convolution")(image)
+    x = halved(image, halvings, 64)
+    x = layers.Conv2D(filters, 3, padding="same", activation="relu", name="convolution")(x)
     x = normalization("normalization")(x)
     children = []
     for number, dim in enumerate(capsule_dims, start=1):

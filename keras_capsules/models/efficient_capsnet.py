@@ -7,6 +7,7 @@ from keras_capsules.attention import clone
 from keras_capsules.layers import CapsuleLayer, PrimaryCapsule2D
 from keras_capsules.losses import MarginLoss
 from keras_capsules.models._shared.capsule_classifier import capsule_classifier
+from keras_capsules.models._shared.halvings import halved
 from keras_capsules.models._shared.normalization import normalization
 from keras_capsules.models.registry import register_model
 
@@ -27,6 +28,7 @@ def efficient_capsnet(
     routing="self_attention",
     with_decoder: bool = False,
     decoder_units=(512, 1024),
+    halvings: int | None = None,
     name: str = "efficient_capsnet",
 ) -> keras.Model:
     """Builds Efficient-CapsNet. The defaults are the authors', with 161,824 trainable parameters.
@@ -51,6 +53,8 @@ def efficient_capsnet(
             takes `{"image": ..., "label": ...}` with one-hot labels and returns
             `{"scores": ..., "reconstruction": ...}`. Defaults to `False`.
         decoder_units: Tuple of integers. Widths of the decoder's hidden layers.
+        halvings: Integer. How often a convolution with stride 2 halves the image first. `None`, the
+            default, halves until at most 40 pixels are left on each side.
         name: String. Name of the model.
 
     Returns:
@@ -65,7 +69,7 @@ def efficient_capsnet(
         Mazzia, Salvetti, Chiaberge, 2021, arXiv 2101.12491.
     """
     image = keras.Input(input_shape, name="image")
-    x = convolution_blocks(image, filters, kernel_sizes, strides)
+    x = convolution_blocks(halved(image, halvings, 40), filters, kernel_sizes, strides)
     x = depthwise_capsules(x, primary_capsules)
     poses = class_capsules(x, num_classes, capsule_dim, routing)
     return capsule_classifier(image, poses, with_decoder, decoder_units, name)

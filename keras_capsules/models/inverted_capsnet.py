@@ -8,6 +8,7 @@ from keras_capsules.models._shared.convolutional_capsules import (
     convolutional_capsules,
     routing_for_each,
 )
+from keras_capsules.models._shared.halvings import halved
 from keras_capsules.models.registry import register_model
 from keras_capsules.models.se_resnet import basic_stages
 
@@ -32,6 +33,7 @@ def inverted_capsnet(
     conv_capsules=(32, 32),
     capsule_dim: int = 16,
     routing="inverted_dot_product",
+    halvings: int | None = None,
     name: str = "inverted_capsnet",
 ) -> keras.Model:
     """Builds the network of inverted dot-product attention routing with a residual stem.
@@ -56,6 +58,8 @@ def inverted_capsnet(
         capsule_dim: Integer, a square. Size of all poses, which are matrices.
         routing: As in `CapsuleLayer`, without explicit activations. Each layer makes a separate
             routing.
+        halvings: Integer. How often a convolution with stride 2 halves the image first. `None`, the
+            default, halves until at most 40 pixels are left on each side.
         name: String. Name of the model.
 
     Returns:
@@ -77,7 +81,7 @@ def inverted_capsnet(
     """
     routing = routing_for_each(routing, False, name)
     image = keras.Input(input_shape, name="image")
-    x = basic_stages(image, filters, blocks)
+    x = basic_stages(halved(image, halvings, 40), filters, blocks)
     x = PrimaryCapsule2D(
         primary_capsules, capsule_dim, kernel_size=1, activation=None, name="primary_capsules"
     )(x)

@@ -14,6 +14,7 @@ from keras_capsules.models._shared.convolutional_capsules import (
     normalized_stem,
     routing_for_each,
 )
+from keras_capsules.models._shared.halvings import halved
 from keras_capsules.models.registry import register_model
 from keras_capsules.routing import EMRouting
 
@@ -40,6 +41,7 @@ def matrix_capsnet(
     conv_capsules=(32, 32),
     capsule_dim: int = 16,
     routing=None,
+    halvings: int | None = None,
     name: str = "matrix_capsnet",
 ) -> keras.Model:
     """Builds the matrix capsule network. The defaults are the paper's A = B = C = D = 32.
@@ -73,6 +75,8 @@ def matrix_capsnet(
         routing: As in `CapsuleLayer`, with explicit activations. Each layer makes a separate
             routing. `None`, the default, is `EMRouting(final_lambda=10, epsilon=1)`, with kernels
             that fit it.
+        halvings: Integer. How often a convolution with stride 2 halves the image first. `None`, the
+            default, halves until at most 40 pixels are left on each side.
         name: String. Name of the model.
 
     Returns:
@@ -104,7 +108,8 @@ def matrix_capsnet(
 
     routing = routing_for_each(routing, True, name)
     image = keras.Input(input_shape, name="image")
-    x = normalized_stem(image, filters, kernel_size, strides)
+    x = halved(image, halvings, 40)
+    x = normalized_stem(x, filters, kernel_size, strides)
     x = normalized_capsules(x, primary_capsules, capsule_dim, kernel_size=1, by_type=True)
     x = convolutional_capsules(x, conv_capsules, capsule_dim, routing, initializer)
     return activation_classifier(image, x, num_classes, capsule_dim, routing, name, of_classes)

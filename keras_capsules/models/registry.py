@@ -3,12 +3,16 @@
 import fnmatch
 import functools
 import inspect
+import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
 
 from keras_capsules.models import pretrained
+
+# With so many parameters a model says what it costs.
+_COSTLY = 10**8
 
 
 class _Entry(NamedTuple):
@@ -34,15 +38,15 @@ def register_model(top: str, tiny: dict, loss: Callable[[], keras.losses.Loss]) 
     """
 
     def register(function):
-        build = _explaining_small_inputs(function)
+        build = _explaining_sizes(function)
         _MODELS[function.__name__] = _Entry(build, top, tiny, loss)
         return build
 
     return register
 
 
-def _explaining_small_inputs(function):
-    """Lets a function that builds a model name `input_shape` where this is too small, or open."""
+def _explaining_sizes(function):
+    """Lets a function name an `input_shape` that is too small or open, and warn of large models."""
     parameter = inspect.signature(function).parameters.get("input_shape")
     if parameter is None:  # It takes the arguments of a larger one, which does the same.
         return function
@@ -55,7 +59,7 @@ def _explaining_small_inputs(function):
                 f"`input_shape` is (height, width, channels). Received: input_shape={input_shape}"
             )
         try:
-            return function(input_shape, *args, **kwargs)
+            model = function(input_shape, *args, **kwargs)
         except (TypeError, ValueError) as error:
             sizes = list(zip(input_shape, default, strict=True))[:-1]
             if all(size is not None and size >= usual for size, usual in sizes):
@@ -65,8 +69,25 @@ def _explaining_small_inputs(function):
                 f"`input_shape`, without None; the default is {default}. Or choose smaller windows "
                 f"and strides. Received: input_shape={input_shape}. ({error})"
             ) from error
+        _tell_cost(model, input_shape)
+        return model
 
     return build
+
+
+def _tell_cost(model, input_shape):
+    """Warns of a model that is too large for most machines, with what to do."""
+    count = model.count_params()
+    if count < _COSTLY:
+        return
+    largest = max(model.layers, key=lambda layer: layer.count_params())
+    warnings.warn(
+        f"{model.name} has {count:,} parameters for input_shape={input_shape}, of which "
+        f"{largest.name!r} has {largest.count_params():,}. That is {4 * count / 2**30:.1f} GiB, "
+        "and four times that in training with Adam. Pass a smaller `input_shape`, more `halvings` "
+        "or smaller sizes, or put capsules on a backbone: keras_capsules.add_head.",
+        stacklevel=4,
+    )
 
 
 def list_models(pattern: str = "*", weights: str | None = None) -> list[str]:

@@ -5,6 +5,7 @@ import keras
 from keras_capsules.attention import CapsuleSqueezeExcitation, SqueezeExcitation
 from keras_capsules.losses import MarginLoss
 from keras_capsules.models._shared.capsule_classifier import capsule_classifier
+from keras_capsules.models._shared.halvings import halved
 from keras_capsules.models.efficient_capsnet import (
     class_capsules,
     convolution_blocks,
@@ -30,6 +31,7 @@ def se_capsnet(
     routing="self_attention",
     with_decoder: bool = False,
     decoder_units=(512, 1024),
+    halvings: int | None = None,
     name: str = "se_capsnet",
 ) -> keras.Model:
     """Builds SE-CapsNet, a model of this library. It has 160,376 trainable parameters by default.
@@ -56,6 +58,8 @@ def se_capsnet(
         with_decoder: Boolean. Whether to add a decoder for training, as `efficient_capsnet` does.
             Defaults to `False`.
         decoder_units: Tuple of integers. Widths of the decoder's hidden layers.
+        halvings: Integer. How often a convolution with stride 2 halves the image first. `None`, the
+            default, halves until at most 40 pixels are left on each side.
         name: String. Name of the model.
 
     Returns:
@@ -73,7 +77,8 @@ def se_capsnet(
     """
     image = keras.Input(input_shape, name="image")
     gate = SqueezeExcitation(reduction_ratio)
-    x = convolution_blocks(image, filters, kernel_sizes, strides, gate)
+    x = halved(image, halvings, 40)
+    x = convolution_blocks(x, filters, kernel_sizes, strides, gate)
     x = depthwise_capsules(x, primary_capsules)
     x = CapsuleSqueezeExcitation(name="capsule_gates")(x)
     poses = class_capsules(x, num_classes, capsule_dim, routing)

@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 from keras_capsules.attention import clone
+from keras_capsules.models._shared.halvings import halved
 from keras_capsules.models._shared.normalization import normalization
 from keras_capsules.models.registry import register_model
 
@@ -17,6 +18,7 @@ def se_resnet20(
     filters=(16, 32, 64),
     blocks: int = 3,
     attention="se",
+    halvings: int | None = None,
     name: str = "se_resnet20",
 ) -> keras.Model:
     """Builds SE-ResNet-20: three stages of three residual blocks, each with a gate per channel.
@@ -37,6 +39,8 @@ def se_resnet20(
         attention: Name, config or instance of an attention, such as `"eca"` or
             `attention.get("se", reduction_ratio=8)`. It is cloned for each block. `None` builds the
             plain network.
+        halvings: Integer. How often a convolution with stride 2 halves the image first. `None`, the
+            default, halves until at most 64 pixels are left on each side.
         name: String. Name of the model.
 
     Returns:
@@ -57,7 +61,8 @@ def se_resnet20(
         shortcuts between stages).
     """
     image = keras.Input(input_shape, name="image")
-    x = basic_stages(image, filters, [blocks] * len(filters), attention)
+    x = halved(image, halvings, 64)
+    x = basic_stages(x, filters, [blocks] * len(filters), attention)
     return _classifier(image, x, num_classes, name)
 
 

@@ -5,6 +5,7 @@ from keras import layers, ops
 
 from keras_capsules.layers import CapsuleLayer
 from keras_capsules.models._shared.convolutional_capsules import normalized_capsules
+from keras_capsules.models._shared.halvings import halved
 from keras_capsules.models.registry import register_model
 from keras_capsules.models.se_resnet import basic_stages
 from keras_capsules.routing.votes import StoredVotes
@@ -37,6 +38,7 @@ def self_routing_capsnet(
     blocks: int = 3,
     primary_capsules: int = 32,
     capsule_dim: int = 16,
+    halvings: int | None = None,
     name: str = "self_routing_capsnet",
 ) -> keras.Model:
     """Builds ResNet-20 with self-routing capsules instead of its pooling and dense layer.
@@ -57,6 +59,8 @@ def self_routing_capsnet(
         blocks: Integer. Residual blocks in each stage.
         primary_capsules: Integer. Types of primary capsules in each cell.
         capsule_dim: Integer. Size of the primary capsules' poses.
+        halvings: Integer. How often a convolution with stride 2 halves the image first. `None`, the
+            default, halves until at most 40 pixels are left on each side.
         name: String. Name of the model.
 
     Returns:
@@ -74,7 +78,7 @@ def self_routing_capsnet(
         Hahn, Pyeon, Kim, 2019, "Self-Routing Capsule Networks", NeurIPS.
     """
     image = keras.Input(input_shape, name="image")
-    x = basic_stages(image, filters, [blocks] * len(filters))
+    x = basic_stages(halved(image, halvings, 40), filters, [blocks] * len(filters))
     x = normalized_capsules(x, primary_capsules, capsule_dim, kernel_size=3, by_type=False)
     _, activations = UntransformedCapsuleLayer(
         num_classes, capsule_dim, routing="self_routing", name="class_capsules"

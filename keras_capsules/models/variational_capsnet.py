@@ -12,6 +12,7 @@ from keras_capsules.models._shared.convolutional_capsules import (
     normalized_stem,
     routing_for_each,
 )
+from keras_capsules.models._shared.halvings import halved
 from keras_capsules.models.registry import register_model
 
 
@@ -37,6 +38,7 @@ def variational_capsnet(
     conv_capsules=(16, 16),
     capsule_dim: int = 16,
     routing="variational_bayes",
+    halvings: int | None = None,
     name: str = "variational_capsnet",
 ) -> keras.Model:
     """Builds the capsule network with variational-Bayes routing.
@@ -52,7 +54,7 @@ def variational_capsnet(
         input_shape: Tuple `(height, width, channels)`. The authors crop 32 x 32 from both cameras
             of small NORB.
         num_classes, filters, kernel_size, strides, primary_capsules, conv_capsules, capsule_dim,
-            routing, name: As in `matrix_capsnet`.
+            routing, halvings, name: As in `matrix_capsnet`.
 
     Returns:
         A functional `keras.Model` from `image` to `scores`, the activations of the class capsules
@@ -72,7 +74,8 @@ def variational_capsnet(
     """
     routing = routing_for_each(routing, True, name)
     image = keras.Input(input_shape, name="image")
-    x = normalized_stem(image, filters, kernel_size, strides, kernel_initializer="he_uniform")
+    x = halved(image, halvings, 40)
+    x = normalized_stem(x, filters, kernel_size, strides, kernel_initializer="he_uniform")
     x = normalized_capsules(x, primary_capsules, capsule_dim, kernel_size=1, by_type=True)
     initializer = functools.partial(_authors_initializer, capsule_dim)
     x = convolutional_capsules(x, conv_capsules, capsule_dim, routing, initializer)
