@@ -1,7 +1,7 @@
 """Puts a classifier on the features of any backbone: capsules, or what they are compared with."""
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -10,9 +10,8 @@ from keras import layers
 from keras_capsules._arguments import positive_integer
 from keras_capsules._graph import ends, is_graph, producer, upstream
 from keras_capsules.attention import SqueezeExcitation
-from keras_capsules.initializers import VoteScaling
 from keras_capsules.layers import CapsuleLayer, CapsuleLength, PrimaryCapsule1D, PrimaryCapsule2D
-from keras_capsules.routing import Routing, get
+from keras_capsules.routing import InvertedDotProductRouting, Routing, get
 
 # Larger maps are pooled to at most this size, and sequences to its square.
 _GRID = 8
@@ -37,7 +36,8 @@ def add_head(
 
     * `"capsules"`: primary capsules at each position, which share their weights, and class
       capsules, whose lengths are the scores. Maps larger than 8 x 8 are pooled first. Train it with
-      `MarginLoss`. A routing with explicit activations has these as scores.
+      `MarginLoss`. A routing with explicit activations has these as scores. The capsules of
+      `"inverted_dot_product"` all have the same length, so a dense layer and softmax follow them.
     * `"squeeze_excitation"`: a gate for each channel, the mean over the positions, a dense layer
       and softmax. Train it with `SparseCategoricalCrossentropy`, or `CategoricalCrossentropy` for
       one-hot labels, as the next.
@@ -144,29 +144,32 @@ def _capsule_scores(x, capsules):
         explicit_activations=explicit,
         name="primary_capsules",
     )(x)
+    if capsules.routing.vote_scaling.get("target", "sum") == "sum":
+        # Children of a type are alike at all positions, so that their votes add up. Unscaled, all
+        # class capsules would be saturated, and each step of a training would overshoot.
+        positions = math.prod(size or _USUAL for size in x.shape[1:-1])
+        scale = layers.Rescaling(1 / math.sqrt(positions), name="primary_scale")
+        poses = (scale(poses[0]), poses[1]) if explicit else scale(poses)
     parents = CapsuleLayer(
         capsules.num_classes,
         capsules.capsule_dim,
         routing=capsules.routing,
         share_weights=True,
-        kernel_initializer=_vote_scaling(capsules.routing, x.shape[1:-1]),
         name="class_capsules",
     )(poses)
-    if explicit:
+    return _scores_of(parents, capsules)
+
+
+def _scores_of(parents, capsules):
+    """Adds lengths or explicit activations, or what replaces lengths that are all the same."""
+    if capsules.routing.explicit_activations:
         return layers.Identity(name="scores")(parents[1])
-    return CapsuleLength(name="scores")(parents)
-
-
-def _vote_scaling(routing, sizes):
-    """Returns the routing's initializer for children that are alike at all positions.
-
-    `VoteScaling` expects votes in random directions, whose sum grows with the root of their number.
-    Those of one type grow with the number itself, and would leave all class capsules saturated.
-    """
-    options: dict[str, Any] = {"length": 1.0, **routing.vote_scaling}
-    if options.get("target") != "vote":
-        options["length"] /= math.sqrt(math.prod(size or _USUAL for size in sizes))
-    return VoteScaling(**options)
+    if not isinstance(capsules.routing, InvertedDotProductRouting):
+        return CapsuleLength(name="scores")(parents)
+    logits = layers.Reshape((capsules.num_classes,), name="logits")(
+        layers.Dense(1, name="logit")(parents)
+    )
+    return layers.Softmax(name="scores")(logits)
 
 
 def _pooled_scores(x, num_classes, units, gate):
