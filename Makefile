@@ -1,4 +1,5 @@
 # make demo   from digits to a checked ONNX file; KERAS_BACKEND=jax or torch picks another backend
+# make photos  trains on emoji drawings of two vendors and recognises a third one's (needs npm)
 # make web    the page in the browser, at http://127.0.0.1:8000; PORT=8001 picks another port
 # make test   the whole suite under TensorFlow, JAX and PyTorch
 # make test-fast  what needs no export and no subprocess, under one backend
@@ -19,10 +20,14 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constra
 export KERAS_BACKEND
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo web page test test-fast test-corpus test-web fuzz lint format clean $(BACKENDS:%=test-%)
+.PHONY: demo photos web page test test-fast test-corpus test-web fuzz lint format clean $(BACKENDS:%=test-%)
 
 demo: .venv/installed-demo-$(KERAS_BACKEND)
 	$(BIN)/python examples/quickstart.py
+
+photos: .venv/installed-dev
+	$(BIN)/python examples/emoji.py
+	$(BIN)/python examples/photos.py build/emoji/train --test build/emoji/test
 
 WEB = examples/web
 ORT = $(WEB)/node_modules/onnxruntime-web/dist

@@ -3,10 +3,14 @@
 import re
 
 import keras
+import numpy as np
 import pytest
 from conftest import ROOT, run_python
 
+from export.device import Predictor
+
 pytest.importorskip("sklearn")
+Image = pytest.importorskip("PIL.Image")
 pytestmark = pytest.mark.slow
 
 
@@ -22,3 +26,30 @@ def test_quickstart(tmp_path):
     files = {path.name for path in (tmp_path / "build/quickstart").iterdir()}
     model = {"model.keras", "model.onnx", "model.onnx.golden.npz"}
     assert files == model | {"held_out.npy", "digit.png"}
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="compiles for a minute")
+def test_photos(tmp_path, generator):
+    """On a few pictures of two colours."""
+    for name, colour in (("blue", (0, 0, 255)), ("red", (255, 0, 0))):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(15):
+            noise = generator.integers(0, 99, (40, 50, 3))
+            picture = Image.fromarray(np.clip(noise + colour, 0, 255).astype("uint8"))
+            picture.save(tmp_path / "photos" / name / f"{number}.png")
+    command = ("photos", "--size", "32", "--epochs", "2")
+    output = run_python(ROOT / "examples/photos.py", *command, cwd=tmp_path).stdout
+    table = dict(re.findall(r"^(\w[\w ]*?)\s{2,}(.*)$", output[output.rindex("head ") :], re.M))
+    assert table["pictures"] == "19 to train, 5 to validate, 6 to test"
+    assert table["accuracy of the model"] == table["accuracy on the device"]
+    folder = tmp_path / "build/photos"
+    assert {"confusion.png", "model.keras", "model.onnx", "photos.html"} <= {
+        path.name for path in folder.iterdir()
+    }
+    assert Predictor(folder / "model.onnx").labels == ["blue", "red"]
+
+
+def test_photos_that_are_not_there(tmp_path):
+    done = run_python(ROOT / "examples/photos.py", "nowhere", cwd=tmp_path, check=False)
+    assert done.returncode == 2 and "There is no folder nowhere" in done.stderr
+    assert "Traceback" not in done.stderr and not (tmp_path / "build").exists()

@@ -23,6 +23,33 @@ class ImageFolder(NamedTuple):
     class_names: list[str]
     paths: list[Path]
 
+    def split(self, share: float = 0.2, seed: int = 0) -> tuple["ImageFolder", "ImageFolder"]:
+        """Divides the pictures at random. Each class has the same share in both parts.
+
+        Args:
+            share: Float in (0, 1). Share of the second part.
+            seed: Integer.
+
+        Returns:
+            Two `ImageFolder`s.
+
+        Raises:
+            ValueError: If a class has too few pictures for both parts.
+        """
+        from sklearn.model_selection import train_test_split
+
+        places = np.arange(len(self.images))
+        parts = train_test_split(places, test_size=share, stratify=self.labels, random_state=seed)
+        first, second = (
+            self._replace(
+                images=self.images[part],
+                labels=self.labels[part],
+                paths=[self.paths[place] for place in part],
+            )
+            for part in parts
+        )
+        return first, second
+
 
 def image_folder(folder, image_size: tuple[int, int] = (64, 64), channels: int = 3) -> ImageFolder:
     """Loads all pictures of a folder that has a folder for each class.

@@ -85,3 +85,20 @@ def test_pictures_that_cannot_be_read(folder, kind):
         path.write_bytes(whole[: len(whole) // 2] if kind == "cut" else b"no picture")
     with pytest.raises(ValueError, match=rf"{kind}\.png cannot be read: .* Save it again"):
         image_folder(folder)
+
+
+def test_each_class_is_in_both_parts(tmp_path):
+    for name, count in (("cat", 10), ("dog", 20)):
+        (tmp_path / name).mkdir()
+        for number in range(count):
+            Image.fromarray(np.full((3, 3), number, "uint8")).save(
+                tmp_path / name / f"{number}.png"
+            )
+    photos = image_folder(tmp_path, (3, 3))
+    train, held_out = photos.split(0.2)
+    assert np.bincount(train.labels).tolist() == [8, 16]
+    assert np.bincount(held_out.labels).tolist() == [2, 4]
+    assert sorted(train.paths + held_out.paths) == sorted(photos.paths)
+    for part in (train, held_out):
+        for image, path in zip(part.images, part.paths, strict=True):
+            assert (image == int(path.stem)).all()
