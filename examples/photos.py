@@ -4,9 +4,10 @@
     python examples/photos.py build/emoji/train --test build/emoji/test
     python examples/photos.py MY_PHOTOS --head pooling
 
-A backbone of keras.applications gets a head of capsules, of squeeze-and-excitation or of pooling.
-Its ImageNet weights are taken from Keras' cache or the network. Without them it trains from new
-weights. The model takes pixels from 0 to 255; the exported file has the names of the classes.
+MobileNetV2 gets a head of capsules, of squeeze-and-excitation or of pooling. Its ImageNet weights
+are taken from Keras' cache or the network. Without them a small residual network trains from new
+weights, since MobileNetV2's normalization needs more steps than a few hundred pictures give. The
+model takes pixels from 0 to 255; the exported file has the names of the classes.
 A fresh process without Keras then classifies the test pictures. `build/photos` holds the models,
 `photos.html` with the confusion matrix, and the most confident mistakes with the maps of what
 spoke for them. `KERAS_BACKEND=jax` or `torch` picks another backend.
@@ -38,14 +39,15 @@ sys.exit(main())
 
 
 def backbone(size: int) -> keras.Model:
-    """Returns MobileNetV2 behind augmentation and its preprocessing, for pixels from 0 to 255."""
+    """Returns a backbone behind augmentation and its preprocessing, for pixels from 0 to 255."""
     shape = (size, size, 3)
-    options = {"input_shape": shape, "include_top": False, "alpha": 0.35}
     try:
-        network = keras.applications.MobileNetV2(weights="imagenet", **options)
+        network = keras.applications.MobileNetV2(shape, include_top=False, weights="imagenet")
     except Exception as error:  # Keras' download raises Exception itself.
-        print(f"Trains from new weights, because there are no ImageNet weights ({error}).")
-        network = keras.applications.MobileNetV2(weights=None, **options)
+        print(f"There are no ImageNet weights ({error}). Trains a small network from new weights.")
+        network = keras_capsules.create_model(
+            "se_resnet20", input_shape=shape, include_top=False, blocks=1
+        )
     image = x = keras.Input(shape, name="image")
     for step in (
         layers.RandomFlip("horizontal"),
@@ -56,7 +58,7 @@ def backbone(size: int) -> keras.Model:
         network,
     ):
         x = step(x)
-    return keras.Model(image, x, name="mobilenet")
+    return keras.Model(image, x, name="backbone")
 
 
 def fit(model, head, train, validation, epochs):

@@ -5,6 +5,9 @@ import math
 import numpy as np
 from onnx import helper, numpy_helper
 
+_MANY = 4096
+"""Number of values up to which onnxruntime adds them accurately enough."""
+
 
 def rewrite(graph) -> None:
     """Applies all rewrites to a graph whose constants are initializers."""
@@ -12,6 +15,7 @@ def rewrite(graph) -> None:
     _reciprocals_to_divisions(graph)
     _reductions_before_transposes(graph)
     _pools_of_many_axes_to_means(graph)
+    _large_reductions_axis_by_axis(graph)
 
 
 def _moves_of_one_channel_to_transposes(graph):
@@ -84,8 +88,14 @@ def _dropped_axes(graph, node):
     attributes = {attribute.name: attribute for attribute in node.attribute}
     if "keepdims" not in attributes or attributes["keepdims"].i == 1:
         return None
-    if "axes" in attributes:
-        return np.array(attributes["axes"].ints)
+    return _axes(graph, node)
+
+
+def _axes(graph, node):
+    """Returns the axes of a reduction, or None if it computes them."""
+    for attribute in node.attribute:
+        if attribute.name == "axes":
+            return np.array(attribute.ints)
     constants = (tensor for tensor in graph.initializer if tensor.name in node.input[1:])
     return next(map(numpy_helper.to_array, constants), None)
 
@@ -110,3 +120,35 @@ def _pools_of_many_axes_to_means(graph):
         if rank > 5:
             node.op_type = "ReduceMean"  # Up to opset 17: from 18 on, tf2onnx makes no pools.
             node.attribute.append(helper.make_attribute("axes", list(range(2, rank))))
+
+
+def _large_reductions_axis_by_axis(graph):
+    """Adds up or averages many values along one axis after the other.
+
+    onnxruntime adds all values of several axes to a single number, which then rounds much more than
+    TensorFlow's: 16,384 values lose two digits.
+    """
+    shapes = {  # An open axis may be long.
+        value.name: [size.dim_value or 1 + _MANY for size in value.type.tensor_type.shape.dim]
+        for value in (*graph.input, *graph.value_info)
+    }
+    for node in list(graph.node):
+        if node.op_type not in ("ReduceSum", "ReduceMean"):
+            continue
+        axes, shape = _axes(graph, node), shapes.get(node.input[0], [])
+        if axes is None or not shape or math.prod(shape[axis] for axis in axes) <= _MANY:
+            continue
+        for axis in sorted(axes % len(shape))[:0:-1]:  # The last reduction drops all of them.
+            part = type(node)()
+            part.CopyFrom(node)
+            part.name, part.output[0] = f"{node.name}_{axis}", f"{node.output[0]}/axis_{axis}"
+            _set_attribute(part, "keepdims", 1)
+            _set_axes(graph, part, np.array([axis]))
+            node.input[0] = part.output[0]
+            graph.node.append(part)
+
+
+def _set_attribute(node, name, value):
+    for attribute in [entry for entry in node.attribute if entry.name == name]:
+        node.attribute.remove(attribute)
+    node.attribute.append(helper.make_attribute(name, value))
