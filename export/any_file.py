@@ -3,10 +3,13 @@
 import functools
 import os
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import onnx
 
 from export import keras_model, pipeline
@@ -14,13 +17,13 @@ from export.admit import onnx_file
 from export.admit.prepare import Prepared, prepare
 from export.compare.locate import Divergence, divergence, placed_layers
 from export.compare.mixed import mixed_precision
-from export.compare.outputs import Candidate, compare
+from export.compare.outputs import Candidate, Case, cases_of, compare_cases
 from export.compare.parts import compare_parts
 from export.compare.tolerance import tolerance_in_words
 from export.convert.start import references, trace
 from export.errors import ConversionError, UnsupportedOperationError, UsageError
 from export.graph import metadata
-from export.graph.canonical import serialize, to_canonical
+from export.graph.canonical import PRODUCER, serialize, to_canonical
 from export.options import ExportOptions
 from export.report import ExportReport, environment
 from export.results import Part
@@ -37,58 +40,131 @@ def compare_file(
     """Compares a model with a file; see `export.compare`."""
     path = Path(path)
     content = onnx_file.load(path)
+    options = ExportOptions(data=data, input_range=input_range, batch=_batch(content))
     with tempfile.TemporaryDirectory() as folder:
-        options = ExportOptions(data=data, input_range=input_range)
-        prepared = prepare(model, path, Path(folder), options)
-        file = _with_names_of(prepared.model, content)
-        options = ExportOptions(data=data, input_range=prepared.input_range, batch=_batch(file))
-        inputs = pipeline.choose_inputs(prepared, options)
-        suites = inputs.suites.compared
-        truths = references(prepared, suites)
-        comparisons = compare(prepared.model, file, suites, inputs.expected, truths)
-        candidate = Candidate(file, serialize(file), comparisons)
-        parts, where = _located(prepared, candidate, inputs, options)
+        known = known_model(prepare(model, path, Path(folder), options), options)
+        verdict = judge_file(known, content)
+        where = None if verdict.candidate.passed else _divergence(known, verdict)
+    prepared, inputs, candidate = known.prepared, known.inputs, verdict.candidate
     backend = keras.backend.backend()
     return ExportReport(
         source=prepared.name,
         target=str(path),
         parameters=prepared.model.count_params(),
         backend=backend,
-        tolerance=tolerance_in_words(truths),
-        comparisons=comparisons,
+        tolerance=tolerance_in_words(known.truths),
+        comparisons=candidate.comparisons,
         input_range=prepared.input_range,
         mixed=mixed_precision(prepared, inputs.suites.probe),
         warnings=inputs.warnings,
         task=task_of(prepared.model, options).kind,
-        file=metadata.facts(file, path.read_bytes()),
+        file=metadata.facts(candidate.file, path.read_bytes()),
         versions=environment.export_versions() | environment.versions(("onnxruntime", backend)),
         environment=environment.machine(),
         layers=where.layers if where else [],
-        parts=parts,
+        parts=verdict.parts,
         first_divergence=where and where.first,
-        edge=checklist(file, path.read_bytes(), None),
+        edge=checklist(candidate.file, path.read_bytes(), None),
         foreign=True,
     )
 
 
-def _located(
-    prepared: Prepared, candidate: Candidate, inputs: pipeline.Inputs, options: ExportOptions
-) -> tuple[list[Part], Divergence | None]:
-    """Compares the layers, as far as the names of the file's nodes tell where they are."""
-    model, suites = prepared.model, inputs.suites
+@dataclass(frozen=True)
+class Known:
+    """What is known of a model before a file is compared with it.
+
+    Attributes:
+        prepared: The model.
+        options: Options with the data, the range of inputs, and the batch of the file.
+        inputs: The inputs.
+        truths: Outputs of the float64 model for each suite, or the reason why there are none.
+        cases: The suites, with the model's outputs and the tolerances.
+    """
+
+    prepared: Prepared
+    options: ExportOptions
+    inputs: pipeline.Inputs
+    truths: list[list[np.ndarray]] | str
+    cases: list[Case]
+
+
+def known_model(
+    prepared: Prepared, options: ExportOptions, float64: Callable = references
+) -> Known:
+    """Runs a model, in float64 too.
+
+    Args:
+        prepared: The model.
+        options: See `Known`.
+        float64: Function like `export.convert.start.references`.
+    """
+    inputs = pipeline.choose_inputs(prepared, options)
+    truths = float64(prepared, inputs.suites.compared)
+    cases = cases_of(prepared.model, inputs.suites.compared, inputs.expected, truths)
+    return Known(prepared, options, inputs, truths, cases)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a file computes, compared with a model.
+
+    Attributes:
+        candidate: The file, with the model's names for its inputs and outputs.
+        named: The file whose nodes have the names of the model's layers, and the file's names for
+            its values. `None` if the nodes cannot be named.
+        parts: The layers on their own inputs, if the outputs agree.
+    """
+
+    candidate: Candidate
+    named: tuple[onnx.ModelProto, dict[str, str]] | None
+    parts: list[Part]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the outputs and all parts agree with the model."""
+        return self.candidate.passed and all(part.passed for part in self.parts)
+
+
+def judge_file(known: Known, content: onnx.ModelProto) -> Verdict:
+    """Compares a file with a model, and its layers too, as far as their names tell where they are.
+
+    Args:
+        known: The model.
+        content: The file.
+
+    Raises:
+        UsageError: If inputs or outputs do not correspond.
+        ConversionError: If onnxruntime cannot load the file.
+    """
+    model = known.prepared.model
+    file = _with_names_of(model, content)
+    candidate = Candidate(file, serialize(file), compare_cases(model, file, known.cases))
+    named = _named_after_layers(known, file)
+    if named is None or not candidate.passed:
+        return Verdict(candidate, named, [])
+    placed = placed_layers(model, named[0], known.inputs.suites.probe)
+    return Verdict(candidate, named, compare_parts(named[0], placed))
+
+
+def _named_after_layers(known, file):
+    if file.producer_name == PRODUCER:
+        return file, {name: name for node in file.graph.node for name in node.output}
+    model = known.prepared.model
+    shapes = pipeline.named_shapes(model, known.inputs, known.options.batch)
     try:
-        file, raw_names = to_canonical(
-            candidate.file,
-            *pipeline.named_shapes(model, inputs, options.batch),
-            keras_model.layer_names(model),
-            {},
-        )
+        return to_canonical(file, *shapes, keras_model.layer_names(model), {})
     except (ConversionError, UnsupportedOperationError):  # A file with control flow, for example.
-        return [], None
-    if candidate.passed:
-        return compare_parts(file, placed_layers(model, file, suites.probe)), None
-    renamed = Candidate(file, serialize(file), candidate.comparisons)
-    return [], divergence(model, renamed, raw_names, suites, functools.partial(trace, prepared))
+        return None
+
+
+def _divergence(known: Known, verdict: Verdict) -> Divergence | None:
+    if verdict.named is None:
+        return None
+    file, raw_names = verdict.named
+    renamed = Candidate(file, serialize(file), verdict.candidate.comparisons)
+    traced = functools.partial(trace, known.prepared)
+    suites = known.inputs.suites
+    return divergence(known.prepared.model, renamed, raw_names, suites, traced)
 
 
 def _with_names_of(model, file):

@@ -72,15 +72,40 @@ def compare(
     Returns:
         A `Comparison` for each output and suite.
     """
-    names = keras_model.output_names(model)
+    return compare_cases(model, file, cases_of(model, suites, expected, references))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A suite, with what is known of the model's outputs: see the arguments of `compare_arrays`."""
+
+    suite: Suite
+    expected: list[np.ndarray]
+    roundings: list[float]
+    scales: list[float]
+
+
+def cases_of(
+    model: keras.Model,
+    suites: list[Suite],
+    expected: list[list[np.ndarray]],
+    references: list[list[np.ndarray]] | str,
+) -> list[Case]:
+    """Returns a case for each suite, for any number of files; see `compare`."""
     errors = roundings(model, suites, expected, references)
-    cases = list(zip(suites, expected, errors, scales(suites, expected), strict=True))
+    cases = zip(suites, expected, errors, scales(suites, expected), strict=True)
+    return [Case(*case) for case in cases]
+
+
+def compare_cases(model: keras.Model, file: onnx.ModelProto, cases: list[Case]) -> list[Comparison]:
+    """Compares a model with its ONNX file on the cases of `cases_of`."""
+    names = keras_model.output_names(model)
 
     def in_session(optimize, threads):
         runner, entries = session(file, optimize, threads), []
         for number, case in enumerate(cases):
             run = functools.partial(run_onnx if number else _run_twice, runner, model, names)
-            entries += _compare_suite(run, names, *case)
+            entries += _compare_case(run, names, case)
         return entries
 
     # One after the other, because each session needs memory for the weights and every value.
@@ -111,26 +136,20 @@ def compare_scores(
     )
     expected = run_keras(keras_model.scored_model(model), suite)
     run = functools.partial(run_onnx, session(file, *SESSIONS[-1]), model, [name])
-    return next(_compare_suite(run, [name], suite, expected, [real.rounding], [real.scale]))
+    return next(_compare_case(run, [name], Case(suite, expected, [real.rounding], [real.scale])))
 
 
-def _compare_suite(
-    run: Callable,
-    names: list[str],
-    suite: Suite,
-    expected: list,
-    roundings: list[float],
-    scales: list[float],
-) -> Iterator[Comparison]:
+def _compare_case(run: Callable, names: list[str], case: Case) -> Iterator[Comparison]:
     """Yields a `Comparison` for each output, even if onnxruntime cannot run the file."""
+    key = case.suite.key
     try:
-        outputs = run(suite)
+        outputs = run(case.suite)
     except Exception as error:  # onnxruntime's errors have no other common class.
-        yield from (Comparison(name, suite.key, error=str(error)) for name in names)
+        yield from (Comparison(name, key, error=str(error)) for name in names)
         return
-    arrays = zip(expected, outputs, strict=True)
-    for name, pair, *limits in zip(names, arrays, roundings, scales, strict=True):
-        yield compare_arrays(name, suite.key, *pair, *limits)
+    arrays = zip(names, case.expected, outputs, case.roundings, case.scales, strict=True)
+    for name, expected, output, rounding, scale in arrays:
+        yield compare_arrays(name, key, expected, output, rounding, scale)
 
 
 def compare_arrays(

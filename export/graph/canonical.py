@@ -19,6 +19,8 @@ from export.graph.refused_operations import refuse_operations
 from export.graph.shape_arithmetic import integers_alone
 
 BATCH_AXIS = "batch"
+PRODUCER = "keras-capsules"
+"""Producer of canonical files, whose nodes have the names of layers."""
 
 
 def to_canonical(
@@ -67,7 +69,7 @@ def assemble(model, nodes, inputs, outputs, metadata: dict[str, str]) -> onnx.Mo
     canonical = helper.make_model(
         helper.make_graph(nodes, "model", inputs, outputs, weights),
         opset_imports=[helper.make_opsetid("", opset.version)],
-        producer_name="keras-capsules",
+        producer_name=PRODUCER,
     )
     canonical.ir_version = helper.find_min_ir_version_for(canonical.opset_import)
     helper.set_model_props(canonical, dict(sorted(metadata.items())))
