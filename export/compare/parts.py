@@ -21,7 +21,7 @@ from export.compare.tolerance import ROUNDINGS, scale_of
 from export.results import Kind, Part
 from keras_capsules import _graph
 
-_SMALLEST = 1e-4
+_SMALLEST = 1e-5
 """Smallest difference that counts, times the scale of the layer's output."""
 
 

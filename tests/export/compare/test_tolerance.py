@@ -50,6 +50,17 @@ def test_a_float64_model_that_computes_something_else_excuses_nothing():
     assert ROUNDINGS * rounding == pytest.approx(3 * SUSPICIOUS)
 
 
+def test_a_float64_model_that_is_right_on_ordinary_inputs_is_believed_on_others():
+    """Saturated scores tie in float32, so that the best of them is decided by chance."""
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Identity()])
+    kinds = [Kind.RANDOM, Kind.HUGE]
+    found = [Suite(kind, [np.full((1, 1), 3, "float32")], 1) for kind in kinds]
+    expected = [run_keras(model, suite) for suite in found]
+    references = [[np.array([[value]])] for value in (3.0, 3.5)]
+    measured = np.ravel(roundings(model, found, expected, references))
+    np.testing.assert_allclose(measured, [0.0, 0.5], atol=1e-6)
+
+
 def test_huge_inputs_may_be_right_by_chance():
     """A step function that rounds nothing, at its step: the next number is on the other side."""
     model = keras.Sequential([keras.Input((64,)), keras.layers.Lambda(lambda x: x > 1e4)])
