@@ -124,14 +124,14 @@ def recurrent_layers(generator, number):
     kinds = _cycled(
         list(itertools.product((layers.LSTM, layers.GRU, layers.SimpleRNN), repeat=2)), number
     )
-    steps = keras.Input((int(generator.integers(5, 40)), 6))
+    steps = keras.Input((int(generator.integers(4, 13)), 6))
     first = layers.Bidirectional(kinds[0](12, return_sequences=True))
     return _sequence([steps, first, kinds[1](10), layers.Dense(3, activation="softmax")])
 
 
 @_kind
 def recurrent_layers_of_words(generator, number):
-    words = keras.Input((None if number % 2 else 15,), dtype="int32")
+    words = keras.Input((None if number % 2 else 9,), dtype="int32")
     rows = int(generator.integers(50, 3000))
     x = layers.Embedding(rows, 8, mask_zero=number % 3 > 0)(words)
     x = layers.GRU(12)(layers.LSTM(10, return_sequences=True)(x))
