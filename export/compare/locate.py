@@ -148,13 +148,12 @@ def _layer_error(call, file, placed, ends):
     for tensor in map(id, call.outputs):
         candidates = [ends[tensor]] if tensor in ends else within
         truth = placed.truth[tensor]
-        value, difference = _closest(truth, {key: placed.values[key] for key in candidates})
+        values = {key: placed.values[key] for key in candidates}
+        value, difference = _last_alike(truth, values) or _closest(truth, values)
         if value is None:
             break
         placed.names[tensor] = value
-        # Among small or nearly constant values any other value would be as close.
-        spread = float(np.nan_to_num(truth.astype("float64")).std())
-        if difference <= WITHOUT_FLOAT64 * scale_of(truth) and difference <= _SURE * spread > 0:
+        if _alike(truth, difference):
             placed.sure.add(tensor)
         max_abs = max(max_abs or 0.0, difference)
         largest = max(largest, _allowed(truth))
@@ -219,6 +218,22 @@ def all_values(file: onnx.ModelProto, model: keras.Model, suite: Suite) -> dict[
     outputs = run_onnx(runner, model, names, suite)
     values = dict(zip(names, outputs, strict=True))
     return values | dict(zip(keras_model.input_names(model), suite.inputs, strict=True))
+
+
+def _alike(truth, difference):
+    """Returns whether values with such a difference are surely the same ones."""
+    # Among small or nearly constant values any other value would be as close.
+    spread = float(np.nan_to_num(truth.astype("float64")).std())
+    return difference <= WITHOUT_FLOAT64 * scale_of(truth) and difference <= _SURE * spread > 0
+
+
+def _last_alike(truth, values):
+    """Returns the name and the difference of the last value that is surely the expected one.
+
+    Earlier iterations of a routing may give the same on these inputs, and not on others.
+    """
+    closest = (_closest(truth, {name: value}) for name, value in reversed(values.items()))
+    return next((found for found in closest if found[0] and _alike(truth, found[1])), None)
 
 
 def _closest(expected, values):

@@ -12,6 +12,7 @@ from export import pipeline
 from export.compare.locate import placed_layers
 from export.compare.parts import compare_parts
 from export.compare.suites import suite_set
+from keras_capsules import CapsuleLayer, CapsuleLength
 
 pytestmark = once
 
@@ -75,6 +76,15 @@ def test_faults_behind_units_that_no_input_of_the_model_moves(fault, layer):
     fault(file)
     failed = [part.layer for part in parts_of(model, file).values() if not part.passed]
     assert failed == [layer]
+
+
+def test_an_iteration_that_changes_nothing_on_small_poses_is_not_the_layer():
+    keras.utils.set_random_seed(0)
+    poses = keras.Input((90, 4), name="poses")
+    small = layers.Rescaling(1e-3, name="small")(poses)
+    model = keras.Model(poses, CapsuleLength(name="scores")(CapsuleLayer(4, 32, name="top")(small)))
+    parts = parts_of(model, converted(model))
+    assert parts["top"].error is not None and parts["top"].passed
 
 
 def test_units_that_nothing_moves_are_counted():
