@@ -51,8 +51,7 @@ def _part(call, placed: Placed, extractor):
     arrays = [_excited(placed.truth[id(tensor)], entry.rows) for tensor, entry in numbers]
     suite = Suite(Kind.PART, arrays, len(arrays[0]))
     feeds = [
-        array if placed.values[name].shape == array.shape else np.moveaxis(array, -1, 1)
-        for name, array in zip(ends[0], arrays, strict=True)
+        _in_form_of(placed.values[name], array) for name, array in zip(ends[0], arrays, strict=True)
     ]
     try:
         expected = run_keras(layer, suite)
@@ -97,6 +96,12 @@ def _excited(truth, rows):
     scale = np.abs(truth[np.isfinite(truth)]).max(initial=0.0)
     normal = generator.standard_normal(truth.shape, dtype="float32") * max(1.0, scale)
     return normal.astype(truth.dtype)
+
+
+def _in_form_of(value, array):
+    """Returns an array in the layout and the type of the file, which may count in other integers."""
+    moved = array if value.shape == array.shape else np.moveaxis(array, -1, 1)
+    return moved.astype(value.dtype)
 
 
 def _difference(expected, found):

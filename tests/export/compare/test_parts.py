@@ -87,6 +87,14 @@ def test_an_iteration_that_changes_nothing_on_small_poses_is_not_the_layer():
     assert parts["top"].error is not None and parts["top"].passed
 
 
+def test_the_file_counts_in_other_integers():
+    x = keras.Input((4,), name="x")
+    place = keras.ops.argmax(layers.Dense(5)(x), axis=-1)
+    model = keras.Model(x, keras.ops.one_hot(place, 5))
+    parts = parts_of(model, converted(model))
+    assert len(parts) == 3 and all(part.passed for part in parts.values())
+
+
 def test_units_that_nothing_moves_are_counted():
     model = network()
     kernel = model.get_layer("scores").kernel
