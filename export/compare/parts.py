@@ -99,7 +99,7 @@ def _excited(truth, rows):
 
 
 def _in_form_of(value, array):
-    """Returns an array in the layout and the type of the file, which may count in other integers."""
+    """Returns an array in the layout and the type of the file's value."""
     moved = array if value.shape == array.shape else np.moveaxis(array, -1, 1)
     return moved.astype(value.dtype)
 

@@ -88,11 +88,13 @@ def test_an_iteration_that_changes_nothing_on_small_poses_is_not_the_layer():
 
 
 def test_the_file_counts_in_other_integers():
-    x = keras.Input((4,), name="x")
-    place = keras.ops.argmax(layers.Dense(5)(x), axis=-1)
-    model = keras.Model(x, keras.ops.one_hot(place, 5))
+    """A position is int32 in Keras, and int64 in ONNX."""
+    keras.utils.set_random_seed(0)
+    x = keras.Input((10,), name="x")
+    position = keras.ops.argmax(layers.Dense(12)(x), axis=-1)
+    model = keras.Model(x, keras.ops.one_hot(position, 12))
     parts = parts_of(model, converted(model))
-    assert len(parts) == 3 and all(part.passed for part in parts.values())
+    assert all(part.error is not None and part.passed for part in parts.values())
 
 
 def test_units_that_nothing_moves_are_counted():
