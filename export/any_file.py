@@ -4,7 +4,7 @@ import functools
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +98,7 @@ def known_model(
         options: See `Known`.
         float64: Function like `export.convert.start.references`.
     """
+    options = replace(options, input_range=prepared.input_range)
     inputs = pipeline.choose_inputs(prepared, options)
     truths = float64(prepared, inputs.suites.compared)
     cases = cases_of(prepared.model, inputs.suites.compared, inputs.expected, truths)

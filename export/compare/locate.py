@@ -144,10 +144,12 @@ def _layer_error(call, file, placed, ends):
     """
     name = call.operation.name
     within = [node.output[0] for node in file.graph.node if node.name.split("/")[0] == name]
+    has_names = isinstance(call.operation, keras.layers.Layer)
     max_abs, largest = None, 0.0
     for tensor in map(id, call.outputs):
-        candidates = [ends[tensor]] if tensor in ends else within
         truth = placed.truth[tensor]
+        candidates = within if has_names else _only_alike(truth, placed.values)
+        candidates = [ends[tensor]] if tensor in ends else candidates
         values = {key: placed.values[key] for key in candidates}
         value, difference = _last_alike(truth, values) or _closest(truth, values)
         if value is None:
@@ -225,6 +227,19 @@ def _alike(truth, difference):
     # Among small or nearly constant values any other value would be as close.
     spread = float(np.nan_to_num(truth.astype("float64")).std())
     return difference <= WITHOUT_FLOAT64 * scale_of(truth) and difference <= _SURE * spread > 0
+
+
+def _only_alike(truth, values):
+    """Returns the name of the only value that is surely the expected one, if there is only one.
+
+    Operations such as a sum have the numbers of their names from elsewhere than the file's nodes.
+    """
+    found = [name for name, value in values.items() if _alike(truth, _distance(truth, value))]
+    return found if len(found) == 1 else []
+
+
+def _distance(truth, value):
+    return _closest(truth, {"": value})[1]
 
 
 def _last_alike(truth, values):

@@ -87,7 +87,8 @@ def test_the_command_line(model, theirs, tmp_path):
     scaled(theirs, tmp_path / "wrong.onnx", 1.01)
     (tmp_path / "text.onnx").write_text("not a model")
     for file, code in ((theirs, 0), ("wrong.onnx", 1), ("text.onnx", 4), ("missing.onnx", 5)):
-        arguments = ("-m", "export.compare", "model.keras", file, "--report", "report.json")
+        arguments = ("-m", "export.compare", "model.keras", file)
+        arguments += ("--report", "report.json", "--force")
         result = run_python(*arguments, cwd=tmp_path, check=False)
         assert result.returncode == code, result.stderr
         assert "Traceback" not in result.stderr
