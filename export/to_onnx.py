@@ -89,6 +89,7 @@ def _model_and_options(given: argparse.Namespace) -> tuple[Any, ExportOptions]:
     if given.name is not None:
         outputs, preprocess = changes.get("outputs", ()), changes.get("preprocess", False)
         model, more = zoo.pretrained(given.name, given.weights, outputs, preprocess)
+        changes = {"labels": more.pop("labels")} | changes
         taken = [flag_of(key) for key, value in more.items() if changes.get(key, value) != value]
         if taken:
             raise UsageError(

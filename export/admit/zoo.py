@@ -31,7 +31,7 @@ def pretrained(
     except (TypeError, ValueError) as error:  # TypeError: a model without a decoder.
         raise UsageError(str(error)) from error
     steps = card["preprocessing"]
-    options = {"input_range": tuple(steps["input_range"])}
+    options = {"input_range": tuple(steps["input_range"]), "labels": tuple(card["class_names"])}
     if "mean" in steps:
         if not preprocess:
             raise UsageError(

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_capsules._graph import producer
@@ -124,6 +125,14 @@ def _same_poses(layer, step):
         yield from step.follow(step.inputs[0], step.directions)
     else:
         yield from _end(layer, step)
+
+
+@trace_back.register(keras.layers.Rescaling)
+def _rescaling(layer, step):
+    if np.ndim(layer.scale) or np.any(layer.offset):
+        yield from _end(layer, step)
+    else:
+        yield from step.follow(step.inputs[0], step.directions * layer.scale)
 
 
 @trace_back.register(keras.layers.Concatenate)

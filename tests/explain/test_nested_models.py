@@ -135,3 +135,16 @@ def test_health_watches_nested_capsules(generator):
         x, np.eye(model.output.shape[1])[[0, 1, 2, 0]], callbacks=[health], verbose=0
     )
     assert any("capsules" in key for key in history.history)
+
+
+def test_maps_through_a_head_on_a_backbone(generator):
+    """The shares of the cells below the head are the length of the class capsule."""
+    image = keras.Input((12, 12, 3))
+    backbone = keras.Model(image, layers.Conv2D(8, 3, padding="same")(image))
+    model = keras_capsules.add_head(backbone, 4)
+    images = generator.random((2, 12, 12, 3)).astype("float32")
+    maps = explain.coupling_map(model, images, class_index=1)
+    bias = model.get_layer("primary_capsules").weights[1]
+    assert not np.any(keras.ops.convert_to_numpy(bias))
+    lengths = model.predict(images, verbose=0)[:, 1]
+    np.testing.assert_allclose(maps.sum(axis=(1, 2)), lengths, rtol=1e-4)

@@ -20,6 +20,7 @@ def test_the_command_line_exports_by_name(tmp_path, capsys):
     vectors = examples("efficient_capsnet", "mnist")
     scores = Predictor(path).run({"image": vectors["image"]})["scores"]
     np.testing.assert_allclose(scores, vectors["scores"], rtol=0, atol=1e-5)
+    assert Predictor(path).labels == list("0123456789")  # Of the card.
     assert json.loads((tmp_path / "report.json").read_text())["verdict"] == "passed"
     for wrong, message in (
         (["--model", "efficient_capsnet"], "Add --weights"),
