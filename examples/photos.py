@@ -146,9 +146,10 @@ def main() -> None:
         "file": f"{file.stat().st_size:,} bytes, at most {report.max_abs:.1e} from the model",
         "latency": f"p50 {latency['p50']:.2f} ms, p99 {latency['p99']:.2f} ms",
     }
-    page = "".join(f"<p>{name}: {value}</p>" for name, value in lines.items())
-    page += "".join(f'<img src="{name}" alt="">' for name in pictures if name)
-    (options.output / "photos.html").write_text(f"<!doctype html><title>Photos</title>{page}")
+    page = "<!doctype html><title>Photos</title><style>img { max-width: 100% }</style>"
+    page += "".join(f"<p>{name}: {value}</p>" for name, value in lines.items())
+    page += "".join(f'<p><img src="{name}" alt="{name}"></p>' for name in pictures if name)
+    (options.output / "photos.html").write_text(page)
     print("\n".join(f"{name:24}{value}" for name, value in lines.items()))
 
 
