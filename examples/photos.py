@@ -6,11 +6,9 @@
 
 MobileNetV2 gets a head of capsules, of squeeze-and-excitation or of pooling. Its ImageNet weights
 are taken from Keras' cache or the network. Without them a small residual network trains from new
-weights, since MobileNetV2's normalization needs more steps than a few hundred pictures give. The
-model takes pixels from 0 to 255; the exported file has the names of the classes.
-A fresh process without Keras then classifies the test pictures. `build/photos` holds the models,
-`photos.html` with the confusion matrix, and the most confident mistakes with the maps of what
-spoke for them. `KERAS_BACKEND=jax` or `torch` picks another backend.
+weights, since MobileNetV2's normalization needs many steps. A fresh process without Keras then
+classifies the test pictures with the exported file. `build/photos/photos.html` shows the confusion
+matrix and the most confident mistakes, with maps of what spoke for them.
 """
 
 import argparse
@@ -40,15 +38,13 @@ sys.exit(main())
 
 def backbone(size: int) -> keras.Model:
     """Returns a backbone behind augmentation and its preprocessing, for pixels from 0 to 255."""
-    shape = (size, size, 3)
+    image = x = keras.Input((size, size, 3), name="image")
+    options = {"input_shape": image.shape[1:], "include_top": False}
     try:
-        network = keras.applications.MobileNetV2(shape, include_top=False, weights="imagenet")
+        network = keras.applications.MobileNetV2(weights="imagenet", **options)
     except Exception as error:  # Keras' download raises Exception itself.
         print(f"There are no ImageNet weights ({error}). Trains a small network from new weights.")
-        network = keras_capsules.create_model(
-            "se_resnet20", input_shape=shape, include_top=False, blocks=1
-        )
-    image = x = keras.Input(shape, name="image")
+        network = keras_capsules.create_model("se_resnet20", blocks=1, **options)
     for step in (
         layers.RandomFlip("horizontal"),
         layers.RandomRotation(0.05, fill_mode="nearest"),
@@ -63,8 +59,7 @@ def backbone(size: int) -> keras.Model:
 
 def fit(model, head, train, validation, epochs):
     """Trains until the validation accuracy has not risen for a quarter of the epochs."""
-    capsules = head == "capsules"
-    loss = keras_capsules.MarginLoss() if capsules else "sparse_categorical_crossentropy"
+    loss = {"capsules": keras_capsules.MarginLoss()}.get(head, "sparse_categorical_crossentropy")
     rate = keras.optimizers.schedules.CosineDecay(2e-3, epochs * -(-len(train[0]) // 32))
     model.compile(keras.optimizers.Adam(rate), loss, metrics=["accuracy"])
     stop = keras.callbacks.EarlyStopping(
@@ -87,9 +82,9 @@ def mistakes(model, head, test, scores, folder, number=6):
     wrong = wrong[np.argsort(-scores[wrong].max(axis=1))][:number]
     if not len(wrong):
         return None
-    make = explain.coupling_map if head == "capsules" else explain.grad_cam
-    maps = make(model, test.images[wrong], class_index=found[wrong])
-    names = np.array(test.class_names)
+    explanation = explain.coupling_map if head == "capsules" else explain.grad_cam
+    maps = explanation(model, test.images[wrong], class_index=found[wrong])
+    names = test.class_names
     titles = [f"{names[test.labels[i]]}\ntaken for {names[found[i]]}" for i in wrong]
     figure = explain.plot_coupling_map(test.images[wrong] / 255, maps, titles)
     figure.savefig(folder / "mistakes.png", dpi=120)
@@ -124,17 +119,16 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     model.save(options.output / "model.keras")
     file = options.output / "model.onnx"
-    data = {"image": held_out.images.astype("float32")}
-    report = export.export_onnx(model, file, labels=photos.class_names, data=data, force=True)
+    shipped = {"labels": photos.class_names, "data": {"image": held_out.images}}
+    report = export.export_onnx(model, file, **shipped, force=True)
 
     scores = model.predict(test.images, verbose=0)
     found, latency = on_device(file, test.paths)
     names = [photos.class_names[label] for label in test.labels]
     right = np.mean([row["label"] == name for row, name in zip(found, names, strict=True)])
-    figure = ConfusionMatrixDisplay.from_predictions(
+    ConfusionMatrixDisplay.from_predictions(
         names, [row["label"] for row in found], xticks_rotation="vertical", colorbar=False
-    ).figure_
-    figure.savefig(options.output / "confusion.png", dpi=120, bbox_inches="tight")
+    ).figure_.savefig(options.output / "confusion.png", dpi=120, bbox_inches="tight")
     pictures = ["confusion.png", mistakes(model, options.head, test, scores, options.output)]
     lines = {
         "head": options.head,

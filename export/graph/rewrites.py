@@ -5,7 +5,7 @@ import math
 import numpy as np
 from onnx import helper, numpy_helper
 
-_MANY = 4096
+_MANY = 1024
 """Number of values up to which onnxruntime adds them accurately enough."""
 
 
