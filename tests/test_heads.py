@@ -85,13 +85,6 @@ BACKBONES = {
     "signal": (signal, (40, 2)),
     "text": (text, (9,)),
 }
-APPLICATIONS = {
-    "MobileNetV2": {"alpha": 0.35},
-    "MobileNetV3Small": {"alpha": 1.0},
-    "ResNet50": {},
-    "EfficientNetB0": {},
-    "DenseNet121": {},
-}
 
 
 def scaled(backbone):
@@ -147,16 +140,6 @@ def test_a_head_starts_at_any_scale_and_comes_back(tmp_path, generator, name, he
     routing = "dynamic" if name == "open map" else "self_attention"
     x = samples(generator, shape, name)
     check_start(tmp_path, build(), x, head, routing)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("name", APPLICATIONS)
-def test_a_head_on_networks_of_keras(tmp_path, generator, name, head):
-    options = {"input_shape": (32, 32, 3), "include_top": False, "weights": None}
-    backbone = getattr(keras.applications, name)(**options, **APPLICATIONS[name])
-    x = 255 * samples(generator, (32, 32, 3), name)
-    check_start(tmp_path, backbone, x, head, "self_attention")
 
 
 @pytest.mark.slow
