@@ -61,7 +61,7 @@ def test_a_reduction_reads_what_was_there_before_a_transpose(
 
 @pytest.mark.parametrize("opset", [17, 18])
 @pytest.mark.parametrize("keepdims", [0, 1])
-@pytest.mark.parametrize("shape, nodes_left", [((2, 9, 64, 3, 16), 3), ((2, 9, 8, 3, 16), 1)])
+@pytest.mark.parametrize("shape, nodes_left", [((2, 9, 64, 3, 16), 3), ((2, 9, 4, 3, 16), 1)])
 def test_many_values_are_averaged_axis_by_axis(generator, opset, keepdims, shape, nodes_left):
     """One sum of 9,216 squares in onnxruntime is off by 30 roundings and more."""
     axes, options = [1, -3, 4], {"keepdims": keepdims}
