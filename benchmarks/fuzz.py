@@ -34,9 +34,9 @@ def run_input(seed: int, number: int, folder: Path) -> tuple[str, str]:
     """Makes and parses one input, and returns its target and the outcome."""
     import numpy as np
 
-    from benchmarks.fuzz_inputs import DOCUMENTED, TARGETS
+    from benchmarks.fuzz_inputs import DOCUMENTED, ORDER, TARGETS
 
-    name = list(TARGETS)[number % len(TARGETS)]
+    name = ORDER[number % len(ORDER)]
     before, start = _largest_size(), time.perf_counter()
     outcome = "accepted"
     try:

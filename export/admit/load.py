@@ -56,7 +56,7 @@ def load_model(
     content = json.loads((folder / archive.CONFIG).read_bytes())
     calls = count.check_calls(content, name)
     try:
-        held = weights.count(folder / archive.WEIGHTS)
+        held = (weights.count if trusted else weights.count_apart)(folder / archive.WEIGHTS)
         seconds = math.inf if trusted else _SECONDS + _SECONDS_OF_CALL * calls
         model = _build(content, held, objects, name, seconds)
         model.load_weights(folder / archive.WEIGHTS)

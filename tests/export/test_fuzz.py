@@ -12,7 +12,7 @@ pytestmark = once
 @pytest.mark.parametrize("name", fuzz_inputs.TARGETS)
 def test_inputs_end_as_documented(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    first, step = list(fuzz_inputs.TARGETS).index(name), len(fuzz_inputs.TARGETS)
+    first, step = fuzz_inputs.ORDER.index(name), len(fuzz_inputs.ORDER)
     outcomes = [fuzz.run_input(7, first + step * number, tmp_path) for number in range(10)]
     assert {target for target, _ in outcomes} == {name}
     assert [outcome for _, outcome in outcomes if outcome.startswith("!")] == []

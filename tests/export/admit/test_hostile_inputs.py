@@ -9,8 +9,10 @@ import json
 import pickle
 import shutil
 import stat
+import sys
 import zipfile
 from functools import partial
+from pathlib import Path
 
 import h5py
 import keras
@@ -18,15 +20,20 @@ import numpy as np
 import pytest
 from conftest import command_line, once, run_python
 
+import export
+from export.admit import weights
+
 pytestmark = [once, pytest.mark.filterwarnings("ignore:Duplicate name")]
 
 # Reads paths of pairs (model, data), a line each; prints what came of each as a line of JSON.
 DRIVER = """
-import contextlib, io, json, os, re, sys
+import contextlib, io, json, os, re, sys, time
 from pathlib import Path
 from export import pipeline
+from export.admit import weights
 from export.to_onnx import main
 
+weights.count_apart = weights.count  # Here, where the hook sees what it does.
 events = []
 FORBIDDEN = ("subprocess.", "os.exec", "os.system", "os.fork", "os.posix_spawn", "socket.",
              "urllib.", "pickle.", "ctypes.dlopen")
@@ -48,10 +55,11 @@ def refuse(model, data):
     output = io.StringIO()
     events.clear()
     Path("/proc/self/clear_refs").write_text("5")  # The peak becomes what is in use.
-    before = megabytes("VmRSS")
+    before, start = megabytes("VmRSS"), time.perf_counter()
     with contextlib.redirect_stderr(output), contextlib.redirect_stdout(output):
         code = main([model, "-o", target, *(["--data", data] if data else [])])
     return {"code": code, "output": output.getvalue(), "events": list(events),
+            "seconds": time.perf_counter() - start,
             "megabytes": megabytes("VmHWM") - before, "left": os.listdir(os.path.dirname(target))}
 
 refuse("missing.keras", None)
@@ -499,7 +507,7 @@ def test_is_refused_and_does_nothing(outcomes, name):
     if name.startswith("data: shape"):  # Which numpy would notice after it made room for it.
         assert "must be an array of numbers" in outcome["output"]
     assert outcome["events"] == [] and outcome["left"] == []
-    assert outcome["megabytes"] < 100
+    assert outcome["megabytes"] < 100 and outcome["seconds"] < 20
 
 
 def test_on_the_command_line(entries, tmp_path_factory, tmp_path):
@@ -508,3 +516,20 @@ def test_on_the_command_line(entries, tmp_path_factory, tmp_path):
     result = command_line(path, "-o", tmp_path / "model.onnx")
     assert result.returncode == 4 and "more bytes than the file has" in result.stderr
     assert "Traceback" not in result.stderr and not list(tmp_path.iterdir())
+
+
+def test_weights_that_hdf5_reads_for_ever(entries, tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "_SECONDS", 2)
+    endless = Path(__file__).parents[2] / "fixtures" / "endless.weights.h5"
+    write(tmp_path / "a.keras", (entries | {"model.weights.h5": endless.read_bytes()}).items())
+    with pytest.raises(export.RefusedInputError, match="within 2 seconds. Save the model again"):
+        export.export_onnx(tmp_path / "a.keras", tmp_path / "a.onnx")
+    assert not (tmp_path / "a.onnx").exists()
+
+
+def test_weights_on_which_hdf5_crashes(entries, tmp_path, monkeypatch):
+    (tmp_path / "w.h5").write_bytes(entries["model.weights.h5"])
+    assert weights.count_apart(tmp_path / "w.h5") == weights.count(tmp_path / "w.h5") > 0
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(export.RefusedInputError, match="HDF5 crashed"):
+        weights.count_apart(tmp_path / "w.h5")
