@@ -19,6 +19,9 @@ BATCHES_OF_LARGE = (1, 2, 3)
 REAL = 256
 """Number of real inputs that are compared in each setting. Others are compared once, by score."""
 
+SIGNED = 64
+"""Number of samples of both signs. Fewer show less of a fault, compared with the rounding."""
+
 _SEALED_BATCH = 2
 _LARGE = 4_000_000
 _EXTREMES = ((Kind.HUGE, 1e4), (Kind.TINY, 1e-8), (Kind.TINY, 1e-30))
@@ -164,7 +167,7 @@ def _beyond(model, axes, numbers, batch):
     """Yields inputs that reach the parts which ordinary ones may not: signs, and rows of tables."""
     sizes = axes.sizes[-1]
     shapes = axes.shapes(model, sizes)
-    signed = signed_inputs(model, shapes, numbers, samples=2 if is_large(model) else 6)
+    signed = signed_inputs(model, shapes, numbers, samples=2 if is_large(model) else SIGNED)
     if signed is not None:
         yield replace(in_suite(model, Kind.SIGNED, signed, batch), sizes=sizes)
     if any(entry.rows for entry in numbers):

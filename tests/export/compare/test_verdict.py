@@ -8,7 +8,7 @@ from benchmarks import false_alarms, mutations
 pytestmark = once
 
 
-@pytest.mark.parametrize("name", ["leaky", "recurrent"])
+@pytest.mark.parametrize("name", ["leaky", "convolutions"])
 def test_planted_faults_are_caught(name):
     """`python -m benchmarks.mutations` plants hundreds, in ten models."""
     pytest.importorskip("sklearn")
