@@ -12,9 +12,10 @@ import keras
 import numpy as np
 import onnx
 
-from export import keras_model, pipeline
+from export import keras_model
 from export.admit import onnx_file
 from export.admit.prepare import Prepared, prepare
+from export.compare.chosen_inputs import Inputs, choose_inputs, choose_suites, named_shapes
 from export.compare.locate import Divergence, divergence, placed_layers
 from export.compare.mixed import mixed_precision
 from export.compare.outputs import Candidate, Case, cases_of, compare_cases
@@ -83,7 +84,7 @@ class Known:
 
     prepared: Prepared
     options: ExportOptions
-    inputs: pipeline.Inputs
+    inputs: Inputs
     truths: list[list[np.ndarray]] | str
     cases: list[Case]
 
@@ -99,7 +100,7 @@ def known_model(
         float64: Function like `export.convert.start.references`.
     """
     options = replace(options, input_range=prepared.input_range)
-    inputs = pipeline.choose_inputs(prepared, options)
+    inputs = choose_inputs(prepared, *choose_suites(prepared, options))
     truths = float64(prepared, inputs.suites.compared)
     cases = cases_of(prepared.model, inputs.suites.compared, inputs.expected, truths)
     return Known(prepared, options, inputs, truths, cases)
@@ -151,7 +152,7 @@ def _named_after_layers(known, file):
     if file.producer_name == PRODUCER:
         return file, {name: name for node in file.graph.node for name in node.output}
     model = known.prepared.model
-    shapes = pipeline.named_shapes(model, known.inputs, known.options.batch)
+    shapes = named_shapes(model, known.inputs, known.options.batch)
     try:
         return to_canonical(file, *shapes, keras_model.layer_names(model), {})
     except (ConversionError, UnsupportedOperationError):  # A file with control flow, for example.

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,18 +13,16 @@ import keras
 import numpy as np
 
 from export import keras_model, progress
-from export.admit import budget
-from export.admit.inputs import check_labels, checked_data
+from export.admit.inputs import checked_data
 from export.admit.prepare import Prepared, prepare
-from export.compare import moves
+from export.compare.chosen_inputs import Inputs, choose_inputs, choose_suites, named_shapes
 from export.compare.latency import latency_ms
 from export.compare.locate import Divergence, divergence, placed_layers
 from export.compare.mixed import mixed_precision
 from export.compare.outputs import Candidate, compare, compare_scores
 from export.compare.parts import compare_parts
-from export.compare.run import run_keras
 from export.compare.seal import seal
-from export.compare.suites import SuiteSet, suite_set
+from export.compare.suites import SuiteSet
 from export.compare.tolerance import TOLERANCE, tolerance_in_words
 from export.convert.start import Conversion, convert, trace
 from export.errors import ParityError
@@ -37,7 +36,6 @@ from export.report import ExportReport, environment
 from export.results import (
     Check,
     Judgement,
-    Kind,
     Latency,
     LayerError,
     OrtFacts,
@@ -62,14 +60,19 @@ def run(
         begin("reading the model")
         prepared = prepare(model, target.onnx, Path(folder), options)
         options = replace(options, input_range=prepared.input_range)
-        begin("running the model")
-        inputs = choose_inputs(prepared, options)
-        suites = inputs.suites.compared
+        begin("choosing inputs")
+        suites, first = choose_suites(prepared, options)
         begin("converting")
-        conversion = convert(prepared, options.target_opset, suites, options.via, options.batch)
+        with ThreadPoolExecutor(1) as pool:  # Another process converts; this one runs the model.
+            converting = pool.submit(
+                convert, prepared, options.target_opset, suites.compared, options.via, options.batch
+            )
+            inputs = choose_inputs(prepared, suites, first)
+            samples = samples_of(prepared, suites, options)
+        conversion = converting.result()
         begin("comparing")
         float32 = compare_float32(prepared, inputs, conversion, options)
-        reduced = reduce_precision(prepared, inputs, conversion, float32, options)
+        reduced = reduce_precision(prepared, inputs, samples, conversion, float32, options)
         begin("packing")
         sealed = seal_and_pack(prepared, inputs, conversion, float32, reduced, target, options)
     report = report_of(prepared, inputs, conversion, float32, reduced, sealed, target, options)
@@ -82,43 +85,19 @@ def run(
     return report
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """The inputs of the comparison, and the samples for reduced precision if there is one.
-
-    Attributes:
-        suites: The inputs.
-        expected: The model's outputs for each suite that is compared in every setting.
-        warnings: What is suspicious about these outputs, in sentences.
-        samples: The samples for reduced precision, or `None`.
-    """
-
-    suites: SuiteSet
-    expected: list[list[np.ndarray]]
-    warnings: list[str]
-    samples: Samples | None
-
-
-def choose_inputs(prepared: Prepared, options: ExportOptions) -> Inputs:
-    """Checks labels and data, and makes the inputs."""
+def samples_of(prepared: Prepared, suites: SuiteSet, options: ExportOptions) -> Samples | None:
+    """Chooses the samples for reduced precision, or none for float32."""
+    if options.precision == "float32":
+        return None
     model = prepared.model
-    check_labels(model, options.labels)
-    data = checked_data(model, options.data)
-
-    def begin():
-        suites = suite_set(model, options.limits, data, options.batch, options.sizes)
-        return suites, run_keras(model, suites.compared[0])
-
-    suites, first = budget.run_within(begin, prepared.seconds, f"{prepared.name}: one sample")
-    expected = [first, *(run_keras(model, suite) for suite in suites.compared[1:])]
-    samples = None
-    if options.precision != "float32":
-        calibrated = options.precision == "int8"
-        shapes = suites.axes.shapes(model, suites.probe.sizes)
-        samples = choose_samples(
-            model, data, options.limits, task_of(model, options), calibrated, shapes
-        )
-    return Inputs(suites, expected, moves.warnings(model, suites, expected), samples)
+    return choose_samples(
+        model,
+        checked_data(model, options.data),
+        options.limits,
+        task_of(model, options),
+        options.precision == "int8",
+        suites.axes.shapes(model, suites.probe.sizes),
+    )
 
 
 @dataclass(frozen=True)
@@ -170,14 +149,15 @@ class Reduced:
 def reduce_precision(
     prepared: Prepared,
     inputs: Inputs,
+    samples: Samples | None,
     conversion: Conversion,
     float32: Float32,
     options: ExportOptions,
 ) -> Reduced | None:
     """Makes and judges the file of reduced precision, if it is wanted and float32 passed."""
-    if inputs.samples is None or not float32.passed:
+    if samples is None or not float32.passed:
         return None
-    model, samples, suites = prepared.model, inputs.samples, inputs.suites
+    model, suites = prepared.model, inputs.suites
     properties = _properties(model, inputs, options) | samples.metadata(options)
     file = reduced_file(
         model, float32.candidate.file, options, samples, suites.ordinary, properties
@@ -266,24 +246,6 @@ def report_of(
         latency_ms=sealed.latency_ms if sealed else {},
         precision=reduced.judgement if reduced else None,
         seal_holds=sealed is None or sealed.seal_holds,
-    )
-
-
-def named_shapes(
-    model: keras.Model, inputs: Inputs, batch: int | None
-) -> tuple[dict[str, tuple], dict[str, tuple]]:
-    """Returns the shapes of inputs and outputs by name, with names for open axes."""
-    axes, suites = inputs.suites.axes, inputs.suites.compared
-    results = [
-        (suite.sizes, [array.shape for array in outputs])
-        for suite, outputs in zip(suites, inputs.expected, strict=True)
-        if suite.kind is Kind.RANDOM
-    ]
-    names = keras_model.input_names(model), keras_model.output_names(model)
-    shapes = axes.input_shapes(model, batch), axes.output_shapes(model, batch, results)
-    return (
-        dict(zip(names[0], shapes[0], strict=True)),
-        dict(zip(names[1], shapes[1], strict=True)),
     )
 
 

@@ -88,14 +88,12 @@ def command_line(*arguments, **options):
 
 def conversion_of(process):
     """Waits until an export has started its conversion, and returns that process's number."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     while process.poll() is None:
-        for child in children.read_text().split():  # Some imports start processes of their own.
-            try:
-                if "export.convert.worker" in Path(f"/proc/{child}/cmdline").read_text():
-                    return child
-            except (FileNotFoundError, ProcessLookupError):
-                pass  # One of those, which has ended.
+        for children in Path(f"/proc/{process.pid}/task").glob("*/children"):  # Of its threads.
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # One has ended.
+                for child in children.read_text().split():  # Some imports start processes too.
+                    if "export.convert.worker" in Path(f"/proc/{child}/cmdline").read_text():
+                        return child
         time.sleep(0.05)
     raise AssertionError(f"The export ended with code {process.returncode} before it converted.")
 
