@@ -42,7 +42,7 @@ def main() -> None:
         row, messages[entry.id] = exported(entry)
         rows.append(row)
         print(row, flush=True)
-    options.page.write_text("\n".join(page(rows, messages)))
+        options.page.write_text("\n".join(page(rows, messages)))  # Hours may follow.
     results.publish(rows, ["model"], options)
 
 
