@@ -8,6 +8,8 @@ from keras import ops
 from keras_capsules.metrics.base import TINY, check_same_shape, fixed_shape, sample_weights
 from keras_capsules.ops import at_least_float32
 
+_ROUNDING = 1e-6
+
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
 class CouplingEntropy(keras.metrics.Mean):
@@ -65,7 +67,8 @@ class CouplingVariance(keras.metrics.Metric):
     `variance = mean_ij(mean_x((c_ij(x) - mean_x c_ij)**2))` over all inputs x seen
 
     A static routing could be replaced by a constant coupling. The largest variance is 0.25. An
-    absent child counts as a coupling of zero.
+    absent child counts as a coupling of zero. The states of several devices may be added, or
+    averaged, and give the variance over what all of them have seen.
 
     Args:
         name: String. Defaults to `"coupling_variance"`.
@@ -96,37 +99,47 @@ class CouplingVariance(keras.metrics.Metric):
     def __init__(self, name="coupling_variance", dtype=None):
         super().__init__(name=name, dtype=dtype)
         self.count = self.add_weight(initializer="zeros", name="count")
-        self.mean = None
+        self.total = None
         self.squares = None
+        self.between = None
 
     def update_state(self, y_true, y_pred=None, sample_weight=None):
         coupling = ops.cast(_coupling("CouplingVariance", y_true, y_pred), self.dtype)
-        if self.mean is None or self.squares is None:
+        if self.total is None or self.squares is None or self.between is None:
             shape = fixed_shape(self, coupling.shape[1:])
-            self.mean = self.add_weight(shape, initializer="zeros", name="mean")
+            self.total = self.add_weight(shape, initializer="zeros", name="total")
             self.squares = self.add_weight(shape, initializer="zeros", name="squares")
-        check_same_shape(self, self.mean.shape, coupling.shape[1:])
+            self.between = self.add_weight(shape, initializer="zeros", name="between")
+        check_same_shape(self, self.total.shape, coupling.shape[1:])
         weights = sample_weights(sample_weight, coupling[:, 0, 0])
         added, weights = ops.sum(weights), weights[:, None, None]
         mean = ops.sum(weights * coupling, axis=0) / ops.maximum(added, TINY)
         squares = ops.sum(weights * ops.square(coupling - mean), axis=0)
         # The two groups are merged, because sums of squares would lose a small variance to
         # rounding.
-        total = self.count + added
-        share = added / ops.maximum(total, TINY)
-        difference = mean - self.mean
+        share = added / ops.maximum(self.count + added, TINY)
+        difference = mean - self.total / ops.maximum(self.count, TINY)
         squares = squares + ops.square(difference) * (self.count * share)
         self.squares.assign(self.squares + squares)
-        self.mean.assign(self.mean + difference * share)
-        self.count.assign(total)
+        self.total.assign(self.total + added * mean)
+        self.count.assign(self.count + added)
+        self.between.assign(_over(self.total, self.count))
 
     def result(self):
-        if self.squares is None:
+        if self.squares is None or self.between is None:
             return ops.zeros((), self.dtype)
-        return ops.mean(self.squares / ops.maximum(self.count, TINY))
+        between = self.between - _over(self.total, self.count)
+        # On one device the two differ by rounding only.
+        between = ops.where(between > _ROUNDING * self.between, between, 0.0)
+        return ops.mean((self.squares + between) / ops.maximum(self.count, TINY))
 
     def get_config(self):
         return super().get_config()
+
+
+def _over(total, count):
+    """Returns `total**2 / count`, which the states of several devices keep apart."""
+    return ops.square(total) / ops.maximum(count, TINY)
 
 
 def _coupling(name, y_true, y_pred):

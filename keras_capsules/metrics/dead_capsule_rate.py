@@ -11,7 +11,9 @@ from keras_capsules.ops import at_least_float32, capsule_length
 class DeadCapsuleRate(keras.metrics.Metric):
     """Measures the share of capsules that no input so far has made longer than a threshold.
 
-    `rate = mean_j(max_x(length(v_j(x))) <= threshold)` over all inputs x seen
+    `rate = mean_j(sum_x(length(v_j(x)) > threshold) == 0)` over all inputs x seen
+
+    The states of several devices may be added, or averaged.
 
     Args:
         threshold: Float. A capsule that stays this short is dead. Defaults to `0.01`.
@@ -43,7 +45,7 @@ class DeadCapsuleRate(keras.metrics.Metric):
     def __init__(self, threshold: float = 0.01, name="dead_capsule_rate", dtype=None):
         super().__init__(name=name, dtype=dtype)
         self.threshold = threshold
-        self.longest = None
+        self.alive = None
 
     def update_state(self, y_true, y_pred=None, sample_weight=None):
         capsules = at_least_float32(y_true if y_pred is None else y_pred)
@@ -54,17 +56,17 @@ class DeadCapsuleRate(keras.metrics.Metric):
                 f"capsule_dim). Received: shape={tuple(capsules.shape)}"
             )
         lengths = capsules if len(capsules.shape) == 2 else capsule_length(capsules)
-        if self.longest is None:
+        if self.alive is None:
             shape = fixed_shape(self, lengths.shape[1:])
-            self.longest = self.add_weight(shape, initializer="zeros", name="longest")
-        check_same_shape(self, self.longest.shape, lengths.shape[1:])
-        longest = ops.cast(ops.max(lengths, axis=0), self.dtype)
-        self.longest.assign(ops.maximum(self.longest, longest))
+            self.alive = self.add_weight(shape, initializer="zeros", name="alive")
+        check_same_shape(self, self.alive.shape, lengths.shape[1:])
+        alive = ops.sum(ops.cast(lengths > self.threshold, self.dtype), axis=0)
+        self.alive.assign(self.alive + alive)
 
     def result(self):
-        if self.longest is None:
+        if self.alive is None:
             return ops.ones((), self.dtype)
-        return ops.mean(ops.cast(self.longest <= self.threshold, self.dtype))
+        return ops.mean(ops.cast(self.alive <= 0, self.dtype))
 
     def get_config(self):
         return {**super().get_config(), "threshold": self.threshold}
