@@ -4,6 +4,7 @@
 # make test   the whole suite under TensorFlow, JAX and PyTorch
 # make test-fast  what needs no export and no subprocess, under one backend
 # make test-corpus  every model that the export should take, under TensorFlow
+# make test-distributed  training on several simulated devices, with JAX, TensorFlow and PyTorch
 # make fuzz   a minute of damaged and hostile inputs to every parser of the export
 # make test-web  the page in Chromium; SCREENSHOTS=1 draws the figures of the README again
 # make lint   ruff and pyright, without changing a file
@@ -20,7 +21,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constra
 export KERAS_BACKEND
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo photos web page test test-fast test-corpus test-web fuzz lint format clean $(BACKENDS:%=test-%)
+.PHONY: demo photos web page test test-fast test-corpus test-distributed test-web fuzz lint format clean $(BACKENDS:%=test-%)
 
 demo: .venv/installed-demo-$(KERAS_BACKEND)
 	$(BIN)/python examples/quickstart.py
@@ -63,10 +64,13 @@ $(BACKENDS:%=test-%): test-%: .venv/installed-dev
 	KERAS_BACKEND=$* $(BIN)/python -m pytest -q
 
 test-fast: .venv/installed-dev
-	$(BIN)/python -m pytest -q -m 'not slow and not corpus'
+	$(BIN)/python -m pytest -q -m 'not slow and not corpus and not distributed'
 
 test-corpus: .venv/installed-dev
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -q -m 'corpus or slow' tests/export/corpus
+
+test-distributed: .venv/installed-dev
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -q -m distributed tests/distributed
 
 fuzz: .venv/installed-dev
 	KERAS_BACKEND=tensorflow $(BIN)/python -m benchmarks.fuzz --minutes 1

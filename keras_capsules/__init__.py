@@ -60,6 +60,7 @@ from . import (  # noqa: F401  Public as `keras_capsules.layers`, but not part o
     attention,
     callbacks,
     datasets,
+    distribution,
     explain,
     layers,
     losses,
