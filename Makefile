@@ -39,14 +39,14 @@ web: page
 test-web: page .venv/installed-dev
 	@command -v chromium >/dev/null || { \
 	  echo "make test-web needs Chromium: apt-get install chromium (as root)" >&2; exit 5; }
-	$(BIN)/python -m pytest -q -s $(WEB)/test_page.py
+	$(BIN)/python -m pytest -q -s $(WEB)
 
 # All that the browser asks for: the page, the smallest build of onnxruntime-web, the networks.
 page: build/web/networks.json $(WEB)/node_modules/.package-lock.json
-	cp $(WEB)/index.html $(WEB)/*.css $(WEB)/*.js build/web
+	cp $(WEB)/*.html $(WEB)/*.css $(WEB)/*.js build/web
 	cp $(ORT)/ort.wasm.bundle.min.mjs $(ORT)/ort-wasm-simd-threaded.wasm build/web
 
-build/web/networks.json: $(WEB)/build.py $(wildcard keras_capsules/models/weights/*.json) \
+build/web/networks.json: $(WEB)/build.py $(WEB)/levels.json $(wildcard keras_capsules/models/weights/*.json) \
     | .venv/installed-demo-$(KERAS_BACKEND)
 	$(BIN)/python $(WEB)/build.py
 
