@@ -12,18 +12,25 @@ let own = null; // The user's file.
 let picture = null; // The user's picture.
 let last = Promise.resolve(); // The work in progress.
 
-/** Takes files in turn, networks or pictures, and shows the answer if both are there. */
+/** Takes files in turn, networks or pictures, and shows the answer, or the first problem. */
 function take(files) {
+  const tasks = files.map((file) => {
+    const picture = file.type.startsWith("image/");
+    return () => (picture ? takePicture(file) : takeNetwork(file));
+  });
   last = last.then(async () => {
-    try {
-      for (const file of files) {
-        await (file.type.startsWith("image/") ? takePicture(file) : takeNetwork(file));
+    let problem;
+    for (const task of [...tasks, () => problem ?? show()]) {
+      try {
+        await task();
+      } catch (error) {
+        problem ??= error;
       }
-      await show();
-    } catch (error) {
-      console.warn(error);
+    }
+    if (problem) {
+      console.warn(problem);
       clear();
-      say(error.message);
+      say(problem.message);
     }
   });
 }

@@ -65,6 +65,10 @@ def folder(tmp_path_factory):
         task="labels",
     )
 
+    pairs = onnx.load(folder / "birds.onnx")
+    pairs.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2  # The size of a batch.
+    onnx.save(pairs, folder / "pairs.onnx")
+
     digit = np.uint8(255 * image_of(DIGITS["samples"][1])[0, ..., 0])
     Image.fromarray(digit).resize((140, 140)).save(folder / "digit.png")
     generator = np.random.default_rng(0)
@@ -131,10 +135,17 @@ def test_a_file_and_a_picture_are_dropped(page, folder):
         assert fact in facts
 
 
-@pytest.mark.parametrize("picture", ["colours.png", "transparent.png"])
-def test_names_sizes_and_ranges_are_those_of_the_file(page, folder, picture):
-    """Chooses a file with names that are no HTML, three channels and inputs from -1 to 1."""
-    page.locator("#file").set_input_files(folder / "birds.onnx")
+@pytest.mark.parametrize(
+    "name, picture",
+    [
+        ("birds.onnx", "colours.png"),
+        ("birds.onnx", "transparent.png"),
+        ("pairs.onnx", "colours.png"),
+    ],
+)
+def test_names_sizes_and_ranges_are_those_of_the_file(page, folder, name, picture):
+    """Chooses a file with names like HTML, three channels and inputs from -1 to 1."""
+    page.locator("#file").set_input_files(folder / name)
     expect(page.locator("#answer")).to_have_text(
         "Choose a picture for the network.", timeout=LOADING
     )
@@ -166,6 +177,22 @@ def test_an_open_size_channels_first_and_labels(page, folder):
     expect(page.locator("#no-map")).to_contain_text("no map")
     width, height = page.locator("#evidence").evaluate("c => [c.width, c.height]")
     assert (width, height) == (210, 100)
+
+
+@pytest.mark.parametrize(
+    "task, scores, words",
+    [
+        ({"kind": "classes"}, [0.2, 0.8], "Most like ant, with a score of 0.80."),
+        ({"kind": "labels", "threshold": 0.1}, [0.2, 0.8], "Present: bee, ant."),
+        ({"kind": "labels", "threshold": 0.9}, [0.2, 0.8], "None of the labels is present."),
+        ({"kind": "binary", "threshold": 0.7}, [0.8], "Most like ant, with a score of 0.80."),
+        ({"kind": "binary", "threshold": 0.9}, [0.8], "Most like bee, with a score of 0.80."),
+        ({"kind": "regression"}, [-1.5, 20], "The answer is -1.50, 20.00."),
+    ],
+)
+def test_the_task_decides_the_words(page, task, scores, words):
+    answer = """async ([scores, file]) => (await import("./scores.js")).answer(scores, file)"""
+    assert page.evaluate(answer, [scores, {"labels": ["bee", "ant"], "task": task}]) == words
 
 
 @pytest.mark.parametrize("size", [(20, 28), (300, 9), (210, 100)])
@@ -241,8 +268,7 @@ def test_a_file_that_does_not_go_is_told(page, folder, name, words):
     drop(page, folder / name, folder / "colours.png")
     expect(page.locator("#answer")).to_contain_text(words, timeout=LOADING)
     expect(page.locator("#classes li")).to_have_count(0)
-    drop(page, folder / "birds.onnx")  # The picture was not taken with the file.
-    drop(page, folder / "colours.png")
+    drop(page, folder / "birds.onnx")  # The picture was taken all the same.
     expect(page.locator("#classes li")).to_have_count(4, timeout=LOADING)
 
 
