@@ -46,7 +46,8 @@ page: build/web/networks.json $(WEB)/node_modules/.package-lock.json
 	cp $(WEB)/*.html $(WEB)/*.css $(WEB)/*.js build/web
 	cp $(ORT)/ort.wasm.bundle.min.mjs $(ORT)/ort-wasm-simd-threaded.wasm build/web
 
-build/web/networks.json: $(WEB)/build.py $(WEB)/levels.json $(wildcard keras_capsules/models/weights/*.json) \
+build/web/networks.json: $(WEB)/build.py $(WEB)/levels.json \
+    $(wildcard keras_capsules/models/weights/*.json keras_capsules/explain/*.py) \
     | .venv/installed-demo-$(KERAS_BACKEND)
 	$(BIN)/python $(WEB)/build.py
 

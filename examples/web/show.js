@@ -6,6 +6,7 @@ import * as widgets from "./widgets.js";
 import { likeness, sentence } from "./words.js";
 
 const COLOURS = ["first", "second"]; // Of the winners.
+const INK = 0.35; // The density of the drawing below the map.
 
 const element = (id) => document.getElementById(id);
 
@@ -41,9 +42,11 @@ export function showAnswer({ network, reading, redrawn }) {
 
 /** Shows the parts of the drawing that speak for the chosen digit, and against it. */
 export function showMap({ network, reading }) {
-  const layers = reading
-    ? [...evidence(reading.map), { values: reading.pixels, colour: colour("ink") }]
-    : [];
+  const layers = [];
+  if (reading) {
+    const pale = reading.pixels.map((value) => INK * value);
+    layers.push({ values: pale, colour: colour("ink") }, ...evidence(reading.map));
+  }
   element("map-caption").hidden = !reading;
   paint(element("evidence"), [network.size, network.size], ...layers);
 }
