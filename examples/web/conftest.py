@@ -8,6 +8,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+from examples.web import own_files
 from examples.web.visit import LOADING, SITE, choose_digits
 
 
@@ -76,3 +77,23 @@ def page(loaded):
     loaded.locator("#clear").click()
     expect(loaded.locator("#answer")).to_have_text("Nothing drawn yet.")
     return loaded
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """Returns a folder of a user's files and pictures."""
+    folder = tmp_path_factory.mktemp("own")
+    own_files.write(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def opened(visit):
+    return visit("own.html")
+
+
+@pytest.fixture
+def own_page(opened):
+    """Opens the page of a user's own file again."""
+    opened.reload()
+    return opened

@@ -26,7 +26,7 @@ export class Network {
     return network;
   }
 
-  /** Returns for pixels in [0, 1]: `scores`, `poses`, the longest capsules, and the longest's map. */
+  /** Returns what is read in pixels in [0, 1], with the map of the longest capsule. */
   async read(pixels) {
     let found = await this.run(pixels, this.explained);
     const scores = found.scores.data;
@@ -35,7 +35,8 @@ export class Network {
       found = await this.run(pixels, order[0]);
     }
     const winners = order.slice(0, this.digits).sort((a, b) => a - b);
-    return { pixels, scores, poses: found.poses.data, map: found.map.data, winners, longest: order[0] };
+    const [poses, map] = [found.poses.data, found.map.data];
+    return { pixels, scores, poses, map, winners, longest: order[0] };
   }
 
   /** Returns what speaks for and against a digit, for each pixel. */

@@ -6,7 +6,8 @@ import { loaded, loading } from "./progress.js";
 import { answer, showScores } from "./scores.js";
 
 const element = (id) => document.getElementById(id);
-const EXPORT_OUTPUTS = "Export the model with --outputs scores,map,reconstruction, if it has capsules";
+const EXPORT_OUTPUTS =
+  "Export the model with --outputs scores,map,reconstruction, if it has capsules";
 
 let own = null; // The user's file.
 let picture = null; // The user's picture.

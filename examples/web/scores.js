@@ -9,7 +9,8 @@ export function answer(scores, { labels, task }) {
     return `The answer is ${scores.slice(0, SHOWN).map(short).join(", ")}.`;
   }
   if (task.kind === "binary" && names.length > 1) {
-    return `Most like ${names[Number(scores[0] >= task.threshold)]}, with a score of ${short(scores[0])}.`;
+    const name = names[Number(scores[0] >= task.threshold)];
+    return `Most like ${name}, with a score of ${short(scores[0])}.`;
   }
   if (task.kind === "labels" || task.kind === "binary") {
     const present = names.filter((_, index) => scores[index] >= task.threshold);
