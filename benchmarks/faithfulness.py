@@ -3,19 +3,24 @@
     KERAS_CAPSULES_DATA=data python -m benchmarks.faithfulness
 
 The maps are coupling maps and Grad-CAM of the capsule network, Grad-CAM of the plain network if its
-weights exist, and two controls that know nothing of the network: the darkness of the pixels, and
-chance. The images are MNIST's test digits, and the same digits turned, sheared, scaled and shifted.
+weights exist, and controls that know nothing of the network: the darkness of the pixels, chance,
+and the coupling map that a network would have whose cells all said the same. The images are MNIST's
+test digits, and the same digits turned, sheared, scaled and shifted.
 """
 
 import argparse
+import functools
 import json
 from pathlib import Path
 
+import keras
 import numpy as np
 
 import keras_capsules
 from keras_capsules import datasets, explain
 from keras_capsules.datasets.augmentation import random_affine
+from keras_capsules.explain._content import content_of
+from keras_capsules.explain._pixel_shares import spread
 
 
 def main() -> None:
@@ -32,7 +37,12 @@ def main() -> None:
         "darkness": lambda model, images: images[..., 0],
         "random": lambda model, images: explain.random_maps(images),
     }
-    kinds = [(capsules, "coupling map", explain.coupling_map)]
+    even = functools.partial(explain.coupling_map, division="even")
+    kinds = [
+        (capsules, "coupling map", explain.coupling_map),
+        (capsules, "coupling map, even division", even),
+        (capsules, "content alone", content_alone),
+    ]
     kinds += [(capsules, *kind) for kind in general.items()]
     if "cnn_baseline" in keras_capsules.list_models(weights="mnist"):
         plain = keras_capsules.create_model("cnn_baseline", "mnist")
@@ -65,6 +75,14 @@ def main() -> None:
             for area in ("deletion_area", "insertion_area")
         ]
         print("|", " | ".join([row["images"], f"`{row['model']}`", row["map"], *areas]), "|")
+
+
+def content_alone(model, images):
+    """Divides the same value in each cell among the pixels, as the coupling map does."""
+    cells = model.get_layer("primary_capsules").input
+    same = keras.ops.ones_like(cells[..., 0])
+    maps = keras.Model(model.input, spread(same, cells, content_of(cells, grid=2)))
+    return maps.predict(images, verbose=0)
 
 
 def test_sets(number):

@@ -5,6 +5,7 @@ from typing import Any
 
 from keras import ops
 
+from keras_capsules.explain._content import content_of
 from keras_capsules.explain._layer_shares import ChildDirections
 from keras_capsules.explain._pixel_shares import spread
 from keras_capsules.explain._recording import Capsules
@@ -13,7 +14,9 @@ from keras_capsules.layers import CapsuleLayer, CapsuleLength, CapsuleMask
 from keras_capsules.layers.voting import split_pair
 
 
-def evidence_map(capsules: Capsules, all_capsules: dict[str, Capsules], labels: Any = None) -> Any:
+def evidence_map(
+    capsules: Capsules, all_capsules: dict[str, Capsules], labels: Any = None, even: bool = False
+) -> Any:
     """Computes the map of `coupling_map` for the longest of some capsules.
 
     Args:
@@ -21,6 +24,7 @@ def evidence_map(capsules: Capsules, all_capsules: dict[str, Capsules], labels: 
         all_capsules: All `Capsules` of the model by the name of their layer.
         labels: One-hot tensor `(batch, num_out)`, of the capsules to explain instead of the
             longest, or most active; or `None`.
+        even: Whether a cell is divided evenly among the pixels that it sees, whatever they hold.
 
     Returns:
         Tensor `(batch, height, width)`, or `(batch, length)` of a sequence.
@@ -36,7 +40,8 @@ def evidence_map(capsules: Capsules, all_capsules: dict[str, Capsules], labels: 
         labels = ops.expand_dims(labels, 2)
     total = 0
     for feature_map, evidence in _evidence(capsules, labels, all_capsules):
-        total = spread(ops.cast(evidence, "float32"), feature_map) + total
+        content = None if even else content_of(feature_map, len(evidence.shape) - 1)
+        total = spread(ops.cast(evidence, "float32"), feature_map, content) + total
     return total
 
 

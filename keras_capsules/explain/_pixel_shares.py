@@ -11,12 +11,14 @@ from keras_capsules._graph import name_of, producer
 from keras_capsules._receptive_fields import ReceptiveFields
 
 
-def spread(values: Any, feature_map: keras.KerasTensor) -> Any:
+def spread(values: Any, feature_map: keras.KerasTensor, weights: Any = None) -> Any:
     """Divides values of cells among the pixels, or the steps of a sequence, by `pixel_shares`.
 
     Args:
         values: Tensor `(batch, height, width)` or `(batch, length)`.
         feature_map: Tensor of these cells in the graph of a model.
+        weights: Tensor of the size of the result, positive: pixels that a cell sees alike get
+            shares in this proportion. `None`, the default, for even shares.
 
     Returns:
         Tensor `(batch, height, width)` or `(batch, length)` of the size of the model's input.
@@ -25,7 +27,15 @@ def spread(values: Any, feature_map: keras.KerasTensor) -> Any:
     shares = [
         pixel_shares(feature_map, axis, grid).astype("float32") for axis in range(1, 1 + grid)
     ]
-    if grid == 1:
+    if weights is None:
+        return _through(values, shares)
+    seen = _through(weights, [share.T for share in shares])
+    return weights * _through(values / seen, shares)
+
+
+def _through(values: Any, shares: list[np.ndarray]) -> Any:
+    """Multiplies each axis of a grid by its matrix."""
+    if len(shares) == 1:
         return ops.matmul(values, shares[0].T)
     return ops.matmul(ops.matmul(shares[0], values), shares[1].T)
 

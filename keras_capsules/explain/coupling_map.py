@@ -20,6 +20,7 @@ def coupling_map(
     class_index: int | Sequence[int] | None = None,
     layer: str | None = None,
     batch_size: int = 32,
+    division: str = "content",
 ) -> np.ndarray:
     """Computes how much of a class's score each part of an image accounts for.
 
@@ -34,15 +35,27 @@ def coupling_map(
     with the direction `d_j = v_j / |v_j|`, `s_j = sum_i c_ij votes_ij`, and the primary capsule
     `u_i = f_i (sum_p z_i(p) + bias_i)`, `f_i = |u_i| / |z_i|`. A part counts by its presence, by
     the coupling of its capsule and by how far its vote agrees with the winning pose; a part that
-    speaks against the class is negative. From the feature map to the pixels each cell is divided
-    evenly among what it sees, layer by layer, so the sum stays, and a map is as sharp as the
-    receptive field of that map: 11 x 11 pixels for Efficient-CapsNet, 9 x 9 for CapsNet.
+    speaks against the class is negative.
+
+    From the feature map to the pixels, `r_pq` says how much of cell p each pixel q is: the cell is
+    divided evenly among what it sees, layer by layer. With `division="even"` these are the shares,
+    and a map is as soft as the receptive field of the cells: 11 x 11 pixels for Efficient-CapsNet,
+    9 x 9 for CapsNet. By default the shares also follow what the pixels hold,
+
+    `m_q = sum_p e_p * r_pq w_q / sum_q' r_pq' w_q'`,
+    `w_q = exp(12 plain**2 (d_q / max(d) - 1))`, `plain = mean_q(exp(-16 d_q**2 / variance))`,
+
+    with the distance `d_q` of a pixel from the background, which is the commonest value of the
+    picture. The sum stays. On plain paper the ink of a stroke gets nearly all of what its cells
+    say, and a map is as fine as the picture. In a photograph, whose pixels have little in common,
+    `plain` is small and the shares are about even. They are even for tokens, and for a model of
+    several pictures.
 
     Capsule layers in between and gates of capsules are followed in the same way, their coupling,
     gates and shortenings held. In two cases the map is coarser or less exact:
 
     * the children do not come from a `PrimaryCapsule` but from a `ConvCapsule2D` or another
-      grid: their cells are divided evenly among what they see;
+      grid: their cells, not those below them, are divided among what they see;
     * the explained layer has explicit activations or is a `ConvCapsule2D`: its poses are not a sum
       whose length is a score. Then child i counts `coupling_ij * activation_i`, or times its
       length, divided among the cells below a primary capsule by how far they agree with its pose.
@@ -63,13 +76,14 @@ def coupling_map(
         layer: Name of the layer to explain, as in `explained_model`; `None`, the default, for the
             last one.
         batch_size: Integer. Defaults to `32`.
+        division: `"content"`, the default, or `"even"`: how a cell is divided among its pixels.
 
     Returns:
         Array `(batch, height, width)`, or `(batch, length)`: a weight for each step or token.
 
     Raises:
         ValueError: If the model has no such layer, or its capsules have no place in the image, or
-            `class_index` does not fit.
+            `class_index` or `division` does not fit.
 
     Example:
 
@@ -84,6 +98,8 @@ def coupling_map(
         Conservative Propagation", arXiv 2202.07304 (shares held, as there those of attention), and
         Lapuschkin et al., 2017, arXiv 1708.07689 (even division below).
     """
+    if division not in ("content", "even"):
+        raise ValueError(f"`division` must be 'content' or 'even'. Received: division={division!r}")
     images = np.asarray(images, dtype="float32")
     copy, recording = recorded_copy(model, images=images)
     capsules = recording.capsules_of(layer)
@@ -94,7 +110,7 @@ def coupling_map(
         )
     count = capsules.activations.shape[1]
     label = keras.Input((count,), name="chosen_class") if class_index is not None else None
-    evidence = evidence_map(capsules, recording.capsules, label)
+    evidence = evidence_map(capsules, recording.capsules, label, even=division == "even")
     if label is None:
         return submodel(copy, evidence).predict(images, batch_size=batch_size, verbose=0)
     labels = np.broadcast_to(np.asarray(class_index), len(images))
