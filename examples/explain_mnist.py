@@ -2,8 +2,9 @@
 
     python -m examples.explain_mnist [--output build/explain]
 
-The figures are the traversal of a pose, coupling maps, reconstructions, a part-whole tree and, if
-the weights of `se_capsnet` exist, its excitation profile.
+The figures are the traversal of a pose, coupling maps, Grad-CAM, reconstructions, a part-whole
+tree, the statistics of the coupling and, if the weights of `se_capsnet` exist, its excitation
+profile.
 """
 
 import argparse
@@ -27,25 +28,22 @@ def main() -> None:
 
     digits = keras_capsules.models.examples("efficient_capsnet", "mnist")["image"][:10]
     model = keras_capsules.create_model("efficient_capsnet", "mnist", with_decoder=True)
-    explained = explain.explained_model(model, ["scores", "map", "reconstruction"])
-    found = explained.predict(digits, verbose=0)
-    titles = [f"{row.argmax()}: {row.max():.2f}" for row in found["scores"]]
-    save(explain.plot_coupling_map(digits, found["map"], titles), "coupling_map.png")
-    save(
-        explain.plot_reconstructions(digits, found["reconstruction"], titles), "reconstructions.png"
-    )
-    two = found["scores"].argmax(axis=1).tolist().index(2)
-    decoded = explain.pose_traversal(model, digits[two : two + 1])[0]
-    save(explain.plot_pose_traversal(decoded), "pose_traversal.png", dpi=60)
+    scores = explain.explained_model(model, ["scores"]).predict(digits, verbose=0)["scores"]
+    found = scores.argmax(axis=1)
+    titles = [f"{row.argmax()}: {row.max():.2f}" for row in scores]
+    save(explain.plot_coupling_map(model, digits, titles), "coupling_map.png")
+    save(explain.plot_grad_cam(model, digits, titles), "grad_cam.png")
+    save(explain.plot_reconstructions(model, digits, titles), "reconstructions.png")
+    two = digits[found == 2][0]
+    save(explain.plot_pose_traversal(model, two), "pose_traversal.png", dpi=60)
 
     # Maps for the classes that look most like each other.
-    nine = digits[found["scores"].argmax(axis=1) == 9][:1]
-    rivals = np.repeat(nine, 3, axis=0)
-    maps = explain.coupling_map(model, rivals, class_index=[9, 4, 7])
-    save(explain.plot_coupling_map(rivals, maps, ["for 9", "for 4", "for 7"]), "rivals.png")
+    rivals = np.repeat(digits[found == 9][:1], 3, axis=0)
+    titles = ["for 9", "for 4", "for 7"]
+    save(explain.plot_coupling_map(model, rivals, titles, class_index=[9, 4, 7]), "rivals.png")
 
-    tree = explain.part_whole_tree(model, digits[0], strongest=5)
-    save(explain.plot_part_whole_tree(tree), "part_whole_tree.png")
+    save(explain.plot_part_whole_tree(model, digits[0], strongest=5), "part_whole_tree.png")
+    save(explain.plot_coupling_statistics(model, digits), "coupling_statistics.png")
     for name, statistics in explain.coupling_statistics(model, digits).items():
         print(name, statistics)
 
@@ -53,10 +51,13 @@ def main() -> None:
         gated = keras_capsules.create_model("se_capsnet", "mnist")
         stored = keras_capsules.models.examples("se_capsnet", "mnist")
         labels = stored["scores"].argmax(axis=1)
-        profile = explain.excitation_profile(
-            gated, (stored["image"], labels), [1, 9], ["block_1_se", "block_2_se"]
+        figure = explain.plot_excitation_profile(
+            gated,
+            (stored["image"], labels),
+            classes=[1, 9],
+            layers=["block_1_se", "block_2_se"],
         )
-        save(explain.plot_excitation_profile(profile), "excitation_profile.png")
+        save(figure, "excitation_profile.png")
 
 
 if __name__ == "__main__":

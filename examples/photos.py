@@ -82,11 +82,10 @@ def mistakes(model, head, test, scores, folder, number=6):
     wrong = wrong[np.argsort(-scores[wrong].max(axis=1))][:number]
     if not len(wrong):
         return None
-    explanation = explain.coupling_map if head == "capsules" else explain.grad_cam
-    maps = explanation(model, test.images[wrong], class_index=found[wrong])
+    plot = explain.plot_coupling_map if head == "capsules" else explain.plot_grad_cam
     names = test.class_names
     titles = [f"{names[test.labels[i]]}\ntaken for {names[found[i]]}" for i in wrong]
-    figure = explain.plot_coupling_map(test.images[wrong] / 255, maps, titles)
+    figure = plot(model, test.images[wrong], titles, class_index=found[wrong])
     figure.savefig(folder / "mistakes.png", dpi=120)
     return "mistakes.png"
 

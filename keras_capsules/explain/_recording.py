@@ -156,6 +156,24 @@ def submodel(copy: keras.Model, outputs: Any, more_inputs: Iterable = ()) -> ker
     return keras.Model(inputs[0] if len(inputs) == 1 else by_name, outputs, name=copy.name)
 
 
+def class_indices(class_index: Any, scores: np.ndarray) -> np.ndarray:
+    """Returns an index for each row of scores: the one given, or that of the highest score.
+
+    Raises:
+        ValueError: If an index is not that of a class, or there is not one for each row.
+    """
+    if class_index is None:
+        return scores.argmax(axis=1)
+    rows, count = scores.shape
+    given = np.asarray(class_index)
+    if given.shape not in ((), (rows,)) or given.min() < 0 or given.max() >= count:
+        raise ValueError(
+            f"`class_index` must be from 0 to {count - 1}, one or one for each of {rows} inputs. "
+            f"Received: class_index={class_index}"
+        )
+    return np.broadcast_to(given, rows)
+
+
 def _has_one_cell(fields):
     """Returns whether the one window of a convolution is the whole grid."""
     return fields is not None and fields.unchanged and len(fields.positions) == fields.window_size

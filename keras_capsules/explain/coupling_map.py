@@ -7,8 +7,8 @@ import keras
 import numpy as np
 
 from keras_capsules.explain._evidence import evidence_map
-from keras_capsules.explain._figures import grid_of_axes, show
-from keras_capsules.explain._recording import recorded_copy, submodel
+from keras_capsules.explain._figures import plot_maps
+from keras_capsules.explain._recording import class_indices, recorded_copy, submodel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -113,23 +113,25 @@ def coupling_map(
     evidence = evidence_map(capsules, recording.capsules, label, even=division == "even")
     if label is None:
         return submodel(copy, evidence).predict(images, batch_size=batch_size, verbose=0)
-    labels = np.broadcast_to(np.asarray(class_index), len(images))
-    if labels.min() < 0 or labels.max() >= count:
-        raise ValueError(
-            f"`class_index` must be from 0 to {count - 1}. Received: class_index={class_index}"
-        )
+    labels = class_indices(class_index, np.zeros((len(images), count)))
     explained = submodel(copy, evidence, [label])
     inputs = dict.fromkeys(explained.input, images) | {"chosen_class": np.eye(count)[labels]}
     return explained.predict(inputs, batch_size=batch_size, verbose=0)
 
 
-def plot_coupling_map(images: Any, maps: Any, titles: Sequence | None = None) -> "Figure":
-    """Draws each image, and below it the same with its map: red for the class, blue against it.
+def plot_coupling_map(
+    model: keras.Model, inputs: Any, titles: Sequence | None = None, **options: Any
+) -> "Figure":
+    """Draws inputs with their coupling maps: red for the class, blue against it.
+
+    Images have the map below. Signals are curves over the colours of their steps, and tokens are
+    numbers on them.
 
     Args:
-        images: Array `(batch, height, width, channels)`, in [0, 1].
-        maps: Array `(batch, height, width)`, of `coupling_map` or `grad_cam`.
-        titles: Strings, one for each image, or `None`, the default.
+        model: As in `coupling_map`.
+        inputs: Its images, signals or tokens.
+        titles: Strings, one for each input, or `None`, the default.
+        **options: Further arguments of `coupling_map`, by name.
 
     Returns:
         A `matplotlib.figure.Figure`, to save by `figure.savefig`.
@@ -139,17 +141,10 @@ def plot_coupling_map(images: Any, maps: Any, titles: Sequence | None = None) ->
 
     Example:
 
-    >>> images = np.random.default_rng(0).random((3, 8, 8, 1))
-    >>> figure = keras_capsules.explain.plot_coupling_map(images, images[..., 0] - 0.5)
+    >>> model = keras_capsules.create_model("efficient_capsnet", weights="mnist")
+    >>> digits = keras_capsules.models.examples("efficient_capsnet", "mnist")["image"][:3]
+    >>> figure = keras_capsules.explain.plot_coupling_map(model, digits, class_index=[7, 2, 1])
     >>> len(figure.axes)
     6
     """
-    figure, axes = grid_of_axes(2, len(images))
-    for column, (image, found) in enumerate(zip(images, maps, strict=True)):
-        show(axes[0, column], image)
-        show(axes[1, column], image)
-        limit = np.abs(found).max() or 1.0
-        axes[1, column].imshow(found, cmap="RdBu_r", vmin=-limit, vmax=limit, alpha=0.7)
-        if titles is not None:
-            axes[0, column].set_title(str(titles[column]), fontsize="medium")
-    return figure
+    return plot_maps(inputs, coupling_map(model, inputs, **options), titles)

@@ -1,14 +1,18 @@
 """Measures over a dataset how much the routing of a trained model divides and adapts."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import numpy as np
 
+from keras_capsules.explain._figures import new_figure
 from keras_capsules.explain._recording import Capsules, recorded_copy, submodel
 from keras_capsules.layers.voting import split_pair
 from keras_capsules.metrics import CouplingEntropy, CouplingVariance, DeadCapsuleRate
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class CouplingStatistics(NamedTuple):
@@ -36,9 +40,9 @@ def coupling_statistics(
 
     Args:
         model: Functional or sequential `keras.Model` with `CapsuleLayer`s. It is not changed.
-        dataset: Array of images, as the model takes them; or a dataset of batches, as `model.fit`
-            takes it, whose labels are left out.
-        batch_size: Integer, for an array. Defaults to `32`.
+        dataset: Array of inputs as the model takes them, or a dictionary of such arrays; or a
+            dataset of batches, as `model.fit` takes it, whose labels are left out.
+        batch_size: Integer, for arrays. Defaults to `32`.
         threshold: Float. As in `DeadCapsuleRate`. Defaults to `0.01`.
 
     Returns:
@@ -75,6 +79,8 @@ def coupling_statistics(
     for images in _batches(dataset, batch_size):
         found = explained.predict_on_batch(images)
         for name, (coupling, children, parents) in found.items():
+            if split_pair(recording.capsules[name].inputs)[1] is not None:  # Activations.
+                children = children.reshape(coupling.shape[:2])
             for metric, value in zip(
                 metrics[name], (np.abs(coupling), coupling, children, parents), strict=True
             ):
@@ -85,18 +91,53 @@ def coupling_statistics(
     }
 
 
+def plot_coupling_statistics(model: keras.Model, dataset: Any, **options: Any) -> "Figure":
+    """Draws the measures of each capsule layer, one axes for each measure.
+
+    Args:
+        model: As in `coupling_statistics`.
+        dataset: As there.
+        **options: Further arguments of `coupling_statistics`, by name.
+
+    Returns:
+        A `matplotlib.figure.Figure`, to save by `figure.savefig`.
+
+    Raises:
+        ImportError: If matplotlib is missing.
+
+    Example:
+
+    >>> model = keras_capsules.create_model("efficient_capsnet", weights="mnist")
+    >>> digits = keras_capsules.models.examples("efficient_capsnet", "mnist")["image"]
+    >>> len(keras_capsules.explain.plot_coupling_statistics(model, digits).axes)
+    4
+    """
+    found = coupling_statistics(model, dataset, **options)
+    measures = CouplingStatistics._fields
+    figure = new_figure(2.5 * len(measures) + 1, 0.8 + 0.4 * len(found))
+    for axes, measure in zip(figure.subplots(1, len(measures), sharey=True), measures, strict=True):
+        values = [getattr(of_layer, measure) for of_layer in found.values()]
+        bars = axes.barh(list(found), values)
+        axes.bar_label(bars, fmt="%.3g", padding=2)
+        axes.set(title=measure.replace("_", " "), xlim=(0, 1.4), xticks=[])
+        axes.spines[["top", "right", "bottom"]].set_visible(False)
+    figure.axes[0].invert_yaxis()
+    return figure
+
+
 def _seen(capsules: Capsules) -> tuple[Any, Any, Any]:
-    """Returns the coupling, and children and parents as `DeadCapsuleRate` takes them."""
+    """Returns the coupling, and the children's poses or activations, and the parents'."""
     children, activations = split_pair(capsules.inputs)
-    if activations is not None:
-        children = keras.ops.reshape(activations, (-1, capsules.coupling.shape[1]))
+    children = children if activations is None else activations
     return capsules.coupling, children, capsules.activations
 
 
 def _batches(dataset: Any, batch_size: int) -> Iterator[Any]:
-    if hasattr(dataset, "shape"):
-        for start in range(0, len(dataset), batch_size):
-            yield np.asarray(dataset[start : start + batch_size])
+    if hasattr(dataset, "shape") or isinstance(dataset, dict):
+        arrays = keras.tree.map_structure(np.asarray, dataset)
+        for start in range(0, len(keras.tree.flatten(arrays)[0]), batch_size):
+            part = slice(start, start + batch_size)
+            yield keras.tree.map_structure(lambda array, part=part: array[part], arrays)
         return
     sized = isinstance(dataset, keras.utils.PyDataset)
     for batch in (dataset[index] for index in range(len(dataset))) if sized else dataset:

@@ -48,8 +48,9 @@ def excitation_profile(
             `EffectiveSqueezeExcitation`, `EfficientChannelAttention`, `StyleRecalibration`,
             `GatherExcite` of the global extent, and the channels' half of
             `ConcurrentSqueezeExcitation` and `ConvBlockAttention`. It is not changed.
-        dataset: Pair `(x, y)` of inputs as `model.predict` takes them and labels, integers or
-            one-hot; or a dataset of such batches, as `model.fit` takes it.
+        dataset: Pair `(x, y)` of inputs as `model.predict` takes them and labels, integers
+            `(batch,)` or `(batch, 1)`, or one-hot; or a dataset of such batches, as `model.fit`
+            takes it.
         classes: Labels to profile, or `None`, the default, for all that occur.
         layers: Names of such layers, or `None`, the default, for all.
         batch_size: Integer, for a pair of arrays. Defaults to `32`.
@@ -88,13 +89,17 @@ def excitation_profile(
     return ExcitationProfile(chosen, mean, deviation, overall)
 
 
-def plot_excitation_profile(profile: ExcitationProfile, deviation: bool = False) -> "Figure":
+def plot_excitation_profile(
+    model: keras.Model, dataset: Any, deviation: bool = False, **options: Any
+) -> "Figure":
     """Draws the mean gates over the channels, one axes for each layer and one line for each class.
 
     Args:
-        profile: An `ExcitationProfile`.
+        model: As in `excitation_profile`.
+        dataset: As there.
         deviation: Boolean. Whether to shade one standard deviation within the class around each
             line. Defaults to `False`.
+        **options: Further arguments of `excitation_profile`, by name.
 
     Returns:
         A `matplotlib.figure.Figure`, to save by `figure.savefig`.
@@ -106,17 +111,17 @@ def plot_excitation_profile(profile: ExcitationProfile, deviation: bool = False)
 
     >>> model = keras_capsules.create_model("se_resnet20", filters=(4, 8), blocks=1)
     >>> x = np.random.default_rng(0).random((4, 32, 32, 3))
-    >>> profile = keras_capsules.explain.excitation_profile(model, (x, [0, 0, 1, 1]))
-    >>> figure = keras_capsules.explain.plot_excitation_profile(profile)
+    >>> figure = keras_capsules.explain.plot_excitation_profile(model, (x, [0, 0, 1, 1]))
     >>> len(figure.axes)
     2
     """
-    from matplotlib.ticker import MaxNLocator
-
+    profile = excitation_profile(model, dataset, **options)
     count = len(profile.mean)
     columns = min(count, 3)
     rows = -(-count // columns)
     figure = new_figure(4 * columns, 3 * rows)
+    from matplotlib.ticker import MaxNLocator
+
     for number, (name, means) in enumerate(profile.mean.items(), start=1):
         axes = figure.add_subplot(rows, columns, number, title=name, xlabel="channel")
         axes.set(ylabel="mean gate")
@@ -183,9 +188,10 @@ def _labels(y: Any) -> np.ndarray:
     y = keras.ops.convert_to_numpy(y)
     if y.ndim == 2 and y.shape[1] > 1:
         return y.argmax(axis=1)
+    y = y[:, 0] if y.shape[1:] == (1,) else y
     if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
         raise ValueError(
-            "Labels must be integers (inputs,) or one-hot (inputs, classes). "
+            "Labels must be integers (inputs,) or (inputs, 1), or one-hot (inputs, classes). "
             f"Received: labels of shape {y.shape} and dtype {y.dtype}"
         )
     return y

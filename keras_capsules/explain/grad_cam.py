@@ -1,7 +1,7 @@
 """Computes Grad-CAM, a map that needs no capsules, for comparison."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -9,9 +9,13 @@ from keras import ops
 
 from keras_capsules._gradients import gradient
 from keras_capsules._graph import calls
+from keras_capsules.explain._figures import plot_maps
 from keras_capsules.explain._pixel_shares import spread
-from keras_capsules.explain._recording import recorded_copy, submodel
+from keras_capsules.explain._recording import class_indices, recorded_copy, submodel
 from keras_capsules.explain.explained_model import available
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def grad_cam(
@@ -41,7 +45,7 @@ def grad_cam(
         Array `(batch, height, width)` or `(batch, length)`, not negative.
 
     Raises:
-        ValueError: If there is no such layer.
+        ValueError: If there is no such layer, or `class_index` does not fit.
 
     Example:
 
@@ -68,18 +72,42 @@ def grad_cam(
     below = submodel(copy, maps[name])
     above = keras.Model(maps[name], scores)
     features = below.predict(images, batch_size=batch_size, verbose=0)
-    if class_index is None:
-        class_index = above.predict(features, batch_size=batch_size, verbose=0).argmax(axis=1)
-    chosen = np.eye(scores.shape[1], dtype="float32")[
-        np.broadcast_to(np.asarray(class_index), len(images))
-    ]
+    found = above.predict(features, batch_size=batch_size, verbose=0)
+    chosen = np.eye(scores.shape[1], dtype="float32")[class_indices(class_index, found)]
     weighted = []
     for start in range(0, len(images), batch_size):
         part = slice(start, start + batch_size)
-        slopes = _gradient(above, features[part], chosen[part])
+        slopes = _gradient(above, features[part], chosen[part]).astype("float32")
         weights = slopes.mean(axis=tuple(range(1, slopes.ndim - 1)), keepdims=True)
         weighted.append(np.maximum((weights * features[part]).sum(axis=-1), 0))
     return ops.convert_to_numpy(spread(np.concatenate(weighted), maps[name]))
+
+
+def plot_grad_cam(
+    model: keras.Model, inputs: Any, titles: Sequence | None = None, **options: Any
+) -> "Figure":
+    """Draws inputs with their Grad-CAM, as `plot_coupling_map` does.
+
+    Args:
+        model: As in `grad_cam`.
+        inputs: Its images, signals or tokens.
+        titles: Strings, one for each input, or `None`, the default.
+        **options: Further arguments of `grad_cam`, by name.
+
+    Returns:
+        A `matplotlib.figure.Figure`, to save by `figure.savefig`.
+
+    Raises:
+        ImportError: If matplotlib is missing.
+
+    Example:
+
+    >>> model = keras_capsules.create_model("cnn_baseline", size="tiny")
+    >>> images = np.random.default_rng(0).random((2, 28, 28, 1))
+    >>> len(keras_capsules.explain.plot_grad_cam(model, images).axes)
+    4
+    """
+    return plot_maps(inputs, grad_cam(model, inputs, **options), titles)
 
 
 def _feature_maps(model: keras.Model, rank: int) -> dict[str, keras.KerasTensor]:
@@ -97,4 +125,4 @@ def _feature_maps(model: keras.Model, rank: int) -> dict[str, keras.KerasTensor]
 def _gradient(model: keras.Model, x: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """Computes the gradient of `sum(model(x) * chosen)` at `x`."""
     chosen = ops.convert_to_tensor(chosen)
-    return gradient(lambda x: ops.sum(model(x, training=False) * chosen), x)
+    return gradient(lambda x: ops.sum(ops.cast(model(x, training=False), "float32") * chosen), x)

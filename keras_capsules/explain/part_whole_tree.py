@@ -1,5 +1,6 @@
 """Follows the couplings from a capsule down to its parts, which gives a tree."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from keras_capsules._graph import producer
 from keras_capsules.explain._figures import new_figure
-from keras_capsules.explain._recording import Capsules, recorded_copy, submodel
+from keras_capsules.explain._recording import Capsules, class_indices, recorded_copy, submodel
 from keras_capsules.layers import CapsuleLength
 from keras_capsules.layers.voting import split_pair
 
@@ -36,8 +37,12 @@ class Part:
 
 
 def part_whole_tree(
-    model: keras.Model, image: Any, strongest: int = 3, class_index: int | None = None
-) -> Part:
+    model: keras.Model,
+    inputs: Any,
+    strongest: int = 3,
+    class_index: int | Sequence[int] | None = None,
+    batch_size: int = 32,
+) -> Part | list[Part]:
     """Follows the couplings from the winning capsule down, each time to the strongest children.
 
     The strength of child i for parent j is `coupling_ij * activation_i`. How much of a parent its
@@ -47,16 +52,18 @@ def part_whole_tree(
     Args:
         model: Functional or sequential `keras.Model` with one or more `CapsuleLayer`s on top of
             each other. It is not changed.
-        image: Array `(height, width, channels)`, as the model takes it.
+        inputs: Array of inputs as the model takes them, such as `(batch, height, width,
+            channels)`, or one of them, without the axis of the batch.
         strongest: Integer. Children to keep of each capsule. Defaults to `3`.
-        class_index: Integer. Capsule of the last layer to start from, or `None`, the default, for
-            the most active.
+        class_index: Integer, or one for each input, of the capsules of the last layer to start
+            from; or `None`, the default, for the most active.
+        batch_size: Integer. Defaults to `32`.
 
     Returns:
-        The `Part` of the last layer.
+        The `Part` of the last layer: a list with one for each input, or the one of one input.
 
     Raises:
-        ValueError: If the model has no capsule layer.
+        ValueError: If the model has no capsule layer, or `class_index` does not fit.
 
     Example:
 
@@ -71,17 +78,37 @@ def part_whole_tree(
         tree is carved out"; and Mitterreiter, Koch, Giesen, Laue, 2023, arXiv 2301.01583, who
         found none.
     """
-    copy, recording = recorded_copy(model)
+    inputs = np.asarray(inputs)
+    single = inputs.ndim < len(model.inputs[0].shape)
+    inputs = inputs[None] if single else inputs
+    copy, recording = recorded_copy(model, images=inputs)
     chain = _chain(recording.capsules)
     if not chain:
         raise ValueError(f"The model must have a CapsuleLayer. Received: {model.name!r}")
     tensors = [(c.activations, c.coupling) for c in chain]
     name, lowest = _children(chain[-1])
     explained = submodel(copy, {"levels": tensors, "lowest": lowest})
-    found = explained.predict(np.asarray(image)[None], verbose=0)
-    activations = [level[0][0] for level in found["levels"]] + [found["lowest"][0].reshape(-1)]
-    couplings = [level[1][0] for level in found["levels"]]
+    found = explained.predict(inputs, batch_size=batch_size, verbose=0)
     names = [capsules.layer.name for capsules in chain] + [name]
+    activations = [level[0] for level in found["levels"]]
+    activations.append(found["lowest"].reshape(len(inputs), -1))
+    couplings = [level[1] for level in found["levels"]]
+    roots = class_indices(class_index, activations[0])
+    trees = [
+        _tree(names, [a[n] for a in activations], [c[n] for c in couplings], root, strongest)
+        for n, root in enumerate(roots)
+    ]
+    return trees[0] if single else trees
+
+
+def _tree(
+    names: list[str],
+    activations: list[np.ndarray],
+    couplings: list[np.ndarray],
+    root: int,
+    strongest: int,
+) -> Part:
+    """Makes the tree of one input from what each level holds, the last layer first."""
 
     def part(level: int, index: int, coupling: float) -> Part:
         parts = ()
@@ -91,18 +118,19 @@ def part_whole_tree(
             parts = tuple(part(level + 1, int(i), float(shares[i])) for i in order)
         return Part(names[level], index, float(activations[level][index]), coupling, parts)
 
-    root = int(activations[0].argmax()) if class_index is None else class_index
-    return part(0, root, 1.0)
+    return part(0, int(root), 1.0)
 
 
-def plot_part_whole_tree(tree: Part) -> "Figure":
-    """Draws the tree: a line is as wide as the coupling, a capsule as dark as its activation.
+def plot_part_whole_tree(model: keras.Model, inputs: Any, **options: Any) -> "Figure":
+    """Draws trees: a line is as wide as the coupling, a capsule as dark as its activation.
 
     Args:
-        tree: `Part`, of `part_whole_tree`.
+        model: As in `part_whole_tree`.
+        inputs: As there, a batch or one input.
+        **options: Further arguments of `part_whole_tree`, by name.
 
     Returns:
-        A `matplotlib.figure.Figure`, to save by `figure.savefig`.
+        A `matplotlib.figure.Figure`, to save by `figure.savefig`, with one axes for each input.
 
     Raises:
         ImportError: If matplotlib is missing.
@@ -111,19 +139,30 @@ def plot_part_whole_tree(tree: Part) -> "Figure":
 
     >>> model = keras_capsules.create_model("efficient_capsnet", weights="mnist")
     >>> digit = keras_capsules.models.examples("efficient_capsnet", "mnist")["image"][0]
-    >>> tree = keras_capsules.explain.part_whole_tree(model, digit)
-    >>> figure = keras_capsules.explain.plot_part_whole_tree(tree)
+    >>> figure = keras_capsules.explain.plot_part_whole_tree(model, digit)
     >>> len(figure.axes[0].texts)  # Of 4 capsules and 3 couplings.
     7
     """
-    levels: list[list] = [
-        [(tree, None, 0.5)]
-    ]  # Each part with its parent's x and its own x, from 0 to 1.
+    trees = part_whole_tree(model, inputs, **options)
+    all_levels = [_levels(tree) for tree in (trees if isinstance(trees, list) else [trees])]
+    width = max(len(level) for levels in all_levels for level in levels)
+    figure = new_figure(2.4 + 0.9 * width, 1.5 * sum(map(len, all_levels)))
+    axes = figure.subplots(len(all_levels), 1, squeeze=False)[:, 0]
+    for one, levels in zip(axes, all_levels, strict=True):
+        _draw(one, levels)
+    return figure
+
+
+def _levels(tree: Part) -> list[list[tuple]]:
+    """Returns the parts of each level with their parent's x and their own x, from 0 to 1."""
+    levels: list[list[tuple]] = [[(tree, None, 0.5)]]
     while any(part.parts for part, _, _ in levels[-1]):
         parts = [(child, x) for part, _, x in levels[-1] for child in part.parts]
         levels.append([(c, up, (n + 0.5) / len(parts)) for n, (c, up) in enumerate(parts)])
-    figure = new_figure(2.4 + 0.9 * max(map(len, levels)), 1.5 * len(levels))
-    axes = figure.add_subplot()
+    return levels
+
+
+def _draw(axes: Any, levels: list[list[tuple]]) -> None:
     axes.set(xlim=(-0.02, 1), ylim=(0.5 - len(levels), 0.5), xticks=[])
     axes.set_yticks(-np.arange(len(levels)), [level[0][0].layer for level in levels])
     axes.tick_params(length=0)
@@ -151,7 +190,6 @@ def plot_part_whole_tree(tree: Part) -> "Figure":
                     ha="center",
                     bbox={"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none"},
                 )
-    return figure
 
 
 def _chain(all_capsules: dict[str, Capsules]) -> list[Capsules]:

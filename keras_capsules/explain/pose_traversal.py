@@ -61,13 +61,15 @@ def pose_traversal(
     return decoded.reshape(batch, dim, len(deltas), *decoded.shape[1:])
 
 
-def plot_pose_traversal(decoded: Any, deltas: Sequence[float] = DELTAS) -> "Figure":
+def plot_pose_traversal(
+    model: keras.Model, image: Any, deltas: Sequence[float] = DELTAS
+) -> "Figure":
     """Draws the traversal of one image: a row for each dimension, a column for each step.
 
     Args:
-        decoded: Array `(capsule_dim, steps, height, width, channels)`: one image's part of what
-            `pose_traversal` returns.
-        deltas: Floats. Value that was added in each column.
+        model: As in `pose_traversal`.
+        image: Array `(height, width, channels)`, as the model takes it.
+        deltas: Floats. Value that is added in each column. Defaults to those of `pose_traversal`.
 
     Returns:
         A `matplotlib.figure.Figure`, to save by `figure.savefig`.
@@ -77,11 +79,13 @@ def plot_pose_traversal(decoded: Any, deltas: Sequence[float] = DELTAS) -> "Figu
 
     Example:
 
-    >>> decoded = np.random.default_rng(0).random((4, 3, 8, 8, 1))
-    >>> figure = keras_capsules.explain.plot_pose_traversal(decoded, deltas=(-0.1, 0, 0.1))
+    >>> model = keras_capsules.create_model("efficient_capsnet", "mnist", with_decoder=True)
+    >>> digit = keras_capsules.models.examples("efficient_capsnet", "mnist")["image"][0]
+    >>> figure = keras_capsules.explain.plot_pose_traversal(model, digit, deltas=(-0.1, 0, 0.1))
     >>> len(figure.axes)
-    12
+    48
     """
+    (decoded,) = pose_traversal(model, np.asarray(image)[None], deltas)
     figure, axes = grid_of_axes(*decoded.shape[:2], size=0.5)
     for row, images in enumerate(decoded):
         axes[row, 0].set_ylabel(str(row + 1), rotation=0, ha="right", va="center")

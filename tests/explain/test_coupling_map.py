@@ -247,7 +247,7 @@ def test_errors():
     images = np.zeros((2, 12, 12, 1))
     with pytest.raises(ValueError, match=r"\['class_capsules'\].*layer='scores'"):
         coupling_map(model, images, layer="scores")
-    with pytest.raises(ValueError, match="from 0 to 3. Received: class_index=4"):
+    with pytest.raises(ValueError, match="from 0 to 3, .* of 2 inputs. Received: class_index=4"):
         coupling_map(model, images, class_index=4)
     signal = keras.Input((9, 2))
     x = layers.Reshape((12, 4))(layers.Dense(48)(layers.Flatten()(signal)))

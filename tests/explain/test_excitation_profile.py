@@ -144,11 +144,20 @@ def test_errors(case):
         excitation_profile(keras.Sequential([model]), (x, y))
 
 
+def test_labels_in_a_column(case):
+    model, x, y = case
+    expected = excitation_profile(model, (x, y))
+    for dataset in ((x, y[:, None]), [(x[:4], y[:4, None]), (x[4:8], y[4:8]), (x[8:], y[8:])]):
+        found = excitation_profile(model, dataset)
+        np.testing.assert_array_equal(found.classes, expected.classes)
+        np.testing.assert_allclose(found.mean["last"], expected.mean["last"], atol=1e-6)
+
+
 def test_plot(case):
     pytest.importorskip("matplotlib")
     model, x, y = case
     profile = excitation_profile(model, (x, y))
-    figure = plot_excitation_profile(profile, deviation=True)
+    figure = plot_excitation_profile(model, (x, y), deviation=True)
     assert [axes.get_title() for axes in figure.axes] == ["first", "last"]
     for axes, means in zip(figure.axes, profile.mean.values(), strict=True):
         assert len(axes.lines) == 4 and len(axes.collections) == 3
@@ -158,7 +167,7 @@ def test_plot(case):
 def test_plotting_without_matplotlib(case, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match=r"keras-capsules\[explain\]"):
-        plot_excitation_profile(excitation_profile(case[0], case[1:]))
+        plot_excitation_profile(case[0], case[1:])
 
 
 def test_gates_are_those_of_an_explained_model(case, generator):

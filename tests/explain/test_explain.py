@@ -6,7 +6,8 @@ import pytest
 from conftest import once, small_capsnet, to_numpy
 from keras import layers
 
-from keras_capsules import CapsuleLayer, CapsuleLength, explain
+import keras_capsules
+from keras_capsules import CapsuleLayer, CapsuleLength, PrimaryCapsule2D, explain
 
 
 @pytest.fixture
@@ -73,9 +74,23 @@ def test_tree(generator):
     assert other.index == 1 - tree.index and len(other.parts) == 3
 
 
-def test_tree_of_a_model_with_explicit_activations(images):
-    from keras_capsules import PrimaryCapsule2D
+def test_trees_of_a_batch(generator):
+    model, x = stacked_model(generator), generator.normal(size=(5, 1, 1, 4))
+    for chosen in (None, 1, [0, 1, 1, 0, 1]):
+        trees = explain.part_whole_tree(model, x, class_index=chosen, batch_size=2)
+        each = [None] * 5 if chosen is None else np.broadcast_to(chosen, 5)
+        for tree, one, index in zip(trees, x, each, strict=True):
+            alone = explain.part_whole_tree(model, one, class_index=index)
+            assert [p.index for p in tree.parts] == [p.index for p in alone.parts]
+            assert (tree.index, tree.activation) == (
+                alone.index,
+                pytest.approx(alone.activation, abs=1e-6),
+            )
+    with pytest.raises(ValueError, match=r"of 5 inputs. Received: class_index=\[0\]"):
+        explain.part_whole_tree(model, x, class_index=[0])
 
+
+def test_tree_of_a_model_with_explicit_activations(images):
     image = keras.Input((12, 12, 1), name="image")
     x = PrimaryCapsule2D(2, 4, 3, strides=4, explicit_activations=True, name="primary")(image)
     _, scores = CapsuleLayer(3, 4, routing="em", name="wholes")(x)
@@ -101,6 +116,24 @@ def test_statistics(generator):
             assert (entropy, variance) == (pytest.approx(1), pytest.approx(0))
         assert (found["parts"].dead_children, found["parts"].dead_parents) == (0.5, 0)
         assert (found["wholes"].dead_children, found["wholes"].dead_parents) == (0, 0.5)
+
+
+def test_statistics_of_any_input(generator):
+    """Dictionaries, and maps of an open size."""
+    taught = small_capsnet(with_decoder=True)
+    images = generator.uniform(size=(3, 12, 12, 1)).astype("float32")
+    inputs = {"image": images, "label": np.eye(4, dtype="float32")[:3]}
+    found = explain.coupling_statistics(taught, inputs, batch_size=2)
+    assert found == explain.coupling_statistics(taught, images, batch_size=2)
+    models = []
+    for size in (None, 12):
+        image = keras.Input((size, size, 1))
+        pair = PrimaryCapsule2D(2, 4, 3, explicit_activations=True)(image)
+        pair = CapsuleLayer(3, 4, routing="em", share_weights=True, name="wholes")(pair)
+        models.append(keras.Model(image, pair))
+    models[1].set_weights(models[0].get_weights())
+    whole, fixed = (explain.coupling_statistics(model, images)["wholes"] for model in models)
+    assert whole == pytest.approx(fixed, abs=1e-6) and whole.variance > 0
 
 
 def test_couplings_of_either_sign(generator, images):
@@ -186,24 +219,76 @@ def test_models_without_what_is_needed(images):
 
 
 @once
-def test_figures(generator, images):
-    """They draw the arrays that they are given."""
+def test_figures_of_maps(generator, images):
+    """They draw the maps of the same arguments."""
     pytest.importorskip("matplotlib")
-    maps = generator.normal(size=(3, 12, 12))
-    axes = explain.plot_coupling_map(images, maps, titles=["a", "b", "c"]).axes
-    assert [one.get_title() for one in axes[:3]] == ["a", "b", "c"]
-    np.testing.assert_array_equal(axes[4].images[1].get_array(), maps[1])
-    axes = explain.plot_reconstructions(images, 1 - images).axes
-    np.testing.assert_allclose(axes[3].images[0].get_array(), 1 - images[0, ..., 0])
-    decoded = generator.uniform(size=(2, 3, 4, 4, 3))
-    axes = explain.plot_pose_traversal(decoded, deltas=(-1, 0, 1)).axes
+    model = small_capsnet()
+    for plot, explanation in (
+        (explain.plot_coupling_map, explain.coupling_map),
+        (explain.plot_grad_cam, explain.grad_cam),
+    ):
+        axes = plot(model, images, titles=["a", "b", "c"], class_index=[0, 3, 1]).axes
+        assert [one.get_title() for one in axes[:3]] == ["a", "b", "c"]
+        maps = explanation(model, images, class_index=[0, 3, 1])
+        for one, image, found in zip(axes[3:], images, maps, strict=True):
+            np.testing.assert_allclose(one.images[0].get_array(), image[..., 0])
+            np.testing.assert_allclose(one.images[1].get_array(), found, atol=1e-7)
+    loud = explain.plot_coupling_map(model, 255 * images).axes[0].images[0].get_array()
+    assert (loud.min(), loud.max()) == (0, 1)
+
+
+@once
+@pytest.mark.parametrize("kind", ["signal", "tokens"])
+def test_figures_of_sequences(generator, kind):
+    pytest.importorskip("matplotlib")
+    start = keras.Input((6, 2)) if kind == "signal" else keras.Input((6,), dtype="int32")
+    x = start if kind == "signal" else layers.Embedding(9, 2)(start)
+    x = CapsuleLayer(3, 4)(keras_capsules.PrimaryCapsule1D(2, 4, 3)(x))
+    model = keras.Model(start, CapsuleLength(name="scores")(x))
+    shape = (2, *start.shape[1:])
+    values = generator.random(shape) if kind == "signal" else generator.integers(0, 9, shape)
+    axes = explain.plot_coupling_map(model, values).axes
+    for one, value, found in zip(axes, values, explain.coupling_map(model, values), strict=True):
+        np.testing.assert_allclose(one.images[0].get_array(), found[None], atol=1e-7)
+        if kind == "signal":
+            np.testing.assert_allclose([line.get_ydata() for line in one.lines], value.T)
+        else:
+            assert [text.get_text() for text in one.texts] == [str(token) for token in value]
+
+
+@once
+def test_figures_of_decoders(images):
+    pytest.importorskip("matplotlib")
+    model = small_capsnet(with_decoder=True)
+    axes = explain.plot_reconstructions(model, images, titles=["a", "b", "c"]).axes
+    found = to_numpy(explain.explained_model(model, ["reconstruction"])(images))["reconstruction"]
+    np.testing.assert_allclose(axes[4].images[0].get_array(), found[1, ..., 0], atol=1e-6)
+    axes = explain.plot_pose_traversal(model, images[0], deltas=(-1, 0, 1)).axes
     assert axes[0].get_title() == "-1.00" and axes[3].get_ylabel() == "2"
-    np.testing.assert_allclose(axes[4].images[0].get_array(), decoded[1, 1], atol=1e-6)
-    parts = tuple(explain.Part("low", n, 0.5, 0.1 * n, ()) for n in range(3))
-    (axes,) = explain.plot_part_whole_tree(explain.Part("high", 7, 1.0, 1.0, parts)).axes
-    texts = [text.get_text() for text in axes.texts]
-    assert texts == ["7\n1.00", "0\n0.50", "0.00", "1\n0.50", "0.10", "2\n0.50", "0.20"]
-    assert [line.get_linewidth() for line in axes.lines] == pytest.approx([0.5, 1.1, 1.7])
+    decoded = explain.pose_traversal(model, images[:1], deltas=(-1, 0, 1))[0]
+    np.testing.assert_allclose(axes[4].images[0].get_array(), decoded[1, 1, ..., 0], atol=1e-6)
+
+
+@once
+def test_figures_of_capsules(generator):
+    pytest.importorskip("matplotlib")
+    model, x = stacked_model(generator), generator.normal(size=(2, 1, 1, 4))
+    axes = explain.plot_part_whole_tree(model, x, strongest=2).axes
+    for one, tree in zip(axes, explain.part_whole_tree(model, x, strongest=2), strict=True):
+        texts = [text.get_text() for text in one.texts]
+        assert texts[0] == f"{tree.index}\n{tree.activation:.2f}" and len(texts) == 1 + 2 * 6
+        widths = [line.get_linewidth() for line in one.lines]  # Of a half or a third of a vote.
+        assert sorted(widths) == pytest.approx(4 * [0.5 + 6 / 3] + 2 * [0.5 + 6 / 2])
+    figure = explain.plot_coupling_statistics(model, x)
+    found = explain.coupling_statistics(model, x)
+    for one, field in zip(figure.axes, explain.CouplingStatistics._fields, strict=True):
+        widths = [bar.get_width() for bar in one.patches]
+        assert widths == pytest.approx([getattr(f, field) for f in found.values()])
+
+
+@once
+def test_figure_of_curves():
+    pytest.importorskip("matplotlib")
     curve = np.array([[0.0, 1.0], [1.0, 1.0]])
     found = explain.DeletionInsertion(np.arange(2), 1 - curve, curve, np.ones(2), np.ones(2))
     figure = explain.plot_deletion_insertion({"mine": found})
