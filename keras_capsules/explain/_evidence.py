@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import keras
 from keras import ops
 
 from keras_capsules.explain._content import content_of
@@ -35,7 +36,7 @@ def evidence_map(
     if labels is None:
         # The mask of activations as poses of one component is one-hot but for its length.
         chosen = CapsuleMask()(ops.expand_dims(capsules.activations, 2))
-        labels = chosen / (ops.expand_dims(CapsuleLength()(chosen), 2))
+        labels = chosen / ops.expand_dims(_lengths(chosen), 2)
     else:
         labels = ops.expand_dims(labels, 2)
     total = 0
@@ -52,12 +53,17 @@ def _evidence(
     layer, inputs, poses, _, coupling = capsules
     children, activations = split_pair(inputs)
     if isinstance(layer, CapsuleLayer) and activations is None:
-        directions = labels * poses / ops.expand_dims(CapsuleLength()(poses), 2)
+        directions = labels * poses / ops.expand_dims(_lengths(poses), 2)
         directions = ChildDirections()(children, poses, coupling, directions)
     else:
-        lengths = CapsuleLength()(children)
+        lengths = _lengths(children)
         present = lengths if activations is None else activations
         votes = ops.squeeze(ops.matmul(coupling, labels), 2)
         votes = ops.reshape(votes, (-1, *present.shape[1:])) * present
         directions = children * ops.expand_dims(votes / ops.square(lengths), -1)
     yield from follow(children, directions, all_capsules)
+
+
+def _lengths(poses: Any) -> Any:
+    """Returns lengths, whose squares half precision does not hold."""
+    return CapsuleLength(dtype=keras.backend.result_type(poses.dtype, "float32"))(poses)
