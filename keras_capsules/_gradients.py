@@ -26,7 +26,7 @@ def gradient(function: Callable[[Any], Any], x: np.ndarray) -> np.ndarray:
     if backend == "torch":
         variable: Any = ops.convert_to_tensor(x).requires_grad_()
         function(variable).backward()
-        return variable.grad.cpu().numpy()
+        return ops.convert_to_numpy(variable.grad)
     raise _unknown(backend)
 
 
