@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_capsules._graph import producer, upstream
 
-# Chosen on training digits of MNIST.
+# Chosen on digits of MNIST: see docs/explanations.md.
 _SHARPNESS = 12.0
 _WIDTHS = (1.0, 4.0, 16.0)
 
