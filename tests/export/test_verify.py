@@ -139,6 +139,7 @@ CONTRADICTIONS = {
     "tolerances of 'random, batch 2' are []": suite(allowed=[]),
     "an input of shape (-2, 12, 12, 1)": suite(samples=-2),
     "an input of shape (1000000000, 12, 12, 1)": suite(samples=10**9),
+    "an input of shape (2, 'k', 'e', 'y')": lambda s, a: s["inputs"][0].update(shape="key"),
     "cannot be printed": suite(name="\x1b[2J"),
     "nothing to compare": lambda seal, arrays: seal.update(suites=[]),
     "format is 2": lambda seal, arrays: seal.update(format=2),
