@@ -49,23 +49,15 @@ class ReceptiveFields:
         self.grid_size = math.prod(grid)
         known = all(isinstance(size, int) for size in grid)
         self.library: Any = np if known else ops
-        self.cells = cells_of(grid, kernel_size, strides, padding)
-        self.num_cells = math.prod(self.cells)
         self.window_size = math.prod(kernel_size)
         self._kernel_size, self._strides = kernel_size, strides
-        self._before = [0] * len(grid)  # Positions before the edge that the first window sees.
-        if padding == "same":
-            axes = zip(self.grid, self.cells, kernel_size, strides, strict=True)
-            larger = max if known else ops.maximum
-            self._before = [
-                larger((cells - 1) * stride + kernel - size, 0) // 2
-                for size, cells, kernel, stride in axes
-            ]
+        self.cells, self._before = self._geometry(padding)
+        self.num_cells = math.prod(self.cells)
         positions, present = [], []
         for axis in range(len(grid)):
-            places = self._places(axis)
+            places, shown = self._places(axis)
             positions.append(places * math.prod(self.grid[axis + 1 :]))
-            present.append((places >= 0) & (places < self.grid[axis]))
+            present.append(shown)
         self.present = self._over_axes(operator.and_, present)
         positions = self._over_axes(operator.add, positions)
         self.positions = self.library.where(self.present, positions, self.grid_size)
@@ -123,10 +115,26 @@ class ReceptiveFields:
         way_back = self.library.where(self.present, way_back, 0)
         return self.library.reshape(by_position, (-1, every)), way_back
 
+    def _geometry(self, padding):
+        """Returns the grid of windows, and how far the first window reaches over the edge."""
+        cells = cells_of(self.grid, self._kernel_size, self._strides, padding)
+        if padding == "valid":
+            return cells, [0] * len(cells)
+        axes = zip(self.grid, cells, self._kernel_size, self._strides, strict=True)
+        larger = max if self.library is np else ops.maximum
+        return cells, [
+            larger((count - 1) * stride + kernel - size, 0) // 2
+            for size, count, kernel, stride in axes
+        ]
+
     def _places(self, axis):
-        """Returns where the windows' entries are on an axis, `(cells, kernel_size)`."""
+        """Returns where the windows' entries are on an axis, `(cells, kernel_size)`, and which are.
+
+        Of the others the place does not matter.
+        """
         starts = self._count(self.cells[axis])[:, None] * self._strides[axis]
-        return starts + self._count(self._kernel_size[axis]) - self._before[axis]
+        places = starts + self._count(self._kernel_size[axis]) - self._before[axis]
+        return places, (places >= 0) & (places < self.grid[axis])
 
     def _count(self, number):
         return self.library.arange(number, dtype="int32")

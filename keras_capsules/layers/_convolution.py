@@ -4,7 +4,6 @@ import math
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_capsules._receptive_fields import (
@@ -14,6 +13,8 @@ from keras_capsules._receptive_fields import (
     present_cells,
 )
 from keras_capsules._shapes import sizes_of
+from keras_capsules.layers._coordinates import coordinate_components, coordinates_of
+from keras_capsules.layers._votes_of_types import check_convolution, votes_of_types
 from keras_capsules.layers.voting import VotingLayer, first_mask, poses_shape, split_pair
 from keras_capsules.ops import at_least_float32
 from keras_capsules.routing._competition import (
@@ -30,6 +31,7 @@ class ConvCapsule(VotingLayer):
     """Implements `ConvCapsule1D` and `ConvCapsule2D`, which set the number of grid axes."""
 
     rank: int
+    transforms = ("dense", "matrix", "convolution")
 
     def __init__(
         self,
@@ -66,21 +68,24 @@ class ConvCapsule(VotingLayer):
         self.strides = grid_argument("strides", strides, self.rank)
         self.padding = padding
         self.coordinate_addition = coordinate_addition
-        self._coordinate_components()
+        if coordinate_addition:
+            coordinate_components(self.rank, self.capsule_dim, transform)
+        if transform == "convolution":
+            check_convolution(self.routing, share_weights, coordinate_addition)
         self.supports_masking = True
 
     def build(self, input_shape: Any) -> None:
         batch, *grid, num_in, in_dim = self._check_shape(input_shape)
         self._cells(input_shape)  # Raises if the kernel is larger than the grid.
         self.fields, self.competitions = None, ()
-        if None not in grid:
+        if None not in grid and self.transform != "convolution":
             # Made here, because torch.compile cannot trace how they are made.
             self.fields = fields = self._fields(grid)
             self.competitions = (
                 self._competition(fields, training=False),
                 self._competition(fields, training=True),
             )
-        children = math.prod(self.kernel_size) * num_in
+        children = self._num_children(num_in)
         self._add_weights(self.kernel_size, (num_in,), in_dim, children)
         self._build_routing(batch, children, in_dim)
         self.built = True
@@ -90,6 +95,9 @@ class ConvCapsule(VotingLayer):
     ) -> Any:
         poses, activations = split_pair(inputs)
         *_, num_in, in_dim = self._check_shape(poses.shape)
+        mask = first_mask(mask)
+        if self.transform == "convolution":
+            return self._call_on_types(poses, activations, mask, return_coupling, training)
         if self.fields is not None and self.fields.grid == tuple(poses.shape[1:-2]):
             fields, competition = self.fields, self.competitions[bool(training)]
         else:
@@ -102,7 +110,6 @@ class ConvCapsule(VotingLayer):
         if activations is not None:
             activations = ops.reshape(activations, (-1, fields.grid_size, num_in))
             activations = ops.reshape(fields.gather(activations), (-1, children))
-        mask = first_mask(mask)
         if mask is not None:
             mask = ops.reshape(ops.cast(mask, "float32"), (-1, fields.grid_size))
             mask = ops.reshape(fields.gather(mask), (-1, fields.window_size))
@@ -112,7 +119,7 @@ class ConvCapsule(VotingLayer):
             votes, activations, poses, mask
         )
         grid = (-1, *fields.cells)
-        output = ops.reshape(parents, (*grid, self.num_capsules, self.capsule_dim))
+        output = self._grid_of(parents, grid)
         if self.routing.explicit_activations:
             output = (output, ops.reshape(presence, (*grid, self.num_capsules)))
         if not return_coupling:
@@ -123,6 +130,30 @@ class ConvCapsule(VotingLayer):
             present = fields.library.reshape(fields.present, shape)
             coupling = ops.where(present, coupling, 0.0)
         return output, ops.reshape(coupling, (*grid, children, self.num_capsules))
+
+    def _call_on_types(self, poses, activations, mask, return_coupling, training):
+        """Routes, in each cell, the votes that all children of a type in its window cast as one."""
+        types = poses.shape[-2]
+        if mask is not None:
+            present = ops.cast(mask, "bool")
+            poses = ops.where(ops.expand_dims(present, (-2, -1)), poses, 0.0)
+            mask = ops.reshape(self.compute_mask(poses, present), (-1, 1))
+            mask = ops.repeat(mask, types, axis=1)
+        kernel = ops.squeeze(self.kernel, self.rank)
+        votes = votes_of_types(poses, ops.cast(kernel, poses.dtype), self._convolve)
+        offset = self._offset(types)
+        votes = votes if offset is None else votes + ops.cast(offset, votes.dtype)
+        parents, _, coupling = self.routing.call_parents_first(
+            self.routing.stored(votes, training), activations, None, mask
+        )
+        grid = (-1, *self._cells((None, *sizes_of(poses))))
+        output = self._grid_of(parents, grid)
+        if not return_coupling:
+            return output
+        return output, ops.reshape(coupling, (*grid, types, self.num_capsules))
+
+    def _grid_of(self, parents, grid):
+        return ops.reshape(parents, (*grid, self.num_capsules, self.capsule_dim))
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         mask = first_mask(mask)
@@ -147,7 +178,7 @@ class ConvCapsule(VotingLayer):
 
     def _coupling_shape(self, input_shape):
         batch, *_, num_in, _ = poses_shape(input_shape)
-        children = math.prod(self.kernel_size) * num_in
+        children = self._num_children(num_in)
         return (batch, *self._cells(input_shape), children, self.num_capsules)
 
     def _check_shape(self, input_shape):
@@ -160,6 +191,13 @@ class ConvCapsule(VotingLayer):
                 f"PrimaryCapsule{self.rank}D before it. Received: shape={shape}"
             )
         return shape
+
+    def _num_children(self, num_in):
+        return num_in * (1 if self.transform == "convolution" else math.prod(self.kernel_size))
+
+    def _convolve(self, features, kernel):
+        """Convolves features `(batch, *grid, channels)`."""
+        return ops.conv(features, kernel, self.strides, self.padding, "channels_last")
 
     def _fields(self, grid):
         return ReceptiveFields(grid, self.kernel_size, self.strides, self.padding)
@@ -233,7 +271,8 @@ class ConvCapsule(VotingLayer):
         offset = None if self.bias is None else at_least_float32(self.bias)[:, None]
         if not self.coordinate_addition:
             return offset
-        coordinates = self._coordinates(children // math.prod(self.kernel_size))
+        types = children // math.prod(self.kernel_size)
+        coordinates = coordinates_of(self.kernel_size, types, self.capsule_dim, self.transform)
         coordinates = ops.convert_to_tensor(coordinates[None])
         return coordinates if offset is None else offset + coordinates
 
@@ -251,31 +290,6 @@ class ConvCapsule(VotingLayer):
         ones = ops.reshape(ones, (-1, fields.num_cells, children))
         present = ops.where(present, ones, 0.0)
         return ops.reshape(present, (-1, children, 1))
-
-    def _coordinate_components(self):
-        """Returns the components of a vote to which a coordinate is added."""
-        side = math.isqrt(self.capsule_dim)
-        last = self.transform == "matrix"
-        components = [axis * side + side - 1 if last else axis for axis in range(self.rank)]
-        if self.coordinate_addition and components[-1] >= self.capsule_dim:
-            raise ValueError(
-                f"`coordinate_addition` needs {self.rank} components of a pose to add to. "
-                f"Received: capsule_dim={self.capsule_dim}"
-            )
-        return components
-
-    def _coordinates(self, num_in):
-        """Returns each child's position in its window, `(window_size * num_in, capsule_dim)`.
-
-        Coordinates are from 0 to 1. The components without a coordinate are 0.
-        """
-        centers = [(np.arange(size) + 0.5) / size for size in self.kernel_size]
-        coordinates = np.zeros((*self.kernel_size, num_in, self.capsule_dim), "float32")
-        for axis, component in enumerate(self._coordinate_components()):
-            shape = [1] * (self.rank + 1)
-            shape[axis] = -1
-            coordinates[..., component] = centers[axis].reshape(shape)
-        return coordinates.reshape(-1, self.capsule_dim)
 
 
 def _most_stored(routing):

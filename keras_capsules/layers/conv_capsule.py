@@ -22,8 +22,12 @@ class ConvCapsule2D(ConvCapsule):
         strides: Integer or pair. Distance between windows. Defaults to `1`.
         padding: `"valid"` or `"same"`. There are no children beyond the edge. Defaults to
             `"valid"`.
-        routing, transform, use_bias, kernel_initializer, kernel_regularizer, kernel_constraint:
-            As in `keras_capsules.CapsuleLayer`.
+        routing, use_bias, kernel_initializer, kernel_regularizer, kernel_constraint: As in
+            `keras_capsules.CapsuleLayer`.
+        transform: `"dense"` or `"matrix"`, as in `CapsuleLayer`, or `"convolution"`: all children
+            of a type in a window cast one vote, the sum of theirs, and all types share the kernel,
+            as in SegCaps. The children of a cell are then the types. For routings without explicit
+            activations. Defaults to `"dense"`.
         coordinate_addition: Boolean. Whether to add the child's position in its window, from 0 to
             1, to each vote. Row and column are added to the first two elements of the right column
             of a matrix, or to the first two components of a vector. Defaults to `False`.
@@ -45,12 +49,13 @@ class ConvCapsule2D(ConvCapsule):
         activations returns the pair of the grid and activations
         `(batch, new_height, new_width, num_capsules)`. With `return_coupling=True` the layer
         returns the pair of these outputs and the coupling `(batch, new_height, new_width,
-        kernel_height * kernel_width * num_in, num_capsules)`.
+        kernel_height * kernel_width * num_in, num_capsules)`, or `(batch, new_height, new_width,
+        num_in, num_capsules)` for `transform="convolution"`.
 
     Weights:
         `kernel`: `(kernel_height, kernel_width, num_in, num_capsules, in_dim, capsule_dim)`, or
         `(..., p, p)` for `transform="matrix"`. With `share_weights=True` the window's
-        axes are 1.
+        axes are 1, and for `transform="convolution"` the axis of the types.
         `bias`: `(num_capsules, capsule_dim)`.
 
     Raises:
@@ -67,8 +72,9 @@ class ConvCapsule2D(ConvCapsule):
     >>> poses.shape, activations.shape
     ((2, 3, 3, 8, 16), (2, 3, 3, 8))
 
-    Reference:
+    References:
         Hinton, Sabour, Frosst, 2018, "Matrix Capsules with EM Routing", ICLR.
+        LaLonde, Bagci, 2018, "Capsules for Object Segmentation", arXiv 1804.04241 (convolution).
     """
 
     rank = 2

@@ -14,6 +14,8 @@ from keras_capsules.routing import get as get_routing
 class VotingLayer(keras.layers.Layer):
     """Base of `CapsuleLayer` and of the convolutional capsules, with kernel, bias and routing."""
 
+    transforms: tuple[str, ...] = ("dense", "matrix")
+
     def __init__(
         self,
         num_capsules: int,
@@ -29,10 +31,9 @@ class VotingLayer(keras.layers.Layer):
     ):
         num_capsules = positive_integer("num_capsules", num_capsules)
         capsule_dim = positive_integer("capsule_dim", capsule_dim)
-        if transform not in ("dense", "matrix"):
-            raise ValueError(
-                f'`transform` must be "dense" or "matrix". Received: transform={transform!r}'
-            )
+        if transform not in self.transforms:
+            known = '", "'.join(self.transforms[:-1]) + f'" or "{self.transforms[-1]}"'
+            raise ValueError(f'`transform` must be "{known}. Received: transform={transform!r}')
         if transform == "matrix" and math.isqrt(capsule_dim) ** 2 != capsule_dim:
             raise ValueError(
                 'With transform="matrix" a pose is a square matrix, so `capsule_dim` must be a '
@@ -85,7 +86,8 @@ class VotingLayer(keras.layers.Layer):
         Args:
             positions: Tuple of integers. Axes of the children's positions. With `share_weights` all
                 positions share one kernel, and each of these axes is 1.
-            types: Tuple of integers. Axes of the types of children. Each type has its kernel.
+            types: Tuple of integers. Axes of the types of children. Each type has its kernel, but
+                for `transform="convolution"`, where each of these axes is 1.
             in_dim: Integer. Size of a child's pose.
             num_children: Integer. Number of children that vote for a parent.
         """
@@ -98,6 +100,9 @@ class VotingLayer(keras.layers.Layer):
         if self.share_weights:
             initializer = self._shared_initializer(types, num_children)
             positions = (1,) * len(positions)
+        if self.transform == "convolution":
+            initializer = self._summing_initializer(positions, types)
+            types = (1,) * len(types)
         sizes = (self.num_capsules, in_dim // self.rows, self.capsule_dim // self.rows)
         self.kernel = self.add_weight(
             name="kernel",
@@ -123,6 +128,14 @@ class VotingLayer(keras.layers.Layer):
             return ops.reshape(initializer((num_positions, *kernel), dtype=dtype)[:1], shape)
 
         return draw
+
+    def _summing_initializer(self, positions, types):
+        """Returns an initializer of kernels whose products with all positions are one vote."""
+        initializer = self.kernel_initializer
+        if not isinstance(initializer, VoteScaling):
+            return initializer
+        shorter = 1 / math.sqrt(math.prod(positions))
+        return lambda shape, dtype=None: shorter * initializer(shape, dtype, math.prod(types))
 
     def _build_routing(self, batch, num_in, in_dim):
         if self.routing.built:  # The routing is built if the layer was loaded from a file.

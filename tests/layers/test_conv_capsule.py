@@ -8,7 +8,13 @@ from reference import convolution as reference
 from reference import routing as routing_reference
 from routing_cases import CASES
 
-from keras_capsules import ConvCapsule1D, ConvCapsule2D, routing
+from keras_capsules import (
+    ConvCapsule1D,
+    ConvCapsule1DTranspose,
+    ConvCapsule2D,
+    ConvCapsule2DTranspose,
+    routing,
+)
 from keras_capsules.layers import _convolution
 from keras_capsules.routing.votes import ChunkedVotes
 
@@ -21,15 +27,28 @@ GEOMETRIES = [
     ((7,), {"kernel_size": 3, "strides": 2}),
     ((5,), {"kernel_size": 4, "padding": "same"}),
 ]
+TRANSPOSED = [
+    ((3, 2), {"kernel_size": (3, 4), "strides": 2, "padding": "same", "transposed": True}),
+    ((3,), {"kernel_size": 3, "strides": 2, "transposed": True}),
+    ((3, 2), {"kernel_size": (2, 3), "strides": (1, 3), "transposed": True}),
+    ((4,), {"kernel_size": 4, "strides": 3, "padding": "same", "transposed": True}),
+]
 
 
 # JAX compiles each again.
-ONE_AND_TWO_AXES = GEOMETRIES[2 : 3 if keras.backend.backend() == "jax" else 4]
+JAX = keras.backend.backend() == "jax"
+ONE_AND_TWO_AXES = GEOMETRIES[2:3] if JAX else GEOMETRIES[2:4] + TRANSPOSED[:2]
 
 
-def built(generator, grid, types=2, in_dim=4, **options):
+def class_of(rank, transposed):
+    classes = {False: (ConvCapsule1D, ConvCapsule2D)}
+    classes[True] = (ConvCapsule1DTranspose, ConvCapsule2DTranspose)
+    return classes[transposed][rank - 1]
+
+
+def built(generator, grid, types=2, in_dim=4, transposed=False, **options):
     """A layer with random weights, and random inputs for it."""
-    layer_class = ConvCapsule1D if len(grid) == 1 else ConvCapsule2D
+    layer_class = class_of(len(grid), transposed)
     sizes = {"num_capsules": 3, "capsule_dim": 4, "kernel_initializer": "zeros"}
     layer = layer_class(**sizes | options)
     poses = generator.normal(size=(2, *grid, types, in_dim)).astype("float32")
@@ -43,11 +62,17 @@ def built(generator, grid, types=2, in_dim=4, **options):
     return layer, inputs
 
 
+def windows(layer, grid):
+    transposed = type(layer).__name__.endswith("Transpose")
+    function = reference.transposed_windows if transposed else reference.windows
+    return function(grid, layer.kernel_size, layer.strides, layer.padding)
+
+
 def votes_of_cells(layer, poses):
     """Returns votes (batch, cells, children, parents, dim), the windows and the cells' grid."""
     rank = len(layer.kernel_size)
     grid, types = poses.shape[1 : 1 + rank], poses.shape[-2]
-    found, cells = reference.windows(grid, layer.kernel_size, layer.strides, layer.padding)
+    found, cells = windows(layer, grid)
     taps = len(found[0])
     kernel = to_numpy(layer.kernel).astype("float64")
     kernel = np.broadcast_to(kernel, (*layer.kernel_size, *kernel.shape[rank:]))
@@ -82,7 +107,8 @@ def votes_of_cells(layer, poses):
 
 def windows_of(values, found):
     """Takes (batch, *grid, types, ...) to (batch, cells, taps * types, ...), 0 beyond the edge."""
-    empty = np.zeros_like(values[(0,) + (0,) * len(found[0][0] or found[-1][0])])
+    rank = next(len(place) for place in found[0] if place is not None)
+    empty = np.zeros_like(values[(0,) + (0,) * rank])
     cells = [
         [[empty if place is None else sample[place] for place in window] for window in found]
         for sample in values
@@ -151,7 +177,7 @@ def check(layer, name, inputs):
     output, coupling = evaluate(lambda x: layer(x, return_coupling=True), inputs)
     found = (*(output if isinstance(output, tuple) else (output,)), coupling)
     for part, expected in zip(found, expected_of(layer, name, inputs), strict=True):
-        np.testing.assert_allclose(part, expected, atol=1e-5)
+        np.testing.assert_allclose(part, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", sorted(routing.ROUTINGS))
@@ -163,7 +189,7 @@ def test_every_routing_in_every_cell(generator, name, grid, geometry):
     check(layer, name, inputs)
 
 
-@pytest.mark.parametrize(("grid", "geometry"), GEOMETRIES)
+@pytest.mark.parametrize(("grid", "geometry"), GEOMETRIES + TRANSPOSED[1 : 2 if JAX else 4])
 @pytest.mark.parametrize(("transform", "share_weights"), [("dense", True), ("matrix", False)])
 def test_transforms_bias_and_coordinates(generator, grid, geometry, transform, share_weights):
     options = {"use_bias": True, "coordinate_addition": True, "share_weights": share_weights}
@@ -178,11 +204,11 @@ def test_transforms_bias_and_coordinates(generator, grid, geometry, transform, s
 
 
 @pytest.mark.parametrize("name", ["em", "variational_bayes"])
-@pytest.mark.parametrize(("grid", "geometry"), GEOMETRIES[::2])
+@pytest.mark.parametrize(("grid", "geometry"), GEOMETRIES[::2] + TRANSPOSED[1 : 2 if JAX else 4])
 def test_a_child_divides_itself_among_all_cells_that_see_it(generator, name, grid, geometry):
     layer, inputs = built(generator, grid, routing=name, **geometry)
     _, coupling = evaluate(lambda x: layer(x, return_coupling=True), inputs)
-    found, _ = reference.windows(grid, layer.kernel_size, layer.strides, layer.padding)
+    found, _ = windows(layer, grid)
     shares = coupling.reshape(2, len(found), len(found[0]), 2, 3).sum(axis=-1)
     total = np.zeros((2, *grid, 2))
     seen = np.zeros(grid, "bool")
@@ -192,6 +218,82 @@ def test_a_child_divides_itself_among_all_cells_that_see_it(generator, name, gri
                 total[(slice(None), *place)] += shares[:, cell, tap]
                 seen[place] = True
     np.testing.assert_allclose(total[:, seen], 1, atol=1e-5)
+
+
+TYPES_VOTE = sorted(name for name in ROUTINGS if not routing.get(name).explicit_activations)
+
+
+@pytest.mark.parametrize("name", TYPES_VOTE[:1] if JAX else TYPES_VOTE)
+@pytest.mark.parametrize(
+    ("grid", "geometry"), TRANSPOSED[:1] if JAX else [GEOMETRIES[2], GEOMETRIES[3], *TRANSPOSED]
+)
+def test_all_children_of_a_type_cast_one_vote(generator, name, grid, geometry):
+    """It is the sum of their votes, with the same kernel for all types, and a bias."""
+    options, expected = ROUTINGS[name]
+    options = {"routing": routing.get(name, **options), "transform": "convolution"}
+    layer, poses = built(generator, grid, use_bias=True, **options, **geometry)
+    rank = len(grid)
+    kernel = to_numpy(layer.kernel).astype("float64")
+    kernel = np.repeat(kernel, 2, axis=rank).reshape(-1, 2, *kernel.shape[rank + 1 :])
+    found, cells = windows(layer, grid)
+    no_bias = np.zeros((3, 4))
+    votes = [
+        [reference.votes_of_a_cell(x, window, kernel, False, no_bias, None) for window in found]
+        for x in poses.astype("float64")
+    ]
+    votes = np.reshape(votes, (2 * len(found), -1, 2, 3, 4)).sum(axis=1) + to_numpy(layer.bias)
+    weights = {
+        weight.path.partition(layer.routing.name + "/")[2]: to_numpy(weight).astype("float64")
+        for weight in layer.routing.trainable_weights
+    }
+    expected = expected({"votes": votes}, weights)
+    output, coupling = evaluate(lambda x: layer(x, return_coupling=True), poses)
+    for part, other in ((output, expected[0]), (coupling, expected[-1])):
+        np.testing.assert_allclose(part, other.reshape(2, *cells, *other.shape[1:]), atol=1e-5)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_masked_children_of_a_type_do_not_vote(generator, transposed):
+    options = {"transform": "convolution", "kernel_size": 3, "strides": 2, "padding": "same"}
+    layer, poses = built(generator, (5,), transposed=transposed, **options)
+    mask = np.array([[1, 1, 0, 0, 0], [0, 1, 1, 1, 1]], "bool")
+    expected = evaluate(layer, poses * mask[..., None, None])
+    poses[~mask] = np.nan
+    found = evaluate(lambda x: layer(x, mask=mask), poses)
+    cells = to_numpy(layer.compute_mask(poses, mask))
+    np.testing.assert_allclose(found[cells], expected[cells], atol=1e-6)
+    shown, _ = windows(layer, (5,))
+    for sample in range(2):
+        seen = [any(p is not None and mask[sample][p] for p in window) for window in shown]
+        np.testing.assert_array_equal(cells[sample], seen)
+
+
+@pytest.mark.parametrize("transform", ["dense", "convolution"])
+def test_cells_that_no_kernel_reaches_are_zero(generator, transform):
+    sizes = {"kernel_size": 2, "strides": 3, "transform": transform}
+    layer, poses = built(generator, (3,), transposed=True, **sizes)
+    found = evaluate(layer, poses)
+    assert found.shape == (2, 9, 3, 4)
+    empty = np.abs(found).max(axis=(0, 2, 3)) == 0
+    np.testing.assert_array_equal(empty, np.arange(9) % 3 == 2)
+
+
+def test_transposed_layers_save_and_take_open_sizes(generator, tmp_path):
+    for name, options in (("dynamic", {"transform": "convolution"}), ("em", {})):
+        sizes = {"kernel_size": 4, "strides": 2, "padding": "same", "routing": name}
+        layer, inputs = built(generator, (3, 4), transposed=True, **sizes, **options)
+        expected = keras.tree.flatten(evaluate(layer, inputs))
+        opened = ((None, None, 2, 4), (None, None, 2))[: len(keras.tree.flatten(inputs))]
+        tensors = [keras.Input(shape) for shape in opened]
+        again = ConvCapsule2DTranspose.from_config(layer.get_config())
+        model = keras.Model(tensors, again(tensors if tensors[1:] else tensors[0]))
+        assert keras.tree.flatten(model.output)[0].shape == (None, None, None, 3, 4)
+        again.set_weights(layer.get_weights())
+        model.save(tmp_path / "model.keras")
+        loaded = keras.models.load_model(tmp_path / "model.keras")
+        found = keras.tree.flatten(loaded.predict(inputs, verbose=0))
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -320,6 +422,9 @@ def test_inputs_that_do_not_fit(options, shape, message):
         ({"strides": (1, -1)}, "strides=-1"),
         ({"padding": "causal"}, "padding='causal'"),
         ({"coordinate_addition": True, "capsule_dim": 1}, "capsule_dim=1"),
+        ({"transform": "convolve"}, '"dense", "matrix" or "convolution".*convolve'),
+        ({"transform": "convolution", "routing": "em"}, "explicit activations.*em_routing"),
+        ({"transform": "convolution", "share_weights": True}, "share_weights=True"),
     ],
 )
 def test_arguments_out_of_range(options, message):

@@ -27,6 +27,25 @@ def windows(grid, kernel_size, strides, padding):
     return found, [len(starts) for starts in axes]
 
 
+def transposed_windows(grid, kernel_size, strides, padding):
+    """Returns the same of a transposed convolution, in which each child writes to its cells."""
+    cells, before = [], []
+    for size, kernel, stride in zip(grid, kernel_size, strides, strict=True):
+        more = max(kernel - stride, 0)
+        cells.append(size * stride + (more if padding == "valid" else 0))
+        before.append(0 if padding == "valid" else more // 2)
+    taps = list(itertools.product(*(range(kernel) for kernel in kernel_size)))
+    found = {cell: [None] * len(taps) for cell in np.ndindex(*cells)}
+    for place in np.ndindex(*grid):
+        for number, tap in enumerate(taps):
+            cell = tuple(
+                p * s + t - b for p, s, t, b in zip(place, strides, tap, before, strict=True)
+            )
+            if cell in found:
+                found[cell][number] = place
+    return list(found.values()), cells
+
+
 def votes_of_a_cell(poses, window, kernel, matrix, bias, coordinates):
     """Returns the votes (taps * types, parents, dim) of one sample for one cell; beyond the edge 0.
 
