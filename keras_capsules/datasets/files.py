@@ -51,15 +51,29 @@ def read(path: Path, sha256: str, names: tuple[str, ...]) -> list[np.ndarray]:
     return arrays
 
 
+def check_digest(path: Path, content: bytes, sha256: str) -> None:
+    """Compares the digest of a file's content with the expected one.
+
+    Raises:
+        ValueError: If the file is damaged, or another one.
+    """
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise ValueError(
+            f"{path} is damaged, or another file: its digest is {found} and should be {sha256}. "
+            "Remove it, and it will be downloaded again, or put the right file there."
+        )
+
+
 def download(name: str, load):
-    """Returns `load()`, which lets Keras download a file, or explains where to put the file.
+    """Returns `load()`, which downloads a file, or explains where to put the file.
 
     Raises:
         ValueError: If the download fails.
     """
     try:
         return load()
-    except Exception as error:  # Errors of urllib and of Keras.
+    except Exception as error:  # Errors of urllib, of Keras and of pip.
         raise ValueError(
             f"There is no {name}, and it cannot be downloaded ({error}). Put it into the folder "
             f"that the environment variable {FOLDER_VARIABLE} names, or into {cache_folder()}."

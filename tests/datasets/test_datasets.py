@@ -1,6 +1,8 @@
 """Datasets: what they hold, that damage is noticed, and that they are the same each time."""
 
 import gzip
+import hashlib
+import zipfile
 
 import keras
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 from conftest import once
 
 from keras_capsules import datasets
-from keras_capsules.datasets import files
+from keras_capsules.datasets import files, series
 from keras_capsules.datasets.small_norb import small_norb
 
 pytestmark = once
@@ -121,3 +123,69 @@ def test_small_norb(tmp_path, monkeypatch, generator):
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(ValueError, match="testing-dat.mat.gz is damaged"):
         small_norb()
+
+
+TS = """# a comment
+@problemName Vowels
+@classLabel true b a
+@data
+1,2,3:-1,-2,-3:a
+4.5,5:6,7:b
+"""
+
+
+def test_series_are_read_from_the_wheel(tmp_path, monkeypatch):
+    monkeypatch.setenv(files.FOLDER_VARIABLE, str(tmp_path))
+    path = tmp_path / series.WHEEL
+    with zipfile.ZipFile(path, "w") as wheel:
+        for part, text in (("TRAIN", TS), ("TEST", TS.replace("3:-1,-2,-3", "3,4:-1,-2,-3,-4"))):
+            wheel.writestr(f"aeon/datasets/data/JapaneseVowels/JapaneseVowels_{part}.ts", text)
+    with pytest.raises(ValueError, match="its digest is"):
+        datasets.japanese_vowels()
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setattr(series, "_SHA256", digest)
+    (train, train_labels), (test, test_labels) = datasets.japanese_vowels()
+    assert train_labels.tolist() == test_labels.tolist() == [1, 0]
+    assert train.tolist()[0] == [[1, -1], [2, -2], [3, -3], [0, 0]]
+    assert train.tolist()[1] == [[4.5, 6], [5, 7], [0, 0], [0, 0]]
+    assert test.tolist()[0][3] == [4, -4] and test.dtype == "float32"
+
+
+def test_the_real_series(monkeypatch):
+    if files.find(series.WHEEL) is None:
+        pytest.skip(f"no {series.WHEEL}")
+    shapes = {
+        datasets.basic_motions: ((40, 100, 6), (40, 100, 6), 4),
+        datasets.gun_point: ((50, 150, 1), (150, 150, 1), 2),
+        datasets.japanese_vowels: ((270, 29, 12), (370, 29, 12), 9),
+    }
+    for load, (train_shape, test_shape, classes) in shapes.items():
+        (train, train_labels), (test, test_labels) = load()
+        assert (train.shape, test.shape) == (train_shape, test_shape)
+        assert set(train_labels) == set(test_labels) == set(range(classes))
+    steps = (train != 0).any(axis=-1)  # Of the vowels: zeros only after the end.
+    assert (np.diff(steps.astype(int), axis=1) <= 0).all() and steps.sum(axis=1).min() == 7
+
+
+def test_a_wheel_that_cannot_be_had_says_where_to_put_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv(files.FOLDER_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(series.sys, "executable", "false")
+    with pytest.raises(ValueError, match=f"{series.WHEEL}.*KERAS_CAPSULES_DATA"):
+        datasets.gun_point()
+
+
+def test_shapes(data):
+    options = {"size": 48, "train": 30, "test": 40}
+    (images, masks), upright = datasets.shapes(**options)
+    assert images.shape == (30, 48, 48, 1) and masks.shape == (30, 48, 48)
+    assert images.dtype == masks.dtype == "uint8" and set(np.unique(masks)) == {0, 1, 2, 3, 4}
+    again, turned = datasets.shapes(**options, rotation=60)
+    np.testing.assert_array_equal(images, again[0])
+    assert (turned[1] != upright[1]).mean() > 0.02
+    # Turned objects are where the upright ones are, and as large.
+    share = [(half[1] > 0).mean() for half in (upright, turned)]
+    assert share[0] == pytest.approx(share[1], rel=0.1)
+    assert images[masks > 0].mean() > images[masks == 0].mean() + 50
+    with pytest.raises(ValueError, match="size=8"):
+        datasets.shapes(size=8)
