@@ -88,7 +88,7 @@ def main() -> None:
 def cells():
     """Yields each model with `None` for its only routing, or with each routing of the family."""
     explicit = {name: routing.get(name).explicit_activations for name in sorted(routing.ROUTINGS)}
-    for model in keras_capsules.list_models():
+    for model in keras_capsules.list_models(task="images"):
         if model in WITH_EACH_ROUTING:
             family = WITH_EACH_ROUTING[model]
             yield from ((model, name) for name in explicit if explicit[name] == family)

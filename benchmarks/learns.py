@@ -58,7 +58,7 @@ def main() -> None:
     test = x_test[:HELD_OUT] / np.float32(255), y_test[:HELD_OUT]
     rows = [linear_classifier(train, test)]
     for what in options.what:
-        known = list_models() if what == "models" else sorted(ROUTINGS)
+        known = list_models(task="images") if what == "models" else sorted(ROUTINGS)
         for name in options.names or known:
             for depth in (1,) if what == "models" else (1, 2, 3):
                 rows.append(trained(what, name, depth, train, test, options))

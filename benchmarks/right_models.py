@@ -164,7 +164,7 @@ def convolutional_capsules(generator, number):
 
 @_kind
 def the_zoo(generator, number):
-    name = _cycled(keras_capsules.list_models(), number)
+    name = _cycled(keras_capsules.list_models(task="images"), number)
     size = 24 if name in ("deepcaps", "efficient_capsnet") else 16
     options = {"size": "tiny", "input_shape": (size, size, 1), "num_classes": 4}
     return keras_capsules.create_model(name, **options)

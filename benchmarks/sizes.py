@@ -42,7 +42,7 @@ def main() -> None:
     if options.names is None:
         from keras_capsules import list_models
 
-        options.names = list_models()
+        options.names = list_models(task="images")
     rows = []
     for name in options.names:
         for size in options.sizes:

@@ -25,6 +25,11 @@ BACKENDS = [
 
 # What `create_model` is given where a test needs any network of the zoo, small.
 SMALL = {"size": "tiny", "input_shape": (12, 12, 1), "num_classes": 3}
+SMALL_OF_TASK = {
+    "images": SMALL,
+    "segmentation": SMALL | {"input_shape": (16, 16, 1)},
+    "signals": SMALL | {"input_shape": (20, 2)},
+}
 
 # For what is the same on each backend, or starts processes for all of them by itself.
 once = pytest.mark.skipif(

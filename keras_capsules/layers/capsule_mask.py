@@ -13,9 +13,10 @@ class CapsuleMask(keras.layers.Layer):
     `masked_j = pose_j * labels_j`; without labels, `labels = one_hot(argmax_j(length(pose_j)))`
 
     Call arguments:
-        poses: Tensor `(batch, num_capsules, capsule_dim)`.
-        labels: Tensor `(batch, num_capsules)`, one-hot, or multi-hot where several classes are
-            present. `None`, the default, keeps the longest capsule.
+        poses: Tensor `(batch, num_capsules, capsule_dim)`, or a grid
+            `(batch, height, width, num_capsules, capsule_dim)`, each cell of which is masked alone.
+        labels: Tensor of the shape of `poses` without the last axis. One-hot, or multi-hot where
+            several classes are present. `None`, the default, keeps the longest capsule.
 
     Output shape:
         The shape of `poses`.
@@ -45,9 +46,10 @@ class CapsuleMask(keras.layers.Layer):
             # The first of equally long ones. Keras' argmax needs bit operations on TensorFlow.
             first = ops.cumsum(ops.cast(longest, "float32"), axis=-1) < 1.5
             labels = ops.logical_and(longest, first)
-        elif tuple(labels.shape[1:]) != tuple(poses.shape[1:2]):
+        elif tuple(labels.shape[1:]) != tuple(poses.shape[1:-1]):
+            sizes = ", ".join(map(str, poses.shape[1:-1]))
             raise ValueError(
-                f"CapsuleMask expects one-hot labels of shape (batch, {poses.shape[1]}); "
+                f"CapsuleMask expects one-hot labels of shape (batch, {sizes}); "
                 "keras.utils.to_categorical makes them of class numbers. "
                 f"Received: labels.shape={tuple(labels.shape)}"
             )

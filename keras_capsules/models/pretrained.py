@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_capsules.models._shared.main_input import main_input
 from keras_capsules.models._shared.preprocessing import pixels_of, with_preprocessing
 
 FOLDER = Path(__file__).parent / "weights"
@@ -51,7 +52,7 @@ def card(model: str, weights: str) -> dict:
 def examples(
     model: str, weights: str, include_preprocessing: bool = False
 ) -> dict[str, np.ndarray]:
-    """Returns `image`s prepared for the model, and the `scores` that the stored model gave.
+    """Returns `image`s or `signal`s prepared for the model, and the `scores` that it gave.
 
     Args:
         model: String. Name of a model of the zoo.
@@ -98,7 +99,7 @@ def restore(
     description = card(model, weights)
     stem, files = f"{model}-{weights}", description["files"]
     built = build(**description["arguments"] | arguments)
-    classifier = keras.Model(built.get_layer("image").output, built.get_layer("scores").output)
+    classifier = keras.Model(main_input(built), built.get_layer("scores").output)
     path = _checked(f"{stem}.weights.h5", files)
     decoder = {}
     if arguments.get("with_decoder"):

@@ -10,9 +10,14 @@ from typing import NamedTuple
 import keras
 
 from keras_capsules.models import pretrained
+from keras_capsules.models._shared.main_input import main_input
 
 # With so many parameters a model says what it costs.
 _COSTLY = 10**8
+
+
+TASKS = ("images", "segmentation", "signals")
+_AXES = {3: "(height, width, channels)", 2: "(length, channels)"}
 
 
 class _Entry(NamedTuple):
@@ -20,33 +25,43 @@ class _Entry(NamedTuple):
     top: str
     tiny: dict
     loss: Callable[[], keras.losses.Loss]
+    task: str
 
 
 _MODELS: dict[str, _Entry] = {}
 
 
-def register_model(top: str, tiny: dict, loss: Callable[[], keras.losses.Loss]) -> Callable:
+def register_model(
+    top: str,
+    tiny: dict,
+    loss: Callable[[], keras.losses.Loss],
+    task: str = "images",
+    multiple: int = 1,
+) -> Callable:
     """Registers a function that builds a model in the zoo, under the function's name.
 
     Args:
         top: String. Name of the first layer of the classifier. Its inputs are the features.
         tiny: Dictionary. Arguments of the function for a model small enough for tests.
         loss: Function without arguments, such as a class, that makes the loss to train with.
+        task: String. `"images"`, `"segmentation"` or `"signals"`: what the model takes, and whether
+            it labels all of it or each pixel.
+        multiple: Integer. What the sizes must be multiples of. Defaults to `1`.
 
     Returns:
         A decorator for the function.
     """
 
     def register(function):
-        build = _explaining_sizes(function)
-        _MODELS[function.__name__] = _Entry(build, top, tiny, loss)
+        build = _explaining_sizes(function, multiple)
+        _MODELS[function.__name__] = _Entry(build, top, tiny, loss, task)
         return build
 
     return register
 
 
-def _explaining_sizes(function):
-    """Lets a function name an `input_shape` that is too small or open, and warn of large models."""
+def _explaining_sizes(function, multiple):
+    """Lets a function name an `input_shape` that does not fit, and warn of large models."""
     parameter = inspect.signature(function).parameters.get("input_shape")
     if parameter is None:  # It takes the arguments of a larger one, which does the same.
         return function
@@ -56,7 +71,13 @@ def _explaining_sizes(function):
     def build(input_shape=default, *args, **kwargs):
         if len(input_shape) != len(default):
             raise ValueError(
-                f"`input_shape` is (height, width, channels). Received: input_shape={input_shape}"
+                f"`input_shape` is {_AXES[len(default)]}. Received: input_shape={input_shape}"
+            )
+        if any(size is not None and size % multiple for size in input_shape[:-1]):
+            raise ValueError(
+                f"{function.__name__} halves height and width and doubles them again, so both must "
+                f"be multiples of {multiple}. Pad or crop the images. "
+                f"Received: input_shape={input_shape}"
             )
         try:
             model = function(input_shape, *args, **kwargs)
@@ -90,7 +111,9 @@ def _tell_cost(model, input_shape):
     )
 
 
-def list_models(pattern: str = "*", weights: str | None = None) -> list[str]:
+def list_models(
+    pattern: str = "*", weights: str | None = None, task: str | None = None
+) -> list[str]:
     """Lists the models of the zoo.
 
     Args:
@@ -98,16 +121,25 @@ def list_models(pattern: str = "*", weights: str | None = None) -> list[str]:
         weights: String or `None`. Lists only models that have weights of this name for
             `create_model`, such as `"mnist"`, or any weights with `"*"`. `None`, the default, lists
             all models.
+        task: String or `None`. Lists only models that classify `"images"` or `"signals"`, or the
+            pixels of images, `"segmentation"`. `None`, the default, lists all models.
 
     Returns:
         Sorted list of names for `create_model`.
+
+    Raises:
+        ValueError: If there is no such task.
 
     Example:
 
     >>> "efficient_capsnet" in keras_capsules.list_models("*caps*", weights="mnist")
     True
     """
+    if task not in (None, *TASKS):
+        raise ValueError(f"`task` must be one of {TASKS}, or None. Received: task={task!r}")
     names = fnmatch.filter(_MODELS, pattern)
+    if task is not None:
+        names = [name for name in names if _MODELS[name].task == task]
     if weights is not None:
         names = [name for name in names if fnmatch.filter(pretrained.names(name), weights)]
     return sorted(names)
@@ -141,8 +173,8 @@ def create_model(
             `keras_capsules.models.<name>` documents them.
 
     Returns:
-        A functional `keras.Model` whose output `scores` has one column for each class. Without the
-        top, the output is the features.
+        A functional `keras.Model` from `image` or `signal` to `scores`, with one column for each
+        class, or one for each class at each pixel. Without the top, the output is the features.
 
     Raises:
         ValueError: If there is no such model, size or weights, if the weights do not fit the sizes,
@@ -164,7 +196,7 @@ def create_model(
     _check_name(name)
     if size not in (None, "tiny"):
         raise ValueError(f"`size` must be 'tiny' or None. Received: size={size!r}")
-    build, top, tiny, _ = _MODELS[name]
+    build, top, tiny, *_ = _MODELS[name]
     arguments = (tiny if size == "tiny" else {}) | kwargs
     if weights is not None and weights in pretrained.names(name):
         model = pretrained.restore(build, name, weights, arguments, include_preprocessing)
@@ -181,8 +213,7 @@ def create_model(
             pretrained.load_file(model, name, weights)
     if include_top:
         return model
-    image = model.get_layer("image").output
-    return keras.Model(image, model.get_layer(top).input, name=model.name)
+    return keras.Model(main_input(model), model.get_layer(top).input, name=model.name)
 
 
 def default_loss(name: str) -> keras.losses.Loss:

@@ -111,7 +111,7 @@ def test_the_attention_may_be_a_config_or_a_prototype():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(set(list_models()) - SAME_AS_SE_RESNET20))
+@pytest.mark.parametrize("name", sorted(set(list_models(task="images")) - SAME_AS_SE_RESNET20))
 def test_a_step_lowers_the_loss(generator, name):
     model = create_model(name, **SMALL)
     assert model.output_names == ["scores"] and model.inputs[0].name == "image"
@@ -206,9 +206,15 @@ def test_names_and_patterns():
         "inverted_capsnet",
         "matrix_capsnet",
         "se_capsnet",
+        "segcaps",
         "self_routing_capsnet",
+        "signal_capsnet",
         "variational_capsnet",
     ]
+    assert list_models(task="segmentation") == ["se_unet", "segcaps", "unet"]
+    assert list_models("signal*", task="signals") == ["signal_capsnet", "signal_cnn"]
+    with pytest.raises(ValueError, match="`task` must be one of.*'signal'"):
+        list_models(task="signal")
     names = ["se_resnet20", "se_resnet32", "se_resnet50", "se_resnet56"]
     assert list_models("se_res*") == names
     with pytest.raises(ValueError, match="capsnet, cnn_baseline, .*'capsnets'"):

@@ -11,7 +11,7 @@ from keras_capsules import create_model, list_models
 from keras_capsules.models import default_loss, registry
 
 # The largest image that a network of small images takes as it is.
-LARGEST = {name: 40 for name in list_models()} | {
+LARGEST = {name: 40 for name in list_models(task="images")} | {
     name: 64 for name in ("deepcaps", "se_resnet20", "se_resnet32", "se_resnet56")
 }
 LARGEST.pop("se_resnet50")  # It is made for 224 x 224.

@@ -13,7 +13,7 @@ import export
 import keras_capsules
 from keras_capsules import create_model, list_models
 
-NAMES = list_models("*caps*")
+NAMES = list_models("*caps*", task="images")
 PREDICT = """
 import sys
 import numpy as np

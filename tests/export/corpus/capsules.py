@@ -52,5 +52,6 @@ def interests():
 @model(keras_capsules.list_models())
 def zoo(name):
     size = 24 if name in ("deepcaps", "efficient_capsnet") else 16
-    options = {"size": "tiny", "input_shape": (size, size, 1), "num_classes": 3}
-    return keras_capsules.create_model(name, **options)
+    is_signal = name in keras_capsules.list_models(task="signals")
+    shape = (20, 2) if is_signal else (size, size, 1)
+    return keras_capsules.create_model(name, size="tiny", input_shape=shape, num_classes=3)

@@ -3,7 +3,7 @@
 import collections
 
 import pytest
-from conftest import SMALL, once
+from conftest import SMALL_OF_TASK, once
 from converted import converted
 
 import keras_capsules
@@ -22,9 +22,18 @@ BUDGETS = {
     "se_resnet32": (30, 0),
     "se_resnet50": (36, 0),
     "se_resnet56": (30, 0),
+    "se_signal_net": (42, 4),
+    "se_unet": (111, 1),
+    "segcaps": (540, 47),  # Four for each of ten routings, and one before each convolution.
     "self_routing_capsnet": (31, 4),
+    "signal_capsnet": (144, 8),
+    "signal_cnn": (16, 1),
+    "unet": (41, 1),
     "variational_capsnet": (497, 15),
 }
+
+
+TASKS = {name: task for task in SMALL_OF_TASK for name in keras_capsules.list_models(task=task)}
 
 
 def test_every_model_has_a_budget():
@@ -34,7 +43,7 @@ def test_every_model_has_a_budget():
 @once
 @pytest.mark.parametrize("name", sorted(BUDGETS))
 def test_a_model_keeps_to_its_budget(name):
-    model = keras_capsules.create_model(name, **SMALL)
+    model = keras_capsules.create_model(name, **SMALL_OF_TASK[TASKS[name]])
     file = converted(model)
     found = collections.Counter(node.op_type for node in file.graph.node)
     assert (found.total(), found["Transpose"]) == BUDGETS[name], found
