@@ -48,7 +48,7 @@ def labels_and_scores(name: str, y_true: Any, y_pred: Any) -> Compared:
         raise ValueError(
             f"{name} compares labels with the scores of classes, (batch, num_classes). Labels are "
             "numbers of classes, (batch,) or (batch, 1), or one-hot or multi-hot, "
-            "(batch, num_classes). "
+            "(batch, num_classes). Maps have the height and width of the scores' maps. "
             f"Received: y_true.shape={tuple(y_true.shape)}, y_pred.shape={tuple(y_pred.shape)}"
         )
     if shape == positions:

@@ -36,8 +36,8 @@ class MarginLoss(CapsuleLoss):
 
     `loss = sum_k T_k * relu(0.9 - score_k)**2 + 0.5 * (1 - T_k) * relu(score_k - 0.1)**2`
 
-    The loss is summed over the classes and averaged over the batch. Several classes may be present
-    at once.
+    The loss is summed over the classes and averaged over the batch, and over the pixels where each
+    has scores, as in `keras_capsules.models.segcaps`. Several classes may be present at once.
 
     A label that is not the number of a class, such as -1, is an error where the loss sees values.
     In a compiled step the loss of its batch is NaN, and the sample has no gradient.
@@ -58,8 +58,10 @@ class MarginLoss(CapsuleLoss):
     Call arguments:
         y_true: Numbers of classes, `(batch,)` or `(batch, 1)`, or one-hot or multi-hot
             `(batch, num_classes)`, of any dtype. With a single column of scores `(batch, 1)`, they
-            say whether the class is present.
-        y_pred: Tensor `(batch, num_classes)`. Lengths of the class capsules.
+            say whether the class is present. For scores of pixels, maps of numbers
+            `(batch, height, width)`, or one-hot `(batch, height, width, num_classes)`.
+        y_pred: Tensor `(batch, num_classes)`, or `(batch, height, width, num_classes)`. Lengths of
+            the class capsules.
 
     Raises:
         ValueError: If the shapes do not fit, or if a label is not the number of a class.
@@ -72,6 +74,7 @@ class MarginLoss(CapsuleLoss):
 
     Reference:
         Sabour, Frosst, Hinton, 2017, arXiv 1710.09829, equation 4.
+        LaLonde, Bagci, 2018, arXiv 1804.04241 (by pixel).
     """
 
     def __init__(

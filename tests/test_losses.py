@@ -53,6 +53,37 @@ def test_spread_loss_refuses_margins_out_of_range():
             SpreadLoss(margin)
 
 
+@pytest.mark.parametrize("loss", [MarginLoss(), SpreadLoss(0.7)])
+def test_maps_of_pixels(generator, loss):
+    """Numbers and one-hot maps say the same, and each pixel counts as a sample does, by weight."""
+    numbers = generator.integers(3, size=(2, 4, 5))
+    scores = generator.uniform(size=(2, 4, 5, 3)).astype("float32")
+    weights = generator.uniform(size=(2, 4, 5)).astype("float32")
+    total = 0.0
+    for place in np.ndindex(2, 4, 5):
+        pixel = to_numpy(loss(numbers[place][None], scores[place][None]))
+        total += weights[place] * pixel / numbers.size
+    for labels in (numbers, numbers[..., None], np.eye(3)[numbers]):
+        found = to_numpy(loss(labels, scores, sample_weight=weights))
+        np.testing.assert_allclose(found, total, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"height and width.*\(2, 4, 6\).*\(2, 4, 5, 3\)"):
+        loss(np.zeros((2, 4, 6)), scores)
+    with pytest.raises(ValueError, match="1 of 40 labels .* 0 to 2.*the label 3"):
+        loss(np.where(np.arange(40).reshape(2, 4, 5) == 7, 3, numbers), scores)
+
+
+def test_a_map_of_one_class(generator):
+    present = generator.integers(2, size=(2, 4, 5))
+    scores = generator.uniform(size=(2, 4, 5, 1)).astype("float32")
+    lengths = scores[..., 0]
+    expected = np.where(
+        present, np.maximum(0.9 - lengths, 0) ** 2, 0.5 * np.maximum(lengths - 0.1, 0) ** 2
+    )
+    for labels in (present, present[..., None]):
+        found = to_numpy(MarginLoss()(labels, scores))
+        np.testing.assert_allclose(found, expected.mean(), rtol=1e-5)
+
+
 LOGITS = np.array([[-2.0, 3.0], [0.5, 1.5]], "float32")
 SOFTMAX = np.full((2, 20), 0.05, "float32")
 

@@ -22,8 +22,8 @@ def signal_cnn(
 ) -> keras.Model:
     """Builds the plain convolutional network that `signal_capsnet` is compared with.
 
-    The defaults have 37,340 parameters, as many as `signal_capsnet`. Convolutions, the mean over the
-    series and a dense layer follow each other. Train it with `CategoricalCrossentropy`, its
+    The defaults have 37,340 parameters, as many as `signal_capsnet`. Convolutions, the mean over
+    the series and a dense layer follow each other. Train it with `CategoricalCrossentropy`, its
     `keras_capsules.models.default_loss`, on one-hot labels.
 
     Args:
