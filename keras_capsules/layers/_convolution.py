@@ -140,17 +140,16 @@ class ConvCapsule(VotingLayer):
             mask = ops.reshape(self.compute_mask(poses, present), (-1, 1))
             mask = ops.repeat(mask, types, axis=1)
         kernel = ops.squeeze(self.kernel, self.rank)
-        votes = votes_of_types(poses, ops.cast(kernel, poses.dtype), self._convolve)
-        offset = self._offset(types)
-        votes = votes if offset is None else votes + ops.cast(offset, votes.dtype)
+        cells = self._cells((None, *sizes_of(poses)))
+        votes = votes_of_types(poses, ops.cast(kernel, poses.dtype), cells, self._convolve)
+        if self.bias is not None:
+            votes = votes + ops.cast(self.bias[:, None], votes.dtype)
         parents, _, coupling = self.routing.call_parents_first(
             self.routing.stored(votes, training), activations, None, mask
         )
-        grid = (-1, *self._cells((None, *sizes_of(poses))))
-        output = self._grid_of(parents, grid)
-        if not return_coupling:
-            return output
-        return output, ops.reshape(coupling, (*grid, types, self.num_capsules))
+        grid = (-1, *cells)
+        output, coupling_shape = self._grid_of(parents, grid), (*grid, types, self.num_capsules)
+        return (output, ops.reshape(coupling, coupling_shape)) if return_coupling else output
 
     def _grid_of(self, parents, grid):
         return ops.reshape(parents, (*grid, self.num_capsules, self.capsule_dim))

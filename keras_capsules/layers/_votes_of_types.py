@@ -8,12 +8,15 @@ from keras import ops
 from keras_capsules._shapes import sizes_of
 
 
-def votes_of_types(poses: Any, kernel: Any, convolve: Callable[[Any, Any], Any]) -> Any:
+def votes_of_types(
+    poses: Any, kernel: Any, cells: tuple, convolve: Callable[[Any, Any], Any]
+) -> Any:
     """Computes `votes_ij = sum_p u_i(p) @ kernel_j(p)` over the positions p of a window.
 
     Args:
         poses: Tensor `(batch, *grid, types, in_dim)`.
         kernel: Tensor `(*kernel_size, num_out, in_dim, dim)`, shared by all types.
+        cells: Tuple of integers and scalar tensors. Size of the grid that `convolve` makes.
         convolve: Function of features `(batch, *grid, in_dim)` and a kernel
             `(*kernel_size, in_dim, num_out * dim)`.
 
@@ -28,7 +31,9 @@ def votes_of_types(poses: Any, kernel: Any, convolve: Callable[[Any, Any], Any])
     kernel = ops.transpose(kernel, (*range(rank), rank + 1, rank, rank + 2))
     kernel = ops.reshape(kernel, (*window, in_dim, num_out * dim))
     votes = convolve(ops.reshape(poses, (-1, *grid, in_dim)), kernel)
-    votes = ops.reshape(votes, (-1, types, *sizes_of(votes)[:rank], num_out, dim))
+    if types == 1:  # Without the sizes, which tf2onnx confuses here where they are open.
+        return ops.reshape(votes, (-1, num_out, 1, dim))
+    votes = ops.reshape(votes, (-1, types, *cells, num_out, dim))
     after = tuple(range(2, 2 + rank))
     votes = ops.transpose(votes, (0, *after, 2 + rank, 1, 3 + rank))
     return ops.reshape(votes, (-1, num_out, types, dim))
