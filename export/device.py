@@ -2,11 +2,12 @@
 
 `python -m export.device model.onnx photo.png`
 
-This file needs nothing else of the project. It can be copied to a device, and
-`python device.py model.onnx photo.png` runs it there.
+Copied to a device, `python device.py model.onnx photo.png` runs it there, without the project. Only
+for signals and masks, `device_files.py` must lie beside it.
 """
 
 import argparse
+import importlib
 import json
 import math
 import os
@@ -37,8 +38,7 @@ class Prediction(NamedTuple):
     Attributes:
         label: Name of the class with the largest score, or its number. Of several labels at once,
             those that reach the threshold. Of one score, the second class if it does, or the first.
-        score: The largest score.
-        scores: Array `(num_classes,)`.
+        score, scores: The largest score, and all as an array `(num_classes,)`.
     """
 
     label: str
@@ -134,10 +134,8 @@ class Predictor:
             scores = outputs.get("scores", next(iter(outputs.values()), np.empty(0)))
             shape = np.shape(scores)
             if len(shape) != 2 or shape[0] < len(chunk) or 0 in shape:
-                raise ValueError(
-                    "The model gives no scores, one row for each image, but an output of shape "
-                    f"{shape}. Call the predictor itself for the outputs by name."
-                )
+                what = f"The model gives no scores, one row an image, but an output {shape}."
+                raise ValueError(f"{what} Call the predictor itself for the outputs by name.")
             predictions.extend(self._prediction(row) for row in scores[: len(chunk)])
         return predictions
 
@@ -152,25 +150,27 @@ class Predictor:
             start = time.perf_counter()
             self.run(image)
             times.append(1e3 * (time.perf_counter() - start))
-        p50, p99 = np.percentile(times[-runs:], (50, 99)).tolist()
-        return {"p50": p50, "p99": p99}
+        found = np.percentile(times[-runs:], (50, 99)).tolist()
+        return dict(zip(("p50", "p99"), found, strict=True))
 
     def read_image(self, path) -> np.ndarray:
-        """Reads a `.npy` file unchanged, or an image file as pixels of the model's size."""
+        """Reads `.npy` unchanged, `.csv` and `.wav` as signals, images as pixels of its size."""
         shape = self._only_input()[1]
         sizes = shape[1:] + shape[:1] if self.layout == "channels_first" else shape
         if not os.path.isfile(path):  # Another kind of file may have no end.
             raise ValueError(f"{path} cannot be read: there is no such regular file.")
-        is_array = str(path).lower().endswith(".npy")
-        if not is_array and (len(sizes) != 3 or sizes[2] not in (1, 3)):
+        is_array, is_signal = (str(path).lower().endswith(e) for e in (".npy", (".csv", ".wav")))
+        if not (is_array or is_signal) and (len(sizes) != 3 or sizes[2] not in (1, 3)):
             raise ValueError(f"The model takes arrays of shape {shape}. Pass them as .npy.")
         try:
             if is_array:  # Which has no memory before it is used.
                 return np.lib.format.open_memmap(path, mode="r")
+            if is_signal:
+                return _beside().read_signal(path, shape)
             pixels = _pixels(path, sizes)
             return pixels if sizes is shape else pixels.transpose(2, 0, 1)
         except (ImportError, PermissionError) as error:
-            raise ValueError(f"{path} cannot be read: {error}. Is pillow installed?") from error
+            raise ValueError(f"{path} cannot be read: {error}. Is pillow there?") from error
         except Exception as error:  # Its type depends on the damage.
             raise DamagedFileError(f"{path} cannot be read: {error}") from error
 
@@ -205,10 +205,8 @@ class Predictor:
         array, shape = np.asarray(array), self.shapes[name]
         array = array[None] if array.ndim == len(shape) else array
         if array.ndim != 1 + len(shape) or array.shape[1:] != _sizes(shape, array.shape[1:]):
-            raise ValueError(
-                f"The input {name} takes arrays of shape (batch, {', '.join(map(str, shape))}). "
-                f"Received: {array.shape}"
-            )
+            wanted = ", ".join(map(str, ("batch", *shape)))
+            raise ValueError(f"{name} takes arrays of shape ({wanted}). Received: {array.shape}")
         return array
 
     def _prediction(self, scores):
@@ -248,6 +246,11 @@ def _pixels(path, sizes):
         return np.asarray(image, "uint8").reshape(height, width, sizes[2])
 
 
+def _beside():
+    """Imports the file beside this one, which reads signals and writes masks."""
+    return importlib.import_module(f"{__package__ or ''}.device_files".lstrip("."))
+
+
 def _line(text):
     """Returns a text of a file on one line, without characters that steer a terminal."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(str(text).split()))
@@ -255,14 +258,10 @@ def _line(text):
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line, and returns its exit code."""
-    parser = _Parser(
-        prog="python -m export.device",
-        description="Classifies images with an exported model.",
-        epilog=_EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    style, task = argparse.RawDescriptionHelpFormatter, "Classifies images, pixels and signals."
+    parser = _Parser("python -m export.device", None, task, _EXIT_CODES, formatter_class=style)
     parser.add_argument("model", help="an ONNX file that export.to_onnx wrote")
-    parser.add_argument("images", nargs="+", help="image files, or .npy arrays of one or many")
+    parser.add_argument("images", nargs="+", help="images, .csv or .wav signals, or .npy arrays")
     parser.add_argument("--threads", type=int, default=0, help="for one inference (default: all)")
     parser.add_argument("--latency", action="store_true", help="time single images as well")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead")
@@ -271,19 +270,19 @@ def main(arguments: list[str] | None = None) -> int:
         predictor = Predictor(options.model, options.threads)
         rows = []
         for path in options.images:
-            predictions = predictor.predict(predictor.read_image(path))
+            array, maps = predictor.read_image(path), predictor.task == "segmentation"
+            rows += _beside().write_masks(predictor, path, array) if maps else []
+            predictions = [] if maps else predictor.predict(array)
             for number, prediction in enumerate(predictions):
                 name = path if len(predictions) == 1 else f"{path}[{number}]"
                 rows.append({"image": name, "label": prediction.label, "score": prediction.score})
         latency = predictor.latency() if options.latency else None
-        if options.json:
-            print(json.dumps({"predictions": rows, "latency_ms": latency}))
-            return 0
-        for row in rows:
-            print(f"{_line(row['image'])}  {_line(row['label'])}  {row['score']:.4f}")
+        lines = [f"{_line(r['image'])}  {_line(r['label'])}  {r['score']:.4f}" for r in rows]
         if latency:
             line = "latency at batch {}: p50 {p50:.2f} ms, p99 {p99:.2f} ms"
-            print(line.format(predictor.batch or 1, **latency))
+            lines.append(line.format(predictor.batch or 1, **latency))
+        found = {"predictions": rows, "latency_ms": latency}
+        print(json.dumps(found) if options.json else "\n".join(lines))
         return 0
     except Exception as error:  # Of any class: a user can do nothing with a stack.
         known = isinstance(error, (ValueError, OSError))

@@ -28,7 +28,8 @@ def grad_cam(
     """Computes Grad-CAM: the channels of a feature map, weighted by the gradient of a score.
 
     `map = relu(sum_c mean_p(d score / d features_pc) * features_pc)`, brought to the pixels as
-    `coupling_map` is: each cell divided evenly among what it sees.
+    `coupling_map` is: each cell divided evenly among what it sees. The score of a class in a map of
+    pixels is the sum of its scores at the pixels that the model gives it.
 
     Args:
         model: Functional or sequential `keras.Model` with `scores`, or with one output. It is not
@@ -37,15 +38,18 @@ def grad_cam(
             or `(batch, length)` of tokens, as the model takes them.
         layer: Name of the layer whose output, `(batch, height, width, channels)` or
             `(batch, length, channels)`, is explained, or `None`, the default, for the last one
-            with such an output.
+            with such an output. A grid of capsules has its types and components as channels, and is
+            the default where there are no other maps.
         class_index: Integer, or one for each image, or `None`, the default, for the highest score.
+            A model that labels pixels needs it.
         batch_size: Integer. Defaults to `32`.
 
     Returns:
         Array `(batch, height, width)` or `(batch, length)`, not negative.
 
     Raises:
-        ValueError: If there is no such layer, or `class_index` does not fit.
+        ValueError: If there is no such layer, `class_index` does not fit, or a model that labels
+            pixels has none.
 
     Example:
 
@@ -55,12 +59,16 @@ def grad_cam(
 
     Reference:
         Selvaraju et al., 2017, arXiv 1610.02391.
+        Vinogradova, Dibrov, Myers, 2020, arXiv 2002.11434 (of pixels).
     """
     images = np.asarray(images, dtype="float32")
     copy, recording = recorded_copy(model, images=images)
     scores = available(copy, recording, None).get("scores")
-    rank = 4 if images.ndim == 4 else 3
-    maps = {} if scores is None else _feature_maps(submodel(copy, scores), rank)
+    grid = 2 if images.ndim == 4 else 1
+    maps = {}
+    if scores is not None:
+        maps = _feature_maps(submodel(copy, scores), grid + 3)
+        maps |= _feature_maps(submodel(copy, scores), grid + 2)
     name = layer or next(reversed(maps), None)
     if scores is None or name not in maps:
         raise ValueError(
@@ -73,13 +81,14 @@ def grad_cam(
     above = keras.Model(maps[name], scores)
     features = below.predict(images, batch_size=batch_size, verbose=0)
     found = above.predict(features, batch_size=batch_size, verbose=0)
-    chosen = np.eye(scores.shape[1], dtype="float32")[class_indices(class_index, found)]
+    chosen = _chosen(found, class_index)
     weighted = []
     for start in range(0, len(images), batch_size):
         part = slice(start, start + batch_size)
         slopes = _gradient(above, features[part], chosen[part]).astype("float32")
-        weights = slopes.mean(axis=tuple(range(1, slopes.ndim - 1)), keepdims=True)
-        weighted.append(np.maximum((weights * features[part]).sum(axis=-1), 0))
+        weights = slopes.mean(axis=tuple(range(1, 1 + grid)), keepdims=True)
+        channels = tuple(range(1 + grid, slopes.ndim))
+        weighted.append(np.maximum((weights * features[part]).sum(axis=channels), 0))
     return ops.convert_to_numpy(spread(np.concatenate(weighted), maps[name]))
 
 
@@ -110,8 +119,28 @@ def plot_grad_cam(
     return plot_maps(inputs, grad_cam(model, inputs, **options), titles)
 
 
+def _chosen(scores: np.ndarray, class_index: int | Sequence[int] | None) -> np.ndarray:
+    """Returns ones in the shape of the scores where one is explained, and zeros elsewhere."""
+    if class_index is None and scores.ndim > 2:
+        raise ValueError(
+            f"The model labels pixels, in {scores.shape[-1]} classes. Say by `class_index` "
+            "which class is to be explained. Received: class_index=None"
+        )
+    of_images = scores if scores.ndim == 2 else scores.max(axis=(1, 2))
+    classes = class_indices(class_index, of_images)
+    chosen = np.eye(scores.shape[-1], dtype="float32")[classes]
+    if scores.ndim == 2:
+        return chosen
+    one = scores.shape[-1] == 1
+    given = scores >= 0.5 if one else np.eye(scores.shape[-1])[scores.argmax(axis=-1)]
+    return (given * np.expand_dims(chosen, (1, 2))).astype("float32")
+
+
 def _feature_maps(model: keras.Model, rank: int) -> dict[str, keras.KerasTensor]:
-    """Returns the outputs of this rank, by the layer's name, of the layers that are called once."""
+    """Returns the outputs of this rank, by the layer's name, of the layers that are called once.
+
+    The output of the model is not one of them.
+    """
     once = [
         layer
         for layer in model.layers
@@ -119,7 +148,11 @@ def _feature_maps(model: keras.Model, rank: int) -> dict[str, keras.KerasTensor]
     ]
     # Attention layers also return their gates, after the feature map.
     outputs = {layer.name: calls(layer)[0].outputs[0] for layer in once}
-    return {name: output for name, output in outputs.items() if len(output.shape) == rank}
+    return {
+        name: output
+        for name, output in outputs.items()
+        if len(output.shape) == rank and output is not model.output
+    }
 
 
 def _gradient(model: keras.Model, x: np.ndarray, chosen: np.ndarray) -> np.ndarray:
