@@ -2,8 +2,8 @@
 
 `KERAS_CAPSULES_DATA=data python -m benchmarks.cards`
 
-The models prepare the uint8 test images themselves (`include_preprocessing=True`). The second
-column is what the card says.
+The models prepare the uint8 test images themselves (`include_preprocessing=True`), and take signals
+as they are. The second column is what the card says.
 """
 
 import argparse
@@ -26,7 +26,8 @@ def main() -> None:
 
 def row(name: str, weights: str) -> dict:
     images, labels = getattr(datasets, weights)()[1]
-    model = create_model(name, weights, include_preprocessing=True)
+    pixels = card(name, weights)["preprocessing"] is not None
+    model = create_model(name, weights, include_preprocessing=pixels)
     ranked = np.argsort(model.predict(images, batch_size=250, verbose=0), axis=1)
     present = np.sort(labels.reshape(len(labels), -1), axis=1)
     highest = np.sort(ranked[:, -present.shape[1] :], axis=1)
@@ -35,7 +36,7 @@ def row(name: str, weights: str) -> dict:
         "weights": weights,
         "right %": 100 * np.mean((highest == present).all(axis=1)),
         "card %": 100 * card(name, weights)["accuracy_by_seed"]["0"],
-        "images": len(images),
+        "samples": len(images),
     }
 
 

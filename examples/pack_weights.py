@@ -21,10 +21,13 @@ import numpy as np
 
 from examples import train
 from keras_capsules.models import pretrained
+from keras_capsules.models._shared.main_input import main_input
 
 LICENCES = {
     "mnist": "MNIST of LeCun and Cortes, CC BY-SA 3.0",
     "cifar10": "CIFAR-10 of Krizhevsky, 2009; no licence is stated",
+    "basic_motions": "BasicMotions of the UEA archive, 2018, in aeon 1.6; no licence is stated",
+    "japanese_vowels": "JapaneseVowels of Kudo, Toyama and Shimbo, CC BY 4.0, in aeon 1.6",
 }
 EXAMPLES = 16
 
@@ -51,6 +54,7 @@ def main() -> None:
         model = train.build(options.model, recipe, str(folder / "model.weights.h5"))
         accuracies[str(seed)] = round(recipe.accuracy(model, test_images, test_labels), 6)
 
+    samples = getattr(recipe, "SAMPLES", "images")
     stem = pretrained.FOLDER / f"{options.model}-{options.dataset}"
     files = _write(stem, model, recipe.prepare(test_images[:EXAMPLES]), recipe.DECODER)
     values = list(accuracies.values())
@@ -61,8 +65,8 @@ def main() -> None:
         "arguments": recipe.ARGUMENTS | recipe.DECODER,
         "class_names": recipe.CLASS_NAMES,
         "preprocessing": recipe.PREPROCESSING,
-        "split": "the training images to train on; the weights after the last epoch",
-        "metric": f"accuracy on the {len(test_images):,} test images",
+        "split": f"the training {samples} to train on; the weights after the last epoch",
+        "metric": f"accuracy on the {len(test_images):,} test {samples}",
         "accuracy_by_seed": dict(sorted(accuracies.items())),
         "mean": round(float(np.mean(values)), 6),
         "standard_deviation": round(float(np.std(values, ddof=1)), 6) if len(values) > 1 else None,
@@ -84,11 +88,12 @@ def main() -> None:
 
 def _write(stem, model, images, decoder):
     """Writes the weights and the examples, and returns their digests by file name."""
-    image, scores = model.get_layer("image").output, model.get_layer("scores").output
-    classifier = keras.Model(image, scores)
+    taken = main_input(model)
+    classifier = keras.Model(taken, model.get_layer("scores").output)
     paths = [stem.with_name(f"{stem.name}.{end}") for end in ("weights.h5", "examples.npz")]
     classifier.save_weights(paths[0])
-    np.savez_compressed(paths[1], image=images, scores=classifier.predict(images, verbose=0))
+    found = {taken.name: images, "scores": classifier.predict(images, verbose=0)}
+    np.savez_compressed(paths[1], **found)
     if decoder:
         weights = model.get_layer("reconstruction").get_weights()
         paths.append(stem.with_name(f"{stem.name}.decoder.npz"))

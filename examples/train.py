@@ -100,7 +100,8 @@ def main() -> int:
         callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard"))
     model.fit(batches, epochs=epochs, verbose=2, callbacks=callbacks)
     model.save_weights(folder / "model.weights.h5")
-    print(f"accuracy on the test images: {recipe.accuracy(model, *test):.2%}")
+    samples = getattr(recipe, "SAMPLES", "images")
+    print(f"accuracy on the test {samples}: {recipe.accuracy(model, *test):.2%}")
     return 0
 
 

@@ -30,8 +30,10 @@ def pretrained(
         card = keras_capsules.models.card(name, weights)
     except (TypeError, ValueError) as error:  # TypeError: a model without a decoder.
         raise UsageError(str(error)) from error
-    steps = card["preprocessing"]
-    options = {"input_range": tuple(steps["input_range"]), "labels": tuple(card["class_names"])}
+    steps, options = card["preprocessing"], {"labels": tuple(card["class_names"])}
+    if steps is None:  # It takes signals as they are.
+        return model, options
+    options["input_range"] = tuple(steps["input_range"])
     if "mean" in steps:
         if not preprocess:
             raise UsageError(

@@ -61,7 +61,7 @@ def examples(
             itself, as in `create_model`: uint8 pixels from 0 to 255. Defaults to `False`.
 
     Raises:
-        ValueError: If there are no such weights, or their file is damaged.
+        ValueError: If there are no such weights, their file is damaged, or they take no pixels.
 
     Example:
 
@@ -73,7 +73,7 @@ def examples(
     with np.load(_checked(f"{model}-{weights}.examples.npz", description["files"])) as file:
         found = dict(file)
     if include_preprocessing:
-        found["image"] = pixels_of(found["image"], description["preprocessing"])
+        found["image"] = pixels_of(found["image"], _steps(description))
     return found
 
 
@@ -94,10 +94,12 @@ def restore(
         include_preprocessing: Boolean. As in `create_model`.
 
     Raises:
-        ValueError: If the weights do not fit the model that `arguments` ask for, or are damaged.
+        ValueError: If the weights do not fit the model that `arguments` ask for, are damaged, or
+            take no pixels that could be prepared.
     """
     description = card(model, weights)
     stem, files = f"{model}-{weights}", description["files"]
+    steps = _steps(description) if include_preprocessing else None
     built = build(**description["arguments"] | arguments)
     classifier = keras.Model(main_input(built), built.get_layer("scores").output)
     path = _checked(f"{stem}.weights.h5", files)
@@ -115,9 +117,18 @@ def restore(
             "otherwise. For other classes use include_top=False and add your own classifier. "
             f"Received: {arguments}. ({error})"
         ) from error
-    if include_preprocessing:
-        return with_preprocessing(built, description["preprocessing"])
-    return built
+    return built if steps is None else with_preprocessing(built, steps)
+
+
+def _steps(description):
+    """Returns how pixels are prepared, or raises."""
+    if description["preprocessing"] is None:
+        raise ValueError(
+            f"{description['model']!r} takes signals as they are, and no pixels that could be "
+            "prepared. Leave `include_preprocessing` out. "
+            f"Received: weights={description['weights']!r}, include_preprocessing=True"
+        )
+    return description["preprocessing"]
 
 
 def load_file(model: keras.Model, name: str, path: str):

@@ -44,7 +44,8 @@ def test_the_readme_says_what_the_card_says(name, weights):
 @pytest.mark.parametrize("name, weights", SHIPPED)
 def test_a_model_gives_the_scores_that_were_stored_with_its_weights(name, weights):
     vectors = examples(name, weights)
-    scores = create_model(name, weights=weights).predict(vectors["image"], verbose=0)
+    model = create_model(name, weights=weights)
+    scores = model.predict(vectors[model.inputs[0].name], verbose=0)
     np.testing.assert_allclose(scores, vectors["scores"], rtol=0, atol=1e-5)
 
 
@@ -116,7 +117,17 @@ def test_a_card_names_the_classes(name, weights):
     assert names == recipe.CLASS_NAMES
 
 
-@pytest.mark.parametrize("name, weights", SHIPPED)
+PIXELS = [pair for pair in SHIPPED if card(*pair)["preprocessing"] is not None]
+
+
+@once
+def test_signals_have_no_preprocessing():
+    for name, weights in set(SHIPPED) - set(PIXELS):
+        with pytest.raises(ValueError, match=f"'{name}' takes signals.*weights='{weights}'"):
+            create_model(name, weights, include_preprocessing=True)
+
+
+@pytest.mark.parametrize("name, weights", PIXELS)
 def test_preprocessing_inside_gives_the_same_scores_of_pixels(tmp_path, name, weights):
     vectors = examples(name, weights, include_preprocessing=True)
     assert vectors["image"].dtype == "uint8" and vectors["image"].max() > 200

@@ -1,0 +1,39 @@
+"""Trains a convolutional network with squeeze-and-excitation on BasicMotions.
+
+`python -m examples.train --model se_signal_net --dataset basic_motions`
+
+FIGURES
+"""
+
+from examples.recipes._signals import (
+    BATCH_SIZE,
+    DECODER,
+    EPOCHS,
+    LEARNING_RATE,
+    PREPROCESSING,
+    SAMPLES,
+    accuracy,
+    compile,
+    one_hot,
+    prepare,
+)
+from examples.recipes._signals import MOTION_NAMES as CLASS_NAMES
+from examples.recipes._signals import MOTIONS as ARGUMENTS
+from keras_capsules import datasets
+
+__all__ = [
+    "ARGUMENTS",
+    "BATCH_SIZE",
+    "CLASS_NAMES",
+    "DECODER",
+    "EPOCHS",
+    "LEARNING_RATE",
+    "PREPROCESSING",
+    "SAMPLES",
+    "accuracy",
+    "compile",
+    "prepare",
+]
+
+data = datasets.basic_motions
+transform = one_hot(4)

@@ -1,0 +1,39 @@
+"""Trains a convolutional network with squeeze-and-excitation on JapaneseVowels.
+
+`python -m examples.train --model se_signal_net --dataset japanese_vowels`
+
+FIGURES
+"""
+
+from examples.recipes._signals import (
+    BATCH_SIZE,
+    DECODER,
+    EPOCHS,
+    LEARNING_RATE,
+    PREPROCESSING,
+    SAMPLES,
+    accuracy,
+    compile,
+    one_hot,
+    prepare,
+)
+from examples.recipes._signals import SPEAKER_NAMES as CLASS_NAMES
+from examples.recipes._signals import VOWELS as ARGUMENTS
+from keras_capsules import datasets
+
+__all__ = [
+    "ARGUMENTS",
+    "BATCH_SIZE",
+    "CLASS_NAMES",
+    "DECODER",
+    "EPOCHS",
+    "LEARNING_RATE",
+    "PREPROCESSING",
+    "SAMPLES",
+    "accuracy",
+    "compile",
+    "prepare",
+]
+
+data = datasets.japanese_vowels
+transform = one_hot(9)
