@@ -15,6 +15,7 @@ from keras_capsules.layers import (
 )
 from keras_capsules.losses import MarginLoss
 from keras_capsules.models._shared.convolutional_capsules import routing_for_each
+from keras_capsules.models._shared.link import Link
 from keras_capsules.models.registry import register_model
 from keras_capsules.routing import DynamicRouting
 
@@ -142,7 +143,7 @@ def _capsules(layer_class, kernel_size, x, types, dim, strides, routing, name):
 
 
 def _joined(x, skipped, name):
-    return layers.Concatenate(axis=-2, name=name)([x, skipped])
+    return Link(axis=-2, name=name)([x, skipped])
 
 
 def _decoded(poses, label, image, filters):

@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 from keras_capsules import attention as attentions
+from keras_capsules.models._shared.link import Link
 from keras_capsules.models._shared.normalization import normalization
 from keras_capsules.models.registry import register_model
 
@@ -69,7 +70,7 @@ def unet(
             x = layers.MaxPooling2D(2, name=f"pooling_{level}")(x)
     for level, width in reversed(list(enumerate(filters[:-1], start=1))):
         x = layers.Conv2DTranspose(width, 2, strides=2, name=f"up_{level}_transposed")(x)
-        x = layers.Concatenate(name=f"link_{level}")([skipped.pop(), x])
+        x = Link(name=f"link_{level}")([skipped.pop(), x])
         x = _block(x, width, attention, f"up_{level}")
     activation = "sigmoid" if num_classes == 1 else "softmax"
     scores = layers.Conv2D(num_classes, 1, activation=activation, name="scores")(x)

@@ -118,6 +118,9 @@ def test_features_and_one_class():
 def test_sizes_that_halving_and_doubling_miss_are_refused(name):
     with pytest.raises(ValueError, match=r"multiples of 8.*input_shape=\(64, 60, 1\)"):
         create_model(name, input_shape=(64, 60, 1))
+    opened = create_model(name, **SMALL | {"input_shape": (None, None, 1)})
+    with pytest.raises(ValueError, match=r"multiples of 8.*maps of"):
+        opened(np.ones((1, 12, 16, 1)))
     with pytest.raises(ValueError, match="a number for each of 4 levels"):
         create_model("unet", filters=(4, 8))
     with pytest.raises(ValueError, match="explicit activations"):

@@ -62,5 +62,7 @@ def test_features_and_a_fixed_length():
 def test_series_without_steps_are_refused(name):
     with pytest.raises(ValueError, match=r"one step or more.*input_shape=\(0, 3\)"):
         create_model(name, input_shape=(0, 3))
+    with pytest.raises(ValueError, match="one step or more"):
+        create_model(name, **SMALL | {"input_shape": (None, 2)})(np.ones((1, 0, 2)))
     with pytest.raises(ValueError, match=r"is \(length, channels\)"):
         create_model(name, input_shape=(10, 10, 3))

@@ -20,6 +20,10 @@ class MaskedConv1D(layers.Conv1D):
         self.supports_masking = True
 
     def call(self, inputs: Any, mask: Any = None) -> Any:
+        if inputs.shape[1] == 0:
+            raise ValueError(
+                f"A series needs one step or more. Received: series of shape {tuple(inputs.shape)}"
+            )
         if mask is not None:
             inputs = ops.where(ops.expand_dims(ops.cast(mask, "bool"), -1), inputs, 0.0)
         return super().call(inputs)
