@@ -8,12 +8,14 @@ from typing import Any
 
 import keras
 
+from export import keras_model
 from export.admit import archive, budget, config, count, custom_objects, weights
 from export.errors import ConversionError, RefusedInputError, in_words
 from keras_capsules import _graph
 
 _SECONDS, _SECONDS_OF_CALL = 15, 0.02  # A large network takes a tenth of it.
 _BYTES, _BYTES_OF_WEIGHT = 512 << 20, 16
+_VALUES = 1 << 29  # Keras keeps all of them while it runs the model: 2 GiB.
 
 
 def unpack(path: Path, folder: Path, classes: Mapping[str, type] | None = None) -> dict[str, Any]:
@@ -74,6 +76,13 @@ def load_model(
                 f"{name}: layer {operation.name!r} makes values of shape {shape}. More than "
                 f"{count.MAX_VALUES} a sample cannot be verified."
             )
+    values = keras_model.values_of_sample(model)
+    if not trusted and values > _VALUES:
+        raise RefusedInputError(
+            f"{name}: the layers make {values} values of a sample, and at most {_VALUES} may come "
+            "from a file. If you trust it, load it with keras.saving.load_model and pass the "
+            "model: export.export_onnx(model, target)."
+        )
     return model
 
 

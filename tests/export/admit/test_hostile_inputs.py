@@ -428,6 +428,11 @@ def write_config(path, entries, change):
     write(path, (entries | {"config.json": text}).items())
 
 
+def many_large_values():
+    layers = [keras.layers.ReLU() for _ in range(9)]
+    return keras.Sequential([keras.Input((1, 1, 1)), keras.layers.UpSampling2D(8000), *layers])
+
+
 def write_weights(path, entries, change):
     file = io.BytesIO(entries["model.weights.h5"])
     with h5py.File(file, "a") as weights:
@@ -448,6 +453,7 @@ CASES = {
         f"weights: {name}": partial(write_weights, change=change)
         for name, change in WEIGHTS.items()
     },
+    "many large values": lambda path, entries: many_large_values().save(path),
     "legacy h5": lambda path, entries: path.write_bytes(entries["model.weights.h5"]),
     **{f"data: {name}": None for name in DATA},
 }
