@@ -1,0 +1,1 @@
+"""Compares files on this machine: bytes, start, time, memory and answers."""
