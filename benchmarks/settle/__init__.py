@@ -1,0 +1,1 @@
+"""Compares thirteen heads on equal terms, by the rule of docs/which-one-rule.md."""

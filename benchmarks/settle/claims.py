@@ -1,0 +1,99 @@
+"""The claims of docs/which-one-rule.md, and their verdicts."""
+
+from typing import NamedTuple
+
+from benchmarks.settle import statistics
+from benchmarks.settle.heads import HEADS
+
+AGREEMENT = ("dynamic", "em", "heinsen", "inverted_dot_product", "kmeans", "variational_bayes")
+POINT = 0.01
+
+
+class Claim(NamedTuple):
+    """A sentence about the difference of two results, for each head.
+
+    Attributes:
+        task, measure: What is compared.
+        heads: The heads that the claim is about.
+        other_head: The head that they are compared with, `None` for themselves.
+        other_loss: The loss that margin is compared with, `None` for the same.
+        smallest: Float. The smallest difference that matters.
+        more: Whether the claim says that the difference is greater, or that it is not.
+    """
+
+    task: str
+    measure: str
+    heads: tuple[str, ...]
+    other_head: str | None
+    other_loss: str | None
+    smallest: float
+    more: bool
+
+
+def _beside(task, measure, heads, other, smallest, more) -> Claim:
+    return Claim(task, measure, heads, other, None, smallest, more)
+
+
+_SEED = ("dynamic",)
+_SERIES = "cross_entropy"
+CLAIMS = {
+    "seed_accuracy": _beside("mnist", "accuracy", _SEED, "excitation", 0.1 * POINT, False),
+    "seed_small": _beside("mnist_500", "accuracy", _SEED, "excitation", POINT, False),
+    "seed_robustness": _beside("mnist", "robustness", _SEED, "excitation", POINT, False),
+    "seed_relations": _beside("mnist", "relations", _SEED, "excitation", 0.01, False),
+    "uniform_accuracy": _beside("mnist", "accuracy", AGREEMENT, "uniform", 0.1 * POINT, False),
+    "uniform_cifar10": _beside("cifar10", "accuracy", AGREEMENT, "uniform", 0.5 * POINT, False),
+    "uniform_angles": _beside("turned", "unseen_angles", AGREEMENT, "uniform", POINT, False),
+    "plain_robustness": _beside("mnist", "robustness", AGREEMENT, "average_pooling", POINT, False),
+    "plain_angles": _beside("turned", "unseen_angles", AGREEMENT, "average_pooling", POINT, False),
+    "capsules_pairs": _beside("pairs", "accuracy", AGREEMENT, "dense", 0.5 * POINT, True),
+    "capsules_small": _beside("mnist_500", "accuracy", AGREEMENT, "dense", POINT, True),
+    "capsules_relations": _beside("mnist", "relations", AGREEMENT, "dense", 0.01, True),
+    "capsules_noise": _beside("mnist", "ood_noise", AGREEMENT, "dense", 0.01, True),
+    "margin_accuracy": Claim("mnist", "accuracy", HEADS, None, _SERIES, 0.1 * POINT, True),
+    "margin_calibration": Claim("mnist", "ece", HEADS, None, _SERIES, 0.01, True),
+    "static_coupling": _beside("mnist", "coupling_variance", AGREEMENT, None, 0.001, False),
+    "starvation": _beside("mnist", "dead_children", AGREEMENT, None, 0.05, True),
+}
+
+
+def judged(claim: Claim, rows: list[dict]) -> dict[str, tuple[statistics.Interval, str]]:
+    """Returns the difference and the verdict of each head that has results."""
+    found = {}
+    for head in claim.heads:
+        differences = paired(claim, head, rows)
+        if differences:
+            difference = statistics.interval(differences)
+            verdict = statistics.verdict(difference, claim.smallest, claim.more)
+            found[head] = difference, verdict
+    return found
+
+
+def paired(claim: Claim, head: str, rows: list[dict]) -> list[float]:
+    """Returns the differences in the seeds that both have, or the values if there is no other."""
+    values = by_seed(rows, claim.task, head, "margin", claim.measure)
+    if claim.other_head is None and claim.other_loss is None:
+        return list(values.values())
+    other = by_seed(
+        rows,
+        claim.task,
+        claim.other_head or head,
+        claim.other_loss or "margin",
+        claim.measure,
+    )
+    return [value - other[seed] for seed, value in values.items() if seed in other]
+
+
+def by_seed(rows, task, head, loss, measure) -> dict[int, float]:
+    return {
+        row["seed"]: row[measure]
+        for row in rows
+        if (row["task"], row["head"], row["loss"]) == (task, head, loss) and measure in row
+    }
+
+
+def conclusion(claim: Claim, found: dict) -> str:
+    """Returns the verdict of a claim about several heads, all of which must have results."""
+    if set(found) != set(claim.heads):
+        return "cannot be told"
+    return statistics.agreed([verdict for _, verdict in found.values()])

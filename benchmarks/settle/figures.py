@@ -1,0 +1,118 @@
+"""Draws the results: small multiples with direct labels and 95 % intervals."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from benchmarks.settle import statistics
+from benchmarks.settle.claims import by_seed
+from benchmarks.settle.heads import HEADS, LOSSES, PLAIN
+from benchmarks.settle.measures import ANGLES
+from benchmarks.settle.tasks import TASKS
+
+COLORS = {"margin": "#1f4e8c", "cross_entropy": "#d1762a"}
+QUIET = "#c4c4c4"
+# Titles of the small multiples, each with a task and a measure.
+PANELS = {
+    "accuracy": {task: (task, "accuracy") for task in TASKS},
+    "robustness": {name: ("mnist", name) for name in ("noise", "blur", "contrast", "occlusion")},
+    "doubt": {
+        "AUROC, parts in wrong places": ("mnist", "relations"),
+        "AUROC, other glyphs": ("mnist", "ood_glyphs"),
+        "calibration error": ("mnist", "ece"),
+        "after one temperature": ("mnist", "ece_scaled"),
+    },
+    "coupling": {
+        "entropy": ("mnist", "coupling_entropy"),
+        "variance": ("mnist", "coupling_variance"),
+        "dead children": ("mnist", "dead_children"),
+    },
+}
+
+
+def drawn(rows: list[dict]) -> dict:
+    """Returns the figures by name, of what has been run."""
+    found = {name: dots(panels, rows) for name, panels in PANELS.items() if _known(panels, rows)}
+    curves = {task: angles(task, rows) for task in ("mnist", "turned") if _angles(task, rows)}
+    return found | {f"angles_{task}": figure for task, figure in curves.items()}
+
+
+def dots(panels: dict, rows: list[dict]):
+    """Draws a dot with its interval for each head and loss, one axes for each measure."""
+    panels = _known(panels, rows)
+    size = (2 + 2.2 * len(panels), 4)
+    figure, axes = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False)
+    places = dict(zip(HEADS, np.arange(len(HEADS))[::-1], strict=True))
+    for axis, (title, (task, measure)) in zip(axes[0], panels.items(), strict=True):
+        for shift, loss in zip((0.15, -0.15), LOSSES, strict=True):
+            for head, place in places.items():
+                values = list(by_seed(rows, task, head, loss, measure).values())
+                if values:
+                    _dot(axis, statistics.interval(values), place + shift, COLORS[loss])
+        axis.set_title(title, fontsize=9)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.tick_params(labelsize=8)
+        axis.grid(axis="y", color="#eeeeee")
+    axes[0, 0].set_yticks(list(places.values()), [head.replace("_", " ") for head in places])
+    for number, (loss, color) in enumerate(COLORS.items()):
+        figure.text(0.01, 0.01 + 0.04 * number, loss.replace("_", "-"), color=color, fontsize=8)
+    figure.tight_layout()
+    plt.close(figure)
+    return figure
+
+
+def _dot(axis, found, place, color):
+    if found.number > 1:
+        axis.plot([found.low, found.high], [place, place], color=color, linewidth=1)
+    axis.plot(found.mean, place, "o", color=color, markersize=4)
+
+
+def angles(task: str, rows: list[dict]):
+    """Draws the accuracy by angle, one axes for each head, the others in gray behind it."""
+    curves = _angles(task, rows)
+    columns = min(5, len(curves))
+    lines = -(-len(curves) // columns)
+    figure, axes = plt.subplots(
+        lines, columns, figsize=(2.2 * columns, 2 * lines), sharex=True, sharey=True, squeeze=False
+    )
+    for axis in axes.flat[len(curves) :]:
+        axis.set_visible(False)
+    for axis, (head, intervals) in zip(axes.flat, curves.items(), strict=False):
+        for other in curves.values():
+            axis.plot(ANGLES, [found.mean for found in other], color=QUIET, linewidth=0.6)
+        color = COLORS["cross_entropy" if head in PLAIN else "margin"]
+        means = [found.mean for found in intervals]
+        axis.plot(ANGLES, means, color=color)
+        if intervals[0].number > 1:
+            low, high = ([found[place] for found in intervals] for place in (1, 2))
+            axis.fill_between(ANGLES, low, high, color=color, alpha=0.2, linewidth=0)
+        axis.set_title(head.replace("_", " "), fontsize=9)
+        axis.set(ylim=(0, 1.02), xticks=ANGLES[::2])
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.tick_params(labelsize=8)
+    figure.supxlabel("turned by so many degrees", fontsize=9)
+    figure.supylabel("share read right", fontsize=9)
+    figure.tight_layout()
+    plt.close(figure)
+    return figure
+
+
+def _known(panels, rows):
+    """Returns the panels of which something has been run."""
+    return {
+        title: (task, measure)
+        for title, (task, measure) in panels.items()
+        if any(row["task"] == task and measure in row for row in rows)
+    }
+
+
+def _angles(task, rows):
+    """Returns the interval at each angle, by the head, under the margin loss."""
+    values = {
+        head: [by_seed(rows, task, head, "margin", f"turned_{angle}") for angle in ANGLES]
+        for head in HEADS
+    }
+    return {
+        head: [statistics.interval(list(seeds.values())) for seeds in curve]
+        for head, curve in values.items()
+        if all(curve)
+    }

@@ -1,0 +1,88 @@
+"""Makes the tables and figures of the runs from their lines."""
+
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import results
+from benchmarks.settle import claims, figures, statistics
+from benchmarks.settle.heads import HEADS, LOSSES
+from benchmarks.settle.tasks import TASKS
+
+# Shares are printed in per cent, the others as they are.
+SHARES = (
+    *("accuracy", "noise", "blur", "contrast", "occlusion", "robustness"),
+    *(f"turned_{angle}" for angle in (0, 15, 30, 45, 60, 75, 90)),
+    "unseen_angles",
+)
+TABLES = {
+    "Read right, %": SHARES[:6],
+    "Read right when turned by so many degrees, %": SHARES[6:],
+    "What is not a digit, and how sure": (
+        *("relations", "ood_noise", "ood_glyphs", "ece", "ece_scaled", "brier", "brier_scaled"),
+        "temperature",
+    ),
+    "Coupling and explanations": (
+        *("coupling_entropy", "coupling_variance", "dead_children", "dead_parents"),
+        *("deletion", "insertion"),
+    ),
+    "Cost": ("parameters", "multiply_adds", "train_seconds", "ms"),
+}
+
+
+def write(rows: list[dict], folder: Path) -> None:
+    """Prints the tables and the verdicts, and keeps them with the figures in a folder."""
+    lines = [line for part in (verdicts(rows), *tables(rows)) for line in (*part, "")]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "report.md").write_text("\n".join(lines))
+    print("\n".join(lines))
+    for name, figure in figures.drawn(rows).items():
+        figure.savefig(folder / f"{name}.png", dpi=100)
+
+
+def verdicts(rows: list[dict]) -> list[str]:
+    """Returns the table of the claims, with the difference and the verdict of each head."""
+    cells = []
+    for name, claim in claims.CLAIMS.items():
+        found = claims.judged(claim, rows)
+        cells.append([name, "all", "", "", claims.conclusion(claim, found)])
+        for head, (difference, verdict) in found.items():
+            spread = f"{difference.mean:.4f} [{difference.low:.4f}, {difference.high:.4f}]"
+            cells.append([name, head, spread, str(difference.number), verdict])
+    header = ["claim", "head", "difference [95 %]", "seeds", "verdict"]
+    return ["## Claims", "", *results.markdown_table(header, cells)]
+
+
+def tables(rows: list[dict]):
+    """Yields the tables of each task: mean ± standard deviation over the seeds."""
+    for task in TASKS:
+        of_task = [row for row in rows if row["task"] == task]
+        for title, measures in TABLES.items():
+            known = [name for name in measures if any(name in row for row in of_task)]
+            if known:
+                header = ["head", "loss", "seeds", *known]
+                cells = list(_lines(of_task, known))
+                yield [f"## {task}: {title}", "", *results.markdown_table(header, cells)]
+
+
+def _lines(rows, measures):
+    for loss in LOSSES:
+        for head in HEADS:
+            chosen = [row for row in rows if (row["head"], row["loss"]) == (head, loss)]
+            if chosen:
+                cells = [
+                    _cell(name, [row[name] for row in chosen if name in row]) for name in measures
+                ]
+                yield [head, loss, str(len(chosen)), *cells]
+
+
+def _cell(name, values):
+    if not values:
+        return ""
+    if name in ("parameters", "multiply_adds"):
+        return f"{values[0]:,}"
+    values = np.multiply(values, 100 if name in SHARES else 1)
+    mean = statistics.interval(values).mean
+    digits = ".2f" if name in SHARES else ".3g"
+    spread = f" ± {np.std(values, ddof=1):{digits}}" if len(values) > 1 else ""
+    return f"{mean:{digits}}{spread}"

@@ -1,0 +1,176 @@
+"""The comparison of thirteen heads: equal terms, the same runs each time, and a report of lines."""
+
+import json
+import re
+
+import keras
+import numpy as np
+import pytest
+from conftest import ROOT, once, run_python
+
+from benchmarks.settle import __main__ as settle
+from benchmarks.settle import changes, claims, heads, runs, tasks
+
+pytestmark = once
+DIGITS = (28, 28, 1)
+
+
+@pytest.mark.slow
+def test_the_whole_pipeline(data, tmp_path, capsys):
+    """Runs, resumes and reports."""
+    results, build = tmp_path / "results", tmp_path / "build"
+    options = ["--results", str(results), "--build", str(build)]
+    few = ["--tiny", "--seeds", "1", "--only", "mnist/dynamic/margin", "pairs/dense/*"]
+    run_python("-m", "benchmarks.settle", *few, *options)
+    lines = [json.loads(line) for file in results.glob("*.jsonl") for line in file.open()]
+    assert {tuple(runs.identity(line)) for line in lines} == {
+        ("mnist", "dynamic", "margin", 0),
+        ("pairs", "dense", "margin", 0),
+    }
+
+    settle.main(["--tiny", "--seeds", "1", "--only", "mnist/dynamic/margin", *options])
+    assert "0 of 1 runs to do" in capsys.readouterr().out
+
+    settle.main(["--report", *options])
+    told = capsys.readouterr().out
+    assert (build / "report.md").read_text() in told
+    (digits,) = (line for line in lines if line["task"] == "mnist")
+    assert re.search(rf"\| dynamic \| margin \| 1 \| {100 * digits['accuracy']:.2f} ", told)
+    assert {file.name for file in build.glob("*.png")} >= {"accuracy.png", "angles_mnist.png"}
+
+    scores = np.load(results / "mnist.npz")["dynamic/margin/0"]
+    right = scores.argmax(axis=1) == tasks.mnist().test[1][: tasks.TINY]
+    assert right.mean() == pytest.approx(digits["accuracy"])
+
+
+def test_a_report_without_runs_says_so(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        settle.main(["--report", "--results", str(tmp_path)])
+    assert "not a finished run" in capsys.readouterr().err
+
+
+def test_a_trial_does_not_reach_the_results(capsys):
+    with pytest.raises(SystemExit):
+        settle.main(["--tiny"])
+    assert "--results" in capsys.readouterr().err
+
+
+def test_the_plan():
+    plan = runs.planned(["*"], 5)
+    assert len(plan) == len(set(plan)) == 13 * 5 * 7
+    assert len(runs.planned(["mnist/*/*"], 5)) == 13 * 2 * 5
+    assert runs.planned(["nothing/*"], 5) == []
+
+
+def test_all_heads_have_the_same_parameters_and_the_same_trunk():
+    networks = [
+        heads.network(head, loss, DIGITS, 3) for head in heads.HEADS for loss in heads.LOSSES
+    ]
+    sizes = [network.count_params() for network in networks]
+    assert max(sizes) < 1.03 * min(sizes)
+    assert 40_000 < min(sizes) < max(sizes) < 60_000
+    for network in networks[1:]:
+        for number in range(3):
+            name = f"trunk_{number}"
+            kernels = (each.get_layer(name).kernel.numpy() for each in (networks[0], network))
+            np.testing.assert_array_equal(*kernels)
+
+
+@pytest.mark.parametrize("loss", heads.LOSSES)
+@pytest.mark.parametrize("head", ["em", "excitation", "dense", "inverted_dot_product"])
+def test_scores_are_in_the_range_of_the_loss(head, loss, generator):
+    images = generator.random((5, *DIGITS), dtype="float32")
+    scores = heads.network(head, loss, DIGITS, 0).predict(images, verbose=0)
+    assert scores.shape == (5, 10) and (scores >= 0).all() and (scores <= 1).all()
+    if loss == "cross_entropy":
+        np.testing.assert_allclose(scores.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_the_excitation_by_hand(generator):
+    images = generator.random((2, *DIGITS), dtype="float32")
+    network = heads.network("excitation", "margin", DIGITS, 0)
+    primary = keras.Model(network.input, network.get_layer("primary").output)
+    hidden, gates = (network.get_layer(name).get_weights() for name in ("squeeze", "excite"))
+    u = primary.predict(images, verbose=0).reshape(2, -1).astype("float64")
+    logits = np.maximum(u @ hidden[0] + hidden[1], 0) @ gates[0] + gates[1]
+    v = (1 / (1 + np.exp(-logits))).reshape(2, 10, 8)
+    expected = np.sqrt((v**2).sum(axis=-1) / 8)
+    np.testing.assert_allclose(network.predict(images, verbose=0), expected, rtol=1e-5)
+
+
+def test_multiply_adds_by_hand():
+    width = heads.width_of("dense", "margin", DIGITS)
+    trunk = 14 * 14 * 25 * 16 + 49 * 9 * 16 * 32 + 49 * 9 * 32 * 32
+    head = 9 * 9 * 32 * width + 9 * width * 10
+    assert heads.multiply_adds(heads.network("dense", "margin", DIGITS, 0)) == trunk + head
+    width = heads.width_of("uniform", "margin", DIGITS)
+    children = 9 * 4
+    head = 9 * 9 * 32 * width + 9 * width * 32 + children * 10 * 8 * 8 + children * 10 * 8
+    assert heads.multiply_adds(heads.network("uniform", "margin", DIGITS, 0)) == trunk + head
+
+
+def test_shifts_are_windows_of_the_padded_image(generator):
+    pixels = generator.integers(0, 256, (20, 6, 5, 1), dtype="uint8")
+    labels = np.arange(20) % 10
+    images, one_hot = tasks.shifted(2)(pixels, labels, np.random.default_rng(1))
+    np.testing.assert_array_equal(one_hot.argmax(axis=1), labels)
+    padded = np.pad(pixels, ((0, 0), (2, 2), (2, 2), (0, 0))) / 255
+    for image, source in zip(images, padded, strict=True):
+        windows = [source[y : y + 6, x : x + 5] for y in range(5) for x in range(5)]
+        assert min(np.abs(window - image).max() for window in windows) < 1e-6
+    assert len(np.unique(images.sum(axis=(1, 2, 3)))) > 10
+
+
+def test_paired_runs_share_their_subset(data):
+    task = tasks.TASKS["mnist_500"]
+    first, again, other = (task.training(task.load(), seed)[0] for seed in (0, 0, 1))
+    assert len(first) == 500
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+def test_changes_of_images(generator):
+    image = generator.random((8, 8, 1), dtype="float32")
+    images = np.repeat(image[None], 30, axis=0)
+    quadrants = [image[y : y + 4, x : x + 4] for y in (0, 4) for x in (0, 4)]
+    for changed in changes.shuffled(images, generator):
+        found = [changed[y : y + 4, x : x + 4] for y in (0, 4) for x in (0, 4)]
+        assert not any((a == b).all() for a, b in zip(found, quadrants, strict=True))
+        assert sorted(part.sum() for part in found) == sorted(part.sum() for part in quadrants)
+    quarter = changes.turned(images[:2], 90)[..., 0]
+    turns = [np.rot90(image[..., 0]), np.rot90(image[..., 0], -1)]
+    assert {tuple(map(bool, [np.allclose(q, t, atol=1e-5) for t in turns])) for q in quarter} == {
+        (True, False),
+        (False, True),
+    }
+    grey = changes.occlusion(images, generator) != images
+    assert set(grey.sum(axis=(1, 2, 3))) == {4}
+    pale = changes.contrast(images, generator)
+    np.testing.assert_allclose(pale.std(axis=(1, 2)), 0.3 * images.std(axis=(1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(pale.mean(axis=(1, 2)), images.mean(axis=(1, 2)), rtol=1e-5)
+
+
+def test_the_claims_are_those_of_the_rule():
+    text = (ROOT / "docs/which-one-rule.md").read_text()
+    told = re.findall(
+        r"^\| `(\w+)` \|.*\| (not more|more) than ([\d.]+)( points?)? \|$", text, re.M
+    )
+    expected = {
+        name: (claim.more, pytest.approx(claim.smallest)) for name, claim in claims.CLAIMS.items()
+    }
+    found = {
+        name: (sentence == "more", float(limit) * (0.01 if points else 1))
+        for name, sentence, limit, points in told
+    }
+    assert found == expected
+
+
+def test_differences_are_within_a_seed():
+    claim = claims.CLAIMS["seed_accuracy"]
+    rows = [
+        {"task": "mnist", "loss": "margin", "head": head, "seed": seed, "accuracy": accuracy}
+        for head, accuracies in (("dynamic", (0.9, 0.8, 0.7)), ("excitation", (0.8, 0.9)))
+        for seed, accuracy in enumerate(accuracies)
+    ]
+    np.testing.assert_allclose(claims.paired(claim, "dynamic", rows), [0.1, -0.1])
+    assert claims.conclusion(claim, claims.judged(claim, rows)) == "cannot be told"
