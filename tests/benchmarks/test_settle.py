@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import keras
 import numpy as np
@@ -38,9 +39,23 @@ def test_the_whole_pipeline(data, tmp_path, capsys):
     assert re.search(rf"\| dynamic \| margin \| 1 \| {100 * digits['accuracy']:.2f} ", told)
     assert {file.name for file in build.glob("*.png")} >= {"accuracy.png", "angles_mnist.png"}
 
-    scores = np.load(results / "mnist.npz")["dynamic/margin/0"]
-    right = scores.argmax(axis=1) == tasks.mnist().test[1][: tasks.TINY]
-    assert right.mean() == pytest.approx(digits["accuracy"])
+    assert np.load(results / "mnist.npz")["dynamic/margin/0"].shape == (tasks.TINY, 10)
+
+
+def test_scores_are_packed_with_those_of_before(tmp_path, generator):
+    """Even where these were packed elsewhere, so that only the packed file came."""
+    rows = [
+        runs.Run("mnist", "em", "margin", seed)._asdict() | {"accuracy": 1 / 3} for seed in (0, 1)
+    ]
+    scores = [generator.random((5, 10), dtype="float32") for _ in rows]
+    for row, of_run in zip(rows, scores, strict=True):
+        runs.write(tmp_path, row, of_run)
+        runs.pack(tmp_path)
+        shutil.rmtree(tmp_path / "scores")
+    assert runs.read(tmp_path) == [row | {"accuracy": 0.333333} for row in rows]
+    packed = np.load(tmp_path / "mnist.npz")
+    for seed, of_run in enumerate(scores):
+        np.testing.assert_allclose(packed[f"em/margin/{seed}"], of_run, rtol=1e-3)
 
 
 def test_a_report_without_runs_says_so(tmp_path, capsys):
