@@ -43,6 +43,39 @@ def nodes_in_order() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def reshaped_outputs() -> Iterator[None]:
+    """Keeps the shape of an output of the graph whose sizes tf2onnx writes as constants.
+
+    tf2onnx may reshape to more axes, of size 1, and remove them by a Squeeze, which takes the place
+    of the value in the nodes that use it, but not in the outputs of the graph.
+
+    Version: tf2onnx 1.17.0.
+    Test: `tests/export/convert/test_patches.py`, which fails when the patch is not needed.
+    """
+    from tf2onnx.graph_builder import GraphBuilder
+    from tf2onnx.optimizer.reshape_optimizer import ReshapeOptimizer
+
+    optimize = ReshapeOptimizer._optimize_reshape
+
+    def optimize_and_squeeze(self, node, graph):
+        name = node.output[0]
+        shape, dtype = graph.get_shape(name), graph.get_dtype(name)
+        if not optimize(self, node, graph):
+            return False
+        longer = graph.get_shape(name)
+        if name in graph.outputs and len(longer or ()) > len(shape or ()):
+            inputs, axes = list(node.input), list(range(len(longer) - len(shape)))
+            graph.remove_node(node.name)
+            inner = graph.make_node("Reshape", inputs, shapes=[longer], dtypes=[dtype]).output[0]
+            squeezed = {"data": inner, "axes": axes, "outputs": [name]}
+            GraphBuilder(graph).make_squeeze(squeezed, shapes=[shape], dtypes=[dtype])
+        return True
+
+    with mock.patch.object(ReshapeOptimizer, "_optimize_reshape", optimize_and_squeeze):
+        yield
+
+
+@contextlib.contextmanager
 def convolutions_on_cpus() -> Iterator[None]:
     """Lets TensorFlow run the convolutions on a CPU that other backends of Keras run there.
 

@@ -45,7 +45,7 @@ def via_tf2onnx(model: keras.Model, opset: int, batch: int | None) -> onnx.Model
     errors = _ErrorLog()
     logging.getLogger("tf2onnx").addHandler(errors)
     try:
-        with patches.nodes_in_order():
+        with patches.nodes_in_order(), patches.reshaped_outputs():
             proto, _ = tf2onnx.convert.from_function(
                 forward, signature, opset=opset, custom_op_handlers=operations.HANDLERS
             )

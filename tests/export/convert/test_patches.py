@@ -4,14 +4,17 @@ import contextlib
 import random
 
 import keras
+import numpy as np
+import onnxruntime
 import pytest
 from conftest import once, run_python, small_capsnet
+from converted import converted
 from keras import layers
 
 from export import keras_model
 from export.convert import patches
 from export.convert.routes import to_raw_graph
-from export.errors import UnsupportedOperationError
+from export.errors import ConversionError, UnsupportedOperationError
 from export.graph.canonical import serialize, to_canonical
 from keras_capsules.explain import explained_model
 
@@ -23,7 +26,7 @@ import tf2onnx
 from keras.src.export.tf2onnx_lib import patch_tf2onnx
 import keras_capsules
 from export.convert.routes import to_raw_graph
-from export.errors import UnsupportedOperationError
+from export.errors import ConversionError, UnsupportedOperationError
 
 model = keras_capsules.create_model("capsnet", size="tiny")
 assert len(to_raw_graph(model, 17, "tf2onnx").graph.node) > 20
@@ -124,3 +127,31 @@ def test_without_readable_functions_a_model_is_refused(function, monkeypatch):
     monkeypatch.setattr(patches, "readable_functions", contextlib.nullcontext)
     with pytest.raises(UnsupportedOperationError):
         to_canonical(to_raw_graph(model, 17, "tf2onnx"), *shapes, set(), {})
+
+
+def one_channel_file(number):
+    """A network of open size with an output of one channel, and its file."""
+    image = keras.Input((None, None, 3), name="image")
+    x = layers.Conv2D(8, 3, 2, padding="same", activation="relu", name=f"first_{number}")(image)
+    gate = layers.GlobalAveragePooling2D(keepdims=True, name=f"squeeze_{number}")(x)
+    x = x * layers.Conv2D(8, 1, activation="sigmoid", name=f"excitation_{number}")(gate)
+    scores = layers.Dense(3, name="scores")(layers.GlobalAveragePooling2D()(x))
+    lone = layers.Conv2D(1, 3, padding="same", name="map")(image)
+    model = keras.Model(image, [scores, x, lone])
+    return model, converted(model)
+
+
+def test_outputs_of_one_channel_keep_their_shape(generator):
+    x = generator.normal(size=(2, 5, 7, 3)).astype("float32")
+    for number in range(12):
+        model, file = one_channel_file(number)
+        session = onnxruntime.InferenceSession(serialize(file))
+        for found, expected in zip(session.run(None, {"image": x}), model(x), strict=True):
+            np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_without_reshaped_outputs_names_decide_the_shape(monkeypatch):
+    monkeypatch.setattr(patches, "reshaped_outputs", contextlib.nullcontext)
+    with pytest.raises(ConversionError, match="differ in rank"):
+        for number in range(80):  # One in six has this order of its nodes.
+            one_channel_file(number)
