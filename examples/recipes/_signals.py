@@ -12,11 +12,6 @@ EPOCHS = 60
 BATCH_SIZE = 16
 LEARNING_RATE = 2e-3
 
-MOTIONS = {"input_shape": (100, 6), "num_classes": 4}
-MOTION_NAMES = ["standing", "running", "walking", "badminton"]
-VOWELS = {"input_shape": (None, 12), "num_classes": 9, "mask_value": 0.0}
-SPEAKER_NAMES = [f"speaker {number}" for number in range(1, 10)]
-
 
 def compile(model: keras.Model, schedule) -> None:
     """Compiles a network with its loss and a schedule of the learning rate."""

@@ -7,35 +7,4 @@ selection. With seed 0 the result is 100.00 % of the 40 test series under Tensor
 The plain network, `signal_cnn`, has 100.00 % and `se_signal_net` 100.00 %, by their recipes.
 """
 
-from examples.recipes._signals import (
-    BATCH_SIZE,
-    DECODER,
-    EPOCHS,
-    LEARNING_RATE,
-    PREPROCESSING,
-    SAMPLES,
-    accuracy,
-    compile,
-    one_hot,
-    prepare,
-)
-from examples.recipes._signals import MOTION_NAMES as CLASS_NAMES
-from examples.recipes._signals import MOTIONS as ARGUMENTS
-from keras_capsules import datasets
-
-__all__ = [
-    "ARGUMENTS",
-    "BATCH_SIZE",
-    "CLASS_NAMES",
-    "DECODER",
-    "EPOCHS",
-    "LEARNING_RATE",
-    "PREPROCESSING",
-    "SAMPLES",
-    "accuracy",
-    "compile",
-    "prepare",
-]
-
-data = datasets.basic_motions
-transform = one_hot(4)
+from examples.recipes._basic_motions import *  # noqa: F403

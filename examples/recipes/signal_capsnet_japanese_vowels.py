@@ -9,35 +9,4 @@ With seeds 0 and 1 the plain network, `signal_cnn`, has 98.65 % and 98.38 %, and
 98.38 % and 98.65 %, by their recipes.
 """
 
-from examples.recipes._signals import (
-    BATCH_SIZE,
-    DECODER,
-    EPOCHS,
-    LEARNING_RATE,
-    PREPROCESSING,
-    SAMPLES,
-    accuracy,
-    compile,
-    one_hot,
-    prepare,
-)
-from examples.recipes._signals import SPEAKER_NAMES as CLASS_NAMES
-from examples.recipes._signals import VOWELS as ARGUMENTS
-from keras_capsules import datasets
-
-__all__ = [
-    "ARGUMENTS",
-    "BATCH_SIZE",
-    "CLASS_NAMES",
-    "DECODER",
-    "EPOCHS",
-    "LEARNING_RATE",
-    "PREPROCESSING",
-    "SAMPLES",
-    "accuracy",
-    "compile",
-    "prepare",
-]
-
-data = datasets.japanese_vowels
-transform = one_hot(9)
+from examples.recipes._japanese_vowels import *  # noqa: F403
