@@ -49,9 +49,16 @@ def interests():
     return keras.Model(behaviours, MultiInterestCapsule(3, 5)(behaviours))
 
 
-@model(keras_capsules.list_models())
+@model([name for name in keras_capsules.list_models() if name != "segcaps"])
 def zoo(name):
     size = 24 if name in ("deepcaps", "efficient_capsnet") else 16
     is_signal = name in keras_capsules.list_models(task="signals")
     shape = (20, 2) if is_signal else (size, size, 1)
     return keras_capsules.create_model(name, size="tiny", input_shape=shape, num_classes=3)
+
+
+@model(tolerance=1e-3)
+def segcaps():
+    """New weights multiply rounding through 13 layers: Keras is off by 1e-2 from float64."""
+    options = {"size": "tiny", "input_shape": (16, 16, 1), "num_classes": 3}
+    return keras_capsules.create_model("segcaps", **options)
