@@ -176,9 +176,9 @@ def read_seal(content: bytes) -> tuple[dict, dict[str, np.ndarray]]:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             entries = archive.infolist()
             names = {entry.filename.removesuffix(".npy") for entry in entries}
-            size = sum(entry.file_size for entry in entries)
-            if len(names) < len(entries) or size > len(content):
-                raise SealError("it has repeated entries, or unpacks to more than it is")
+            size, kinds = sum(e.file_size for e in entries), {e.compress_type for e in entries}
+            if not kinds <= {0, 8} or len(names) < len(entries) or size > len(content):
+                raise SealError("it has repeated or LZMA entries, or unpacks to more than it is")
             arrays = {name: _read_array(archive, name) for name in names}
         if "seal" not in arrays:
             raise SealError("the array 'seal' is missing")
@@ -235,8 +235,8 @@ def _check_seal(seal, arrays):
 
 
 def _check_array(array, name, shape, value, kind):
-    sizes = all(type(axis) is int and 0 < axis <= _LARGEST for axis in shape)
-    size = math.prod(shape) if sizes and len(shape) < 65 else 0  # A product may be a long text.
+    sizes = len(shape) < 65 and all(type(axis) is int and 0 < axis <= _LARGEST for axis in shape)
+    size = math.prod(shape) if sizes else 0  # The product of texts is a long one.
     # The beginning of an input is enough, because inputs repeat.
     fits = 1 <= len(array) <= size if kind == "input" else len(array) == min(size, VALUES)
     if not 0 < size <= _LARGEST or not fits or array.dtype != value["dtype"]:

@@ -162,6 +162,14 @@ def entries(path):
         return {name: archive.read(name) for name in archive.namelist()}
 
 
+def test_a_compression_that_takes_any_memory(sealed, capsys):
+    files = entries(sealed)
+    with zipfile.ZipFile(seal_path(sealed), "w", zipfile.ZIP_LZMA) as archive:
+        for name, whole in files.items():
+            archive.writestr(name, whole)
+    refused(sealed, capsys, "LZMA")
+
+
 def test_archives_that_promise_more_than_they_hold(sealed, capsys):
     files = entries(sealed)
     huge = io.BytesIO()
