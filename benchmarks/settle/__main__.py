@@ -10,15 +10,10 @@ made of these lines alone. docs/which-one-rule.md says what is measured, and how
 
 import argparse
 import functools
-import multiprocessing
-import os
 from pathlib import Path
 
+from benchmarks import lines
 from benchmarks.settle import report, runs
-
-FOLDER = Path(__file__).parent.parent / "results"
-ONE_CORE = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}  # For each of several jobs.
-RUNS_OF_A_PROCESS = 8  # What a backend keeps in memory goes with its process.
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -27,14 +22,13 @@ def main(arguments: list[str] | None = None) -> None:
         "--only", nargs="+", default=["*"], metavar="TASK/HEAD/LOSS", help="patterns"
     )
     parser.add_argument("--seeds", type=int, default=5, help="from 0 on (default: 5)")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at once (default: 1)")
     parser.add_argument("--tiny", action="store_true", help="few images and one epoch, for a test")
-    parser.add_argument("--results", type=Path, default=FOLDER, help="folder of the lines")
-    parser.add_argument("--report", action="store_true", help="write the report, and run nothing")
+    parser.add_argument("--results", type=Path, default=lines.FOLDER, help="folder of the lines")
+    lines.add_options(parser)
     parser.add_argument("--build", type=Path, default=Path("build/settle"), help="of the report")
     options = parser.parse_args(arguments)
 
-    if options.tiny and options.results == FOLDER:
+    if options.tiny and options.results == lines.FOLDER:
         parser.error("--tiny is for a test: give it a folder, --results FOLDER")
     rows = runs.read(options.results)
     if options.report and not rows:
@@ -55,20 +49,16 @@ def main(arguments: list[str] | None = None) -> None:
 
 def perform(todo: list[runs.Run], options) -> None:
     """Performs runs, and writes each as soon as it is finished."""
-    if options.jobs > 1:
-        os.environ |= ONE_CORE
-    options.results.mkdir(parents=True, exist_ok=True)
     perform_one = functools.partial(runs.performed, tiny=options.tiny)
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(min(options.jobs, len(todo)), maxtasksperchild=RUNS_OF_A_PROCESS) as pool:
-        for number, (row, scores) in enumerate(pool.imap_unordered(perform_one, todo), start=1):
-            runs.write(options.results, row, scores)
-            run = runs.identity(row)
-            print(
-                f"{number} of {len(todo)}: {run.name}, seed {run.seed}: "
-                f"{row['accuracy']:.2%} in {row['train_seconds']:.0f} s",
-                flush=True,
-            )
+    finished = lines.performed(perform_one, todo, options.jobs)
+    for number, (row, scores) in enumerate(finished, start=1):
+        runs.write(options.results, row, scores)
+        run = runs.identity(row)
+        print(
+            f"{number} of {len(todo)}: {run.name}, seed {run.seed}: "
+            f"{row['accuracy']:.2%} in {row['train_seconds']:.0f} s",
+            flush=True,
+        )
     runs.pack(options.results)
 
 

@@ -1,7 +1,6 @@
 """One run: a head trained on a task with a loss and a seed, and measured. And their lines."""
 
 import fnmatch
-import json
 import math
 import time
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from benchmarks import lines
 from benchmarks.settle import heads, measures, tasks
 from keras_capsules.datasets.augmentation import ImageBatches
 
@@ -75,8 +75,7 @@ def trained(model, run, task, data, epochs) -> float:
 
 def read(folder: Path) -> list[dict]:
     """Returns the lines of all finished runs."""
-    files = sorted(folder.glob("*.jsonl"))
-    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    return [row for task in sorted(tasks.TASKS) for row in lines.read(folder / f"{task}.jsonl")]
 
 
 def identity(row: dict) -> Run:
@@ -89,8 +88,7 @@ def write(folder: Path, row: dict, scores: np.ndarray) -> None:
     path = folder / "scores" / run.name / f"{run.seed}.npy"
     path.parent.mkdir(parents=True, exist_ok=True)
     np.save(path, scores.astype("float16"))
-    with (folder / f"{run.task}.jsonl").open("a") as file:
-        file.write(json.dumps({name: _short(value) for name, value in row.items()}) + "\n")
+    lines.append(folder / f"{run.task}.jsonl", row)
 
 
 def pack(folder: Path) -> None:
@@ -101,7 +99,3 @@ def pack(folder: Path) -> None:
         for path in sorted(start.rglob("*.npy")):
             arrays[str(path.relative_to(start).with_suffix(""))] = np.load(path)
         np.savez_compressed(packed, **arrays)
-
-
-def _short(value):
-    return float(f"{value:.6g}") if isinstance(value, float) else value
