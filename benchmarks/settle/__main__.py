@@ -1,6 +1,7 @@
 """Trains and measures thirteen heads on equal terms, and judges claims about them.
 
-    KERAS_CAPSULES_DATA=data python -m benchmarks.settle --jobs 2
+    KERAS_CAPSULES_DATA=data python -m benchmarks.settle --rates --jobs 2
+    python -m benchmarks.settle --jobs 2
     python -m benchmarks.settle --only 'mnist/*/margin' --seeds 1
     python -m benchmarks.settle --report
 
@@ -13,7 +14,7 @@ import functools
 from pathlib import Path
 
 from benchmarks import lines
-from benchmarks.settle import report, runs
+from benchmarks.settle import rates, report, runs
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -24,6 +25,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=5, help="from 0 on (default: 5)")
     parser.add_argument("--tiny", action="store_true", help="few images and one epoch, for a test")
     parser.add_argument("--results", type=Path, default=lines.FOLDER, help="folder of the lines")
+    parser.add_argument("--rates", action="store_true", help="choose the learning rates first")
     lines.add_options(parser)
     parser.add_argument("--build", type=Path, default=Path("build/settle"), help="of the report")
     options = parser.parse_args(arguments)
@@ -36,6 +38,9 @@ def main(arguments: list[str] | None = None) -> None:
     if options.report:
         report.write(rows, options.build)
         return
+    if options.rates:
+        pilot(options)
+        return
     finished = {runs.identity(row) for row in rows}
     chosen = runs.planned(options.only, options.seeds)
     if not chosen:
@@ -43,13 +48,28 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"--only {names} fits none of the runs, such as mnist/em/margin")
     todo = [run for run in chosen if run not in finished]
     print(f"{len(todo)} of {len(chosen)} runs to do", flush=True)
-    if todo:
-        perform(todo, options)
+    try:
+        chosen_rates = rates.chosen(lines.read(options.results / rates.FILE))
+    except ValueError as error:
+        parser.error(str(error))
+    perform(todo, chosen_rates, options)
 
 
-def perform(todo: list[runs.Run], options) -> None:
+def pilot(options) -> None:
+    """Trains the pilots that are missing, and prints the learning rates."""
+    path = options.results / rates.FILE
+    finished = {rates.identity(row) for row in lines.read(path)}
+    todo = [each for each in rates.planned() if each not in finished]
+    perform_one = functools.partial(runs.piloted, tiny=options.tiny)
+    for row in lines.performed(perform_one, todo, options.jobs):
+        lines.append(path, row)
+    for (head, loss), rate in rates.chosen(lines.read(path)).items():
+        print(f"{head:24}{loss:16}{rate:g}")
+
+
+def perform(todo: list[runs.Run], chosen_rates: dict, options) -> None:
     """Performs runs, and writes each as soon as it is finished."""
-    perform_one = functools.partial(runs.performed, tiny=options.tiny)
+    perform_one = functools.partial(runs.performed, chosen_rates=chosen_rates, tiny=options.tiny)
     finished = lines.performed(perform_one, todo, options.jobs)
     for number, (row, scores) in enumerate(finished, start=1):
         runs.write(options.results, row, scores)

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from benchmarks.settle import statistics
 from benchmarks.settle.heads import HEADS
+from benchmarks.settle.tasks import TASKS
 
 AGREEMENT = ("dynamic", "em", "heinsen", "inverted_dot_product", "kmeans", "variational_bayes")
 POINT = 0.01
@@ -34,6 +35,10 @@ def _beside(task, measure, heads, other, smallest, more) -> Claim:
     return Claim(task, measure, heads, other, None, smallest, more)
 
 
+def _varied(head, other) -> Claim:
+    return _beside("mnist_5000", "accuracy", (head,), other, 0.5 * POINT, False)
+
+
 _SEED = ("dynamic",)
 _SERIES = "cross_entropy"
 CLAIMS = {
@@ -50,6 +55,14 @@ CLAIMS = {
     "capsules_small": _beside("mnist_500", "accuracy", AGREEMENT, "dense", POINT, True),
     "capsules_relations": _beside("mnist", "relations", AGREEMENT, "dense", 0.01, True),
     "capsules_noise": _beside("mnist", "ood_noise", AGREEMENT, "dense", 0.01, True),
+    "affnist": _beside("affnist", "accuracy", AGREEMENT, "average_pooling", POINT, False),
+    "capsules_attack": _beside("mnist", "pgd", AGREEMENT, "dense", 5 * POINT, True),
+    "iterations": _varied("dynamic", "dynamic_1_iterations"),
+    "iterations_em": _varied("em", "em_1_iterations"),
+    "deeper": _varied("dynamic_4_layers", "dynamic"),
+    "deeper_em": _varied("em_4_layers", "em"),
+    "kmeans_reading": _beside("mnist", "kmeans_cosine_3", _SEED, None, 0.9, True),
+    "factors": _beside("mnist", "factor_gap", AGREEMENT, "excitation", 0.05, True),
     "margin_accuracy": Claim("mnist", "accuracy", HEADS, None, _SERIES, 0.1 * POINT, True),
     "margin_calibration": Claim("mnist", "ece", HEADS, None, _SERIES, 0.01, True),
     "static_coupling": _beside("mnist", "coupling_variance", AGREEMENT, None, 0.001, False),
@@ -85,10 +98,14 @@ def paired(claim: Claim, head: str, rows: list[dict]) -> list[float]:
 
 
 def by_seed(rows, task, head, loss, measure) -> dict[int, float]:
+    """Returns the results by the seed, without those of trainings that missed their target."""
+    target = TASKS[task].target or 0
     return {
         row["seed"]: row[measure]
         for row in rows
-        if (row["task"], row["head"], row["loss"]) == (task, head, loss) and measure in row
+        if (row["task"], row["head"], row["loss"]) == (task, head, loss)
+        and measure in row
+        and row.get("clean", 1) >= target
     }
 
 

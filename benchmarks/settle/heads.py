@@ -1,19 +1,30 @@
-"""The trunk, and thirteen heads with the same number of parameters."""
+"""The trunk, and heads with the same number of parameters: thirteen, and variants of two."""
 
 import functools
+import re
 
 import keras
 import numpy as np
 from keras import layers
 
 from keras_capsules import CapsuleLayer, CapsuleLength, MarginLoss, PrimaryCapsule2D
-from keras_capsules.routing import ROUTINGS, get
+from keras_capsules.routing import ROUTINGS, Routing, get
 
 PLAIN = ("average_pooling", "dense")
 HEADS = (*sorted(ROUTINGS), "excitation", *PLAIN)
 LOSSES = ("margin", "cross_entropy")
+# Other numbers of iterations than three, and of capsule layers than one.
+VARIANTS = tuple(
+    f"{routing}_{number}_{what}"
+    for routing in ("dynamic", "em")
+    for what, numbers in (("iterations", (1, 2, 4, 5)), ("layers", (2, 3, 4)))
+    for number in numbers
+)
+# Where the default of a routing does not fit three dozen children: see docs/which-one-rule.md.
+SETTINGS = {"em": {"final_lambda": 1.0}}
 CLASSES = 10
 TYPES, DIM = 4, 8  # Primary capsules at each position, and the size of all poses.
+BETWEEN = 6  # Capsules of each layer below the class capsules.
 HIDDEN = 64  # Units of the excitation.
 WIDTH = 16  # Channels that a head starts with, in the head that needs the most parameters.
 SHARPNESS = 16.0  # Of the softmax of lengths, which end at one.
@@ -24,7 +35,7 @@ def network(head: str, loss: str, shape: tuple, seed: int) -> keras.Model:
     """Returns a network whose output is `scores`, not compiled.
 
     Args:
-        head: One of `HEADS`.
+        head: One of `HEADS` or `VARIANTS`.
         loss: One of `LOSSES`.
         shape: Height, width and channels of the images.
         seed: Integer. Networks with the same seed have the same trunk.
@@ -83,10 +94,13 @@ def _scores(head, loss, x):
         poses = PrimaryCapsule2D(TYPES, DIM, 1, name="primary")(x)
         hidden = layers.Dense(HIDDEN, activation="relu", name="squeeze")(layers.Flatten()(poses))
         gates = layers.Dense(CLASSES * DIM, activation="sigmoid", name="excite")(hidden)
-        capsules = layers.Rescaling(DIM**-0.5)(layers.Reshape((CLASSES, DIM))(gates))
+        capsules = layers.Rescaling(DIM**-0.5, name="class_capsules")(
+            layers.Reshape((CLASSES, DIM))(gates)
+        )
         return _of_lengths(CapsuleLength(name="lengths")(capsules), loss)
-    explicit = get(head).explicit_activations
-    poses = PrimaryCapsule2D(
+    routing, depth = routing_of(head)
+    explicit = routing.explicit_activations
+    parents = PrimaryCapsule2D(
         TYPES,
         DIM,
         1,
@@ -94,13 +108,31 @@ def _scores(head, loss, x):
         explicit_activations=explicit,
         name="primary",
     )(x)
-    parents = CapsuleLayer(CLASSES, DIM, routing=head, name="class_capsules")(poses)
+    for number in range(1, depth):
+        layer = CapsuleLayer(BETWEEN, DIM, routing=routing_of(head)[0], name=f"capsules_{number}")
+        parents = layer(parents)
+    parents = CapsuleLayer(CLASSES, DIM, routing=routing, name="class_capsules")(parents)
     if explicit:
         return _of_lengths(parents[1], loss)
     if head == "inverted_dot_product":
         logits = layers.Reshape((CLASSES,))(layers.Dense(1, name="logit")(parents))
         return _of_logits(logits, loss)
     return _of_lengths(CapsuleLength(name="lengths")(parents), loss)
+
+
+def routing_of(head: str) -> tuple[Routing, int]:
+    """Returns the routing of a head or a variant, and its number of capsule layers."""
+    varied = re.fullmatch(r"(\w+)_(\d)_(iterations|layers)", head)
+    name, number, what = varied.groups() if varied else (head, 1, "layers")
+    settings = SETTINGS.get(name, {})
+    if what == "layers":
+        return get(name, **settings), int(number)
+    return get(name, iterations=int(number), **settings), 1
+
+
+def base(head: str) -> str:
+    """Returns the head that a variant varies, or the head itself."""
+    return re.sub(r"_\d_(iterations|layers)$", "", head)
 
 
 def _plain(head, loss, x):

@@ -3,29 +3,35 @@
 import keras
 import numpy as np
 
-from benchmarks import results
-from benchmarks.settle import changes, statistics
+from benchmarks.settle import changes, poses, statistics
+from benchmarks.settle.attack import attacked
 from benchmarks.settle.heads import multiply_adds
 from benchmarks.settle.tasks import Data, Task
 from keras_capsules import CapsuleLayer, explain
 
 ANGLES = (0, 15, 30, 45, 60, 75, 90)
 UNSEEN = (30, 45, 60)
-CHANGED, TURNED, EXPLAINED = 2000, 1000, 100
+CHANGED, TURNED, ATTACKED, EXPLAINED, DEFORMED = 2000, 1000, 500, 100, 5000
 
 
-def measured(model: keras.Model, task: Task, data: Data, loss: str, seed: int):
+def measured(model: keras.Model, task: Task, data: Data, run):
     """Returns the measures by name, and the scores of the test images."""
-    images, labels = data.test
+    (images, labels), seed = data.test, run.seed
     scores = predicted(model, images)
     found = {"accuracy": accuracy(scores, labels)}
     if task.digits:
         found |= robustness(model, images[:CHANGED], labels[:CHANGED], seed)
         found |= angles(model, images[:TURNED], labels[:TURNED])
         found |= outside(model, images[:CHANGED], scores[:CHANGED], seed)
-        found |= calibration(model, data, scores, loss)
+        found |= calibration(model, data, scores, run.loss)
         found |= explanations(model, images[:EXPLAINED])
-    found |= coupling(model, images[:TURNED]) | cost(model, images[:1])
+    if task.target:
+        found["clean"] = accuracy(predicted(model, data.held_out[0]), data.held_out[1])
+    if run.task == "mnist":
+        found |= under_attack(model, images[:ATTACKED], labels[:ATTACKED], seed)
+        found |= of_poses(model, images[:DEFORMED], labels[:DEFORMED], run)
+    found |= coupling(model, images[:TURNED])
+    found |= {"parameters": model.count_params(), "multiply_adds": multiply_adds(model)}
     return found, scores
 
 
@@ -99,23 +105,30 @@ def explanations(model, images) -> dict:
     }
 
 
+def under_attack(model, images, labels, seed) -> dict:
+    """Returns the share of the images read right that are read right after an attack."""
+    right = predicted(model, images).argmax(axis=1) == labels
+    changed = attacked(model, images, labels, np.random.default_rng((seed, 3)))
+    return {"pgd": accuracy(predicted(model, changed)[right], labels[right])}
+
+
+def of_poses(model, images, labels, run) -> dict:
+    found = poses.factors(model, images, labels, np.random.default_rng((run.seed, 4)))
+    if run.head == "dynamic":
+        found |= poses.beside_kmeans(model, images[:TURNED])
+    return found
+
+
 def coupling(model, images) -> dict:
-    """Returns the critics' measures of the class capsules, where there are any."""
+    """Returns the critics' measures, the mean of all layers with a routing."""
     if not any(isinstance(layer, CapsuleLayer) for layer in model.layers):
         return {}
-    (found,) = explain.coupling_statistics(model, images, batch_size=250).values()
+    found = explain.coupling_statistics(model, images, batch_size=250).values()
+    names = explain.CouplingStatistics._fields
+    means = dict(zip(names, np.mean(list(found), axis=0).tolist(), strict=True))
     return {
-        "coupling_entropy": found.entropy,
-        "coupling_variance": found.variance,
-        "dead_children": found.dead_children,
-        "dead_parents": found.dead_parents,
-    }
-
-
-def cost(model, image) -> dict:
-    times = results.medians({"ms": lambda: model.predict_on_batch(image)}, runs=50)
-    return {
-        "parameters": model.count_params(),
-        "multiply_adds": multiply_adds(model),
-        **times,
+        "coupling_entropy": means["entropy"],
+        "coupling_variance": means["variance"],
+        "dead_children": means["dead_children"],
+        "dead_parents": means["dead_parents"],
     }

@@ -6,7 +6,8 @@ import numpy as np
 
 from benchmarks import results
 from benchmarks.settle import claims, figures, statistics
-from benchmarks.settle.heads import HEADS, LOSSES
+from benchmarks.settle.heads import HEADS, LOSSES, VARIANTS
+from benchmarks.settle.poses import ITERATIONS
 from benchmarks.settle.tasks import TASKS
 
 # Shares are printed in per cent, the others as they are.
@@ -14,10 +15,11 @@ SHARES = (
     *("accuracy", "noise", "blur", "contrast", "occlusion", "robustness"),
     *(f"turned_{angle}" for angle in (0, 15, 30, 45, 60, 75, 90)),
     "unseen_angles",
+    *("pgd", "clean"),
 )
 TABLES = {
-    "Read right, %": SHARES[:6],
-    "Read right when turned by so many degrees, %": SHARES[6:],
+    "Read right, %": (*SHARES[:6], "pgd", "clean"),
+    "Read right when turned by so many degrees, %": SHARES[6:14],
     "What is not a digit, and how sure": (
         *("relations", "ood_noise", "ood_glyphs", "ece", "ece_scaled", "brier", "brier_scaled"),
         "temperature",
@@ -26,7 +28,12 @@ TABLES = {
         *("coupling_entropy", "coupling_variance", "dead_children", "dead_parents"),
         *("deletion", "insertion"),
     ),
-    "Cost": ("parameters", "multiply_adds", "train_seconds", "ms"),
+    "What a pose holds": ("factor_information", "factor_gap"),
+    "Dynamic routing and k-means, by iteration": (
+        *(f"kmeans_cosine_{number}" for number in ITERATIONS),
+        *(f"kmeans_children_{number}" for number in ITERATIONS[1:]),
+    ),
+    "Cost": ("parameters", "multiply_adds", "rate", "steps"),
 }
 
 
@@ -67,7 +74,7 @@ def tables(rows: list[dict]):
 
 def _lines(rows, measures):
     for loss in LOSSES:
-        for head in HEADS:
+        for head in HEADS + VARIANTS:
             chosen = [row for row in rows if (row["head"], row["loss"]) == (head, loss)]
             if chosen:
                 cells = [

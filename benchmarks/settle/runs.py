@@ -10,10 +10,10 @@ import keras
 import numpy as np
 
 from benchmarks import lines
-from benchmarks.settle import heads, measures, tasks
+from benchmarks.settle import heads, measures, rates, tasks
 from keras_capsules.datasets.augmentation import ImageBatches
 
-BATCH, RATE = 128, 2e-3
+BATCH = 125  # It divides the number of training images of each task.
 
 
 class Run(NamedTuple):
@@ -36,16 +36,17 @@ def planned(patterns: list[str], seeds: int) -> list[Run]:
         for task, protocol in tasks.TASKS.items()
         for seed in range(seeds)
         for loss in protocol.losses
-        for head in heads.HEADS
+        for head in protocol.heads
     ]
     return [run for run in every if any(fnmatch.fnmatch(run.name, each) for each in patterns)]
 
 
-def performed(run: Run, tiny: bool = False) -> tuple[dict, np.ndarray]:
+def performed(run: Run, chosen_rates: dict, tiny: bool = False) -> tuple[dict, np.ndarray]:
     """Trains and measures a network.
 
     Args:
         run: What to train.
+        chosen_rates: Learning rates, as `rates.chosen` returns them.
         tiny: Whether to take few images and one epoch, for a test.
 
     Returns:
@@ -53,29 +54,63 @@ def performed(run: Run, tiny: bool = False) -> tuple[dict, np.ndarray]:
     """
     task = tasks.TASKS[run.task]
     data = tasks.tiny(task.load()) if tiny else task.load()
-    keras.backend.clear_session()
-    model = heads.network(run.head, run.loss, tasks.shape_of(data), run.seed)
-    seconds = trained(model, run, task, data, 1 if tiny else task.epochs)
-    found, scores = measures.measured(model, task, data, run.loss, run.seed)
-    facts = {"backend": keras.backend.backend(), "train_seconds": seconds}
+    rate = rates.rate_of(chosen_rates, run.head, run.loss)
+    model, facts = trained(run, rate, task, data, 1 if tiny else task.epochs)
+    found, scores = measures.measured(model, task, data, run)
     return run._asdict() | facts | found, scores
 
 
-def trained(model, run, task, data, epochs) -> float:
-    """Trains a network, and returns the seconds that it took."""
+def piloted(pilot: rates.Pilot, tiny: bool = False) -> dict:
+    """Trains a network with a learning rate, and returns the line of the pilot."""
+    task = tasks.TASKS[rates.TASK]
+    data = tasks.tiny(task.load()) if tiny else task.load()
+    run = Run(rates.TASK, pilot.head, pilot.loss, pilot.seed)
+    model, _ = trained(run, pilot.rate, task, data, 1 if tiny else task.epochs)
+    images, labels = data.held_out
+    found = measures.accuracy(measures.predicted(model, images), labels)
+    return pilot._asdict() | {"accuracy": found}
+
+
+def trained(run, rate, task, data, epochs) -> tuple[keras.Model, dict]:
+    """Returns a trained network, and facts about its training."""
+    keras.backend.clear_session()
+    model = heads.network(run.head, run.loss, tasks.shape_of(data), run.seed)
     images, labels = task.training(data, run.seed)
-    steps = epochs * math.ceil(len(images) / BATCH)
-    rate = keras.optimizers.schedules.CosineDecay(RATE, steps)
     model.compile(keras.optimizers.Adam(rate), heads.loss_of(run.loss))
     batches = ImageBatches(images, labels, task.batch, BATCH, run.seed)
+    if task.target:
+        ending = StopAtAccuracy(*data.held_out, task.target)
+    else:
+        ending = keras.callbacks.LearningRateScheduler(cosine(rate, epochs))
     start = time.perf_counter()
-    model.fit(batches, epochs=epochs, callbacks=[batches.callback], shuffle=False, verbose=0)
-    return time.perf_counter() - start
+    model.fit(
+        batches, epochs=epochs, callbacks=[batches.callback, ending], shuffle=False, verbose=0
+    )
+    seconds = time.perf_counter() - start
+    facts = {"backend": keras.backend.backend(), "rate": rate, "train_seconds": seconds}
+    return model, facts | {"steps": int(model.optimizer.iterations)}
+
+
+def cosine(rate, epochs):
+    """Returns the function from an epoch to its learning rate, which falls along a cosine."""
+    return lambda epoch: rate * (1 + math.cos(math.pi * epoch / epochs)) / 2
+
+
+class StopAtAccuracy(keras.callbacks.Callback):
+    """Ends a training at the first epoch after which so many held-out images are read right."""
+
+    def __init__(self, images, labels, target):
+        super().__init__()
+        self.images, self.labels, self.target = images, labels, target
+
+    def on_epoch_end(self, epoch, logs=None):
+        scores = measures.predicted(self.model, self.images)
+        self.model.stop_training = measures.accuracy(scores, self.labels) >= self.target
 
 
 def read(folder: Path) -> list[dict]:
     """Returns the lines of all finished runs."""
-    return [row for task in sorted(tasks.TASKS) for row in lines.read(folder / f"{task}.jsonl")]
+    return [row for task in tasks.TASKS for row in lines.read(folder / f"{task}.jsonl")]
 
 
 def identity(row: dict) -> Run:

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from benchmarks.settle.heads import CLASSES
+from benchmarks.settle.heads import CLASSES, HEADS, VARIANTS
 from keras_capsules import datasets
+from keras_capsules.datasets.affnist import shifted as anywhere
 from keras_capsules.datasets.augmentation import random_affine
 from keras_capsules.datasets.multi_mnist import overlap
 
@@ -33,7 +34,9 @@ class Task(NamedTuple):
         epochs: Integer.
         images: Integer or `None`. Training images, chosen by the seed.
         losses: Names of losses.
+        heads: Names of heads.
         digits: Whether each image shows one digit.
+        target: Float or `None`. Share of held-out images read right at which the training ends.
     """
 
     load: Callable
@@ -41,7 +44,9 @@ class Task(NamedTuple):
     epochs: int
     images: int | None = None
     losses: tuple = ("margin",)
+    heads: tuple = HEADS
     digits: bool = True
+    target: float | None = None
 
     def training(self, data: Data, seed: int) -> tuple[np.ndarray, np.ndarray]:
         images, labels = data.train
@@ -83,6 +88,19 @@ def pairs() -> Data:
     )
 
 
+@functools.cache
+def affnist() -> Data:
+    """Returns digits, shifted ones to stop at, and affNIST's to be tested on."""
+    (images, labels), _ = datasets.mnist()
+    _, (test_images, test_labels) = datasets.affnist()
+    held_out = anywhere(images[-HELD_OUT:], np.random.default_rng(2))
+    return Data(
+        (images[:-HELD_OUT], labels[:-HELD_OUT]),
+        (_scaled(held_out), labels[-HELD_OUT:]),
+        (_scaled(test_images), test_labels),
+    )
+
+
 def shifted(limit: int, mirrored: bool = False):
     """Returns the function that shifts each image by up to so many pixels."""
 
@@ -99,6 +117,10 @@ def shifted(limit: int, mirrored: bool = False):
         return _scaled(moved), one_hot(labels)
 
     return batch
+
+
+def on_a_canvas(pixels, labels, generator):
+    return _scaled(anywhere(pixels, generator)), one_hot(labels)
 
 
 def turned(pixels, labels, generator):
@@ -125,10 +147,11 @@ def _scaled(pixels):
 
 
 TASKS = {
-    "mnist": Task(mnist, shifted(2), 3, losses=("margin", "cross_entropy")),
-    "mnist_5000": Task(mnist, shifted(2), 15, images=5000),
+    "mnist": Task(mnist, shifted(2), 4, losses=("margin", "cross_entropy")),
+    "mnist_5000": Task(mnist, shifted(2), 15, images=5000, heads=HEADS + VARIANTS),
     "mnist_500": Task(mnist, shifted(2), 60, images=500),
-    "turned": Task(mnist, turned, 2),
-    "pairs": Task(pairs, paired, 3, digits=False),
-    "cifar10": Task(cifar10, shifted(4, mirrored=True), 5),
+    "turned": Task(mnist, turned, 3),
+    "affnist": Task(affnist, on_a_canvas, 12, digits=False, target=0.98),
+    "pairs": Task(pairs, paired, 6, digits=False),
+    "cifar10": Task(cifar10, shifted(4, mirrored=True), 10),
 }

@@ -28,16 +28,32 @@ def random_affine(
     Returns:
         Array of the shape and dtype of `images`.
     """
-    from scipy import ndimage
-
     number = len(images)
     angle = np.radians(generator.uniform(-rotation, rotation, number))
     zoom = generator.uniform(*scale, (number, 2))
     slant = generator.uniform(-shear, shear, number)
     offset = generator.uniform(-shift, shift, (number, 2))
+    return affine(images, angle, zoom, slant, offset)
+
+
+def affine(images, angle, zoom, slant, offset) -> np.ndarray:
+    """Turns, scales, shears and shifts each image about its centre.
+
+    Args:
+        images: Array `(batch, height, width, channels)`.
+        angle: Array `(batch,)`, radians.
+        zoom: Array `(batch, 2)`, of height and width.
+        slant: Array `(batch,)`, tangents of angles.
+        offset: Array `(batch, 2)`, pixels down and to the right.
+
+    Returns:
+        Array of the shape and dtype of `images`.
+    """
+    from scipy import ndimage
+
     cosine, sine = np.cos(angle), np.sin(angle)
     turn = np.moveaxis(np.array([[cosine, -sine], [sine, cosine]]), -1, 0)
-    lean = np.tile(np.eye(2), (number, 1, 1))
+    lean = np.tile(np.eye(2), (len(images), 1, 1))
     lean[:, 0, 1] = slant
     # The matrix maps a position in the result to the position in the image that it shows.
     matrices = turn @ lean / zoom[:, None, :]

@@ -1,6 +1,5 @@
 """The comparison of thirteen heads: equal terms, the same runs each time, and a report of lines."""
 
-import json
 import re
 import shutil
 
@@ -9,8 +8,9 @@ import numpy as np
 import pytest
 from conftest import ROOT, once, run_python
 
+from benchmarks import lines
 from benchmarks.settle import __main__ as settle
-from benchmarks.settle import changes, claims, heads, runs, tasks
+from benchmarks.settle import changes, claims, heads, rates, runs, tasks
 
 pytestmark = once
 DIGITS = (28, 28, 1)
@@ -22,9 +22,12 @@ def test_the_whole_pipeline(data, tmp_path, capsys):
     results, build = tmp_path / "results", tmp_path / "build"
     options = ["--results", str(results), "--build", str(build)]
     few = ["--tiny", "--seeds", "1", "--only", "mnist/dynamic/margin", "pairs/dense/*"]
+    for pilot in rates.planned():
+        lines.append(results / rates.FILE, pilot._asdict() | {"accuracy": 0.5})
     run_python("-m", "benchmarks.settle", *few, *options)
-    lines = [json.loads(line) for file in results.glob("*.jsonl") for line in file.open()]
-    assert {tuple(runs.identity(line)) for line in lines} == {
+    rows = runs.read(results)
+    assert {line["rate"] for line in rows} == {min(rates.RATES)}
+    assert {tuple(runs.identity(line)) for line in rows} == {
         ("mnist", "dynamic", "margin", 0),
         ("pairs", "dense", "margin", 0),
     }
@@ -35,7 +38,7 @@ def test_the_whole_pipeline(data, tmp_path, capsys):
     settle.main(["--report", *options])
     told = capsys.readouterr().out
     assert (build / "report.md").read_text() in told
-    (digits,) = (line for line in lines if line["task"] == "mnist")
+    (digits,) = (line for line in rows if line["task"] == "mnist")
     assert re.search(rf"\| dynamic \| margin \| 1 \| {100 * digits['accuracy']:.2f} ", told)
     assert {file.name for file in build.glob("*.png")} >= {"accuracy.png", "angles_mnist.png"}
 
@@ -70,9 +73,74 @@ def test_a_trial_does_not_reach_the_results(capsys):
     assert "--results" in capsys.readouterr().err
 
 
+def test_runs_need_their_learning_rates(capsys, tmp_path):
+    with pytest.raises(SystemExit):
+        settle.main(["--results", str(tmp_path)])
+    assert "--rates" in capsys.readouterr().err
+
+
+def test_the_best_rate_is_chosen():
+    best = {"em": 4e-3, "dense": 1e-3}
+    rows = [
+        pilot._asdict() | {"accuracy": 0.9 + 0.01 * (pilot.rate == best.get(pilot.head))}
+        for pilot in rates.planned()
+    ]
+    found = rates.chosen(rows)
+    assert rates.rate_of(found, "em_4_layers", "margin") == best["em"]
+    assert rates.rate_of(found, "dense", "cross_entropy") == best["dense"]
+    assert rates.rate_of(found, "kmeans", "margin") == min(rates.RATES)
+    with pytest.raises(ValueError, match="Missing: 1, such as"):
+        rates.chosen(rows[:-1])
+
+
+def test_a_pilot_is_judged_on_held_out_digits(data):
+    found = runs.piloted(rates.Pilot("dense", "margin", 1e-3, 100), tiny=True)
+    assert found.pop("accuracy") in np.arange(tasks.TINY + 1) / tasks.TINY
+    assert found == {"head": "dense", "loss": "margin", "rate": 1e-3, "seed": 100}
+
+
+def test_a_training_ends_at_its_target(data):
+    """After the first epoch that reaches it, and its result counts only if it did."""
+    run, task = runs.Run("affnist", "dense", "margin", 0), tasks.TASKS["affnist"]
+    digits = tasks.tiny(task.load())
+    easy, never = task._replace(target=0.01), task._replace(target=1.1)
+    steps = [runs.trained(run, 1e-3, each, digits, 3)[1]["steps"] for each in (easy, never)]
+    assert steps == [2, 6]
+    rows = [
+        run._replace(seed=seed)._asdict() | {"accuracy": 0.5, "clean": clean}
+        for seed, clean in enumerate([0.97, 0.98])
+    ]
+    assert claims.by_seed(rows, "affnist", "dense", "margin", "accuracy") == {1: 0.5}
+
+
+def test_the_learning_rate_falls_by_epoch():
+    falling = runs.cosine(0.2, 4)
+    np.testing.assert_allclose([falling(epoch) for epoch in (0, 2, 4)], [0.2, 0.1, 0], atol=1e-12)
+
+
+def test_batches_are_full():
+    """A batch of another size would be compiled separately."""
+    assert all(task.images % runs.BATCH == 0 for task in tasks.TASKS.values() if task.images)
+    assert 55_000 % runs.BATCH == 45_000 % runs.BATCH == 0
+
+
+def test_variants_vary_one_thing():
+    routings = {name: heads.routing_of(name) for name in heads.VARIANTS}
+    assert {(type(r).__name__, r.iterations, depth) for r, depth in routings.values()} == {
+        (name, iterations, depth)
+        for name in ("DynamicRouting", "EMRouting")
+        for iterations, depth in [(1, 1), (2, 1), (4, 1), (5, 1), (3, 2), (3, 3), (3, 4)]
+    }
+    sizes = [
+        heads.network(head, "margin", DIGITS, 0).count_params()
+        for head in ("dynamic", *heads.VARIANTS)
+    ]
+    assert max(sizes) < 1.03 * min(sizes)
+
+
 def test_the_plan():
     plan = runs.planned(["*"], 5)
-    assert len(plan) == len(set(plan)) == 13 * 5 * 7
+    assert len(plan) == len(set(plan)) == 13 * 5 * 8 + 14 * 5
     assert len(runs.planned(["mnist/*/*"], 5)) == 13 * 2 * 5
     assert runs.planned(["nothing/*"], 5) == []
 
