@@ -1,8 +1,9 @@
-"""The examples in docstrings and in the README run, and give what they say."""
+"""The examples in docstrings, in the README and in docs run, and give what they say."""
 
 import ast
 import doctest
 import importlib
+import itertools
 import pkgutil
 import re
 import shlex
@@ -92,20 +93,47 @@ def test_the_routing_of_contributing(generator, tmp_path):
     np.testing.assert_array_equal(loaded.predict(poses), model.predict(poses))
 
 
+PAGES = ["README.md", *(f"docs/{name}.md" for name in ("models", "layers", "export", "device"))]
+
+
 @once
 @pytest.mark.usefixtures("warm_conversions")
-def test_readme(tmp_path, monkeypatch):
-    """Its Python and its exports run from top to bottom, in an empty folder."""
+def test_the_pages(tmp_path, monkeypatch):
+    """Their Python and their exports run from top to bottom, in a folder that is empty at first."""
     pytest.importorskip("sklearn")
     monkeypatch.chdir(tmp_path)
-    scope = {"__name__": "readme"}
-    text = (ROOT / "README.md").read_text()
-    blocks = re.findall(r"```(python|bash)\n(.*?)```", text, re.S)
-    assert {language for language, _ in blocks} == {"python", "bash"}
-    for language, block in blocks:
+    scope = {"__name__": "pages"}
+    texts = [(ROOT / page).read_text() for page in PAGES]
+    found = [re.findall(r"```(python|bash)\n(.*?)```", text, re.S) for text in texts]
+    assert all(found)
+    for language, block in itertools.chain.from_iterable(found):
         if language == "python":
             exec(block, scope)
             continue
         for line in block.splitlines():
             if line.startswith(("python -m export.to_onnx", "python -m export.verify")):
                 run_python(*shlex.split(line, comments=True)[1:], cwd=tmp_path)
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs"])
+def test_links_lead_somewhere(page):
+    """To a file, and where they name a heading, to that heading."""
+    files = sorted((ROOT / page).glob("*.md")) if (ROOT / page).is_dir() else [ROOT / page]
+    for file in files:
+        prose = re.sub(r"```.*?```|`[^`]*`", "", file.read_text(), flags=re.S)
+        for link in re.findall(r"\]\(([^)]+)\)", prose):
+            path, _, heading = link.partition("#")
+            if path.startswith("http"):
+                continue
+            target = file.parent / path if path else file
+            assert target.exists(), f"{file.name}: {link}"
+            assert not heading or heading in headings(target), f"{file.name}: {link}"
+
+
+def headings(file):
+    lines = re.findall(r"^#+ (.*)$", file.read_text(), re.M)
+    return {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in lines}

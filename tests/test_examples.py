@@ -16,16 +16,29 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="compiles for a minute; `make demo`")
 def test_quickstart(tmp_path):
-    """In a folder of its own; the figures are those that the README promises."""
+    """In an empty folder. The figures are those of the README."""
     output = run_python(ROOT / "examples/quickstart.py", cwd=tmp_path).stdout
     table = dict(re.findall(r"^(\w[\w ]*?)\s{2,}(.*)$", output[output.rindex("backend ") :], re.M))
-    assert float(table["test accuracy"].split()[0]) >= 97
+    told = readme_column(keras.backend.backend())
+    accuracy = float(table["test accuracy"].split()[0])
+    assert accuracy == pytest.approx(float(told["test accuracy, 360 digits"].split()[0]), abs=1)
+    assert table["parameters"] == told["parameters"]
+    size = float(told["file size, bytes"].replace(",", ""))
+    assert float(table["file size"].split()[0].replace(",", "")) == pytest.approx(size, rel=0.01)
     assert float(table["parity"].split()[0]) <= 1e-5
     assert table["same label"] == "360 of 360 on the device"
     assert re.match(r"p50 [\d.]+ ms, p99 [\d.]+ ms", table["latency"])
     files = {path.name for path in (tmp_path / "build/quickstart").iterdir()}
     model = {"model.keras", "model.onnx", "model.onnx.golden.npz"}
     assert files == model | {"held_out.npy", "digit.png"}
+
+
+def readme_column(backend):
+    """Returns the README's table of the demo under a backend."""
+    text = (ROOT / "README.md").read_text()
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", text, re.M)
+    place = 1 + [name.strip("`") for name in rows[0][1:]].index(backend)
+    return {row[0]: row[place] for row in rows}
 
 
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="compiles for a minute")
