@@ -3,6 +3,7 @@
     KERAS_CAPSULES_DATA=data python -m benchmarks.settle --rates --jobs 2
     python -m benchmarks.settle --jobs 2
     python -m benchmarks.settle --only 'mnist/*/margin' --seeds 1
+    python -m benchmarks.settle --cost
     python -m benchmarks.settle --report
 
 Each finished run is a line in benchmarks/results/TASK.jsonl, and is not repeated. The report is
@@ -13,8 +14,8 @@ import argparse
 import functools
 from pathlib import Path
 
-from benchmarks import lines
-from benchmarks.settle import rates, report, runs
+from benchmarks import lines, results
+from benchmarks.settle import cost, heads, rates, report, runs
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -26,6 +27,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--tiny", action="store_true", help="few images and one epoch, for a test")
     parser.add_argument("--results", type=Path, default=lines.FOLDER, help="folder of the lines")
     parser.add_argument("--rates", action="store_true", help="choose the learning rates first")
+    parser.add_argument("--cost", action="store_true", help="measure what each head costs")
     lines.add_options(parser)
     parser.add_argument("--build", type=Path, default=Path("build/settle"), help="of the report")
     options = parser.parse_args(arguments)
@@ -36,10 +38,10 @@ def main(arguments: list[str] | None = None) -> None:
     if options.report and not rows:
         parser.error(f"there is not a finished run in {options.results}; leave out --report first")
     if options.report:
-        report.write(rows, options.build)
+        report.write(rows, lines.read(options.results / cost.FILE), options.build)
         return
-    if options.rates:
-        pilot(options)
+    if options.rates or options.cost:
+        (pilot if options.rates else price)(options)
         return
     finished = {runs.identity(row) for row in rows}
     chosen = runs.planned(options.only, options.seeds)
@@ -65,6 +67,18 @@ def pilot(options) -> None:
         lines.append(path, row)
     for (head, loss), rate in rates.chosen(lines.read(path)).items():
         print(f"{head:24}{loss:16}{rate:g}")
+
+
+def price(options) -> None:
+    """Measures the heads that are missing on each backend, one process after the other."""
+    path = options.results / cost.FILE
+    finished = {(row["head"], row["backend"]) for row in lines.read(path)}
+    for head in heads.HEADS:
+        for backend in cost.BACKENDS:
+            if (head, backend) not in finished:
+                row = results.in_process("benchmarks.settle.cost", [head], backend)
+                lines.append(path, row)
+                print(row, flush=True)
 
 
 def perform(todo: list[runs.Run], chosen_rates: dict, options) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 
 from benchmarks import results
 from benchmarks.settle import claims, figures, statistics
+from benchmarks.settle.cost import BACKENDS
 from benchmarks.settle.heads import HEADS, LOSSES, VARIANTS
 from benchmarks.settle.poses import ITERATIONS
 from benchmarks.settle.tasks import TASKS
@@ -37,9 +38,10 @@ TABLES = {
 }
 
 
-def write(rows: list[dict], folder: Path) -> None:
+def write(rows: list[dict], costs: list[dict], folder: Path) -> None:
     """Prints the tables and the verdicts, and keeps them with the figures in a folder."""
-    lines = [line for part in (verdicts(rows), *tables(rows)) for line in (*part, "")]
+    parts = (verdicts(rows), *tables(rows), price(costs))
+    lines = [line for part in parts for line in (*part, "")]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.md").write_text("\n".join(lines))
     print("\n".join(lines))
@@ -70,6 +72,28 @@ def tables(rows: list[dict]):
                 header = ["head", "loss", "seeds", *known]
                 cells = list(_lines(of_task, known))
                 yield [f"## {task}: {title}", "", *results.markdown_table(header, cells)]
+
+
+def price(rows: list[dict]) -> list[str]:
+    """Returns the table of what each head costs."""
+    header = ["head", *(f"epoch s, {backend}" for backend in BACKENDS), "ms", "bytes", "nodes"]
+    cells = []
+    for head in HEADS:
+        by_backend = {row["backend"]: row for row in rows if row["head"] == head}
+        if by_backend:
+            seconds = [by_backend.get(name, {}).get("epoch_seconds") for name in BACKENDS]
+            file = by_backend.get("tensorflow", {})
+            numbers = [*seconds, *(file.get(name) for name in ("ms", "bytes", "nodes"))]
+            cells.append(
+                [
+                    head,
+                    *(
+                        f"{number:,.0f}" if number > 1000 else f"{number:.3g}" if number else ""
+                        for number in numbers
+                    ),
+                ]
+            )
+    return ["## Cost of the heads", "", *results.markdown_table(header, cells)]
 
 
 def _lines(rows, measures):

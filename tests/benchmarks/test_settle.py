@@ -1,5 +1,6 @@
 """The comparison of thirteen heads: equal terms, the same runs each time, and a report of lines."""
 
+import json
 import re
 import shutil
 
@@ -10,7 +11,7 @@ from conftest import ROOT, once, run_python
 
 from benchmarks import lines
 from benchmarks.settle import __main__ as settle
-from benchmarks.settle import changes, claims, heads, rates, runs, tasks
+from benchmarks.settle import changes, claims, cost, heads, rates, report, runs, tasks
 
 pytestmark = once
 DIGITS = (28, 28, 1)
@@ -71,6 +72,31 @@ def test_a_trial_does_not_reach_the_results(capsys):
     with pytest.raises(SystemExit):
         settle.main(["--tiny"])
     assert "--results" in capsys.readouterr().err
+
+
+def test_what_a_head_costs_is_measured_once(tmp_path, monkeypatch, capsys):
+    """On each backend, and the file where there is one."""
+    asked = []
+
+    def in_process(module, arguments, backend):
+        asked.append((*arguments, backend))
+        row = {"head": arguments[0], "backend": backend, "epoch_seconds": 12.5}
+        return row | ({"ms": 0.25, "bytes": 123456, "nodes": 77} if backend == "tensorflow" else {})
+
+    monkeypatch.setattr(settle.results, "in_process", in_process)
+    for _ in range(2):
+        settle.main(["--cost", "--results", str(tmp_path)])
+    assert len(asked) == len(set(asked)) == 13 * 3
+    told = report.price(lines.read(tmp_path / cost.FILE))
+    assert "| em | 12.5 | 12.5 | 12.5 | 0.25 | 123,456 | 77 |" in told
+    capsys.readouterr()
+
+
+def test_the_cost_of_a_head(data):
+    row = run_python("-m", "benchmarks.settle.cost", "average_pooling").stdout.splitlines()[-1]
+    found = json.loads(row)
+    assert 0 < found["ms"] < found["epoch_seconds"] * 1000
+    assert found["nodes"] < 20 and 150_000 < found["bytes"] < 250_000
 
 
 def test_runs_need_their_learning_rates(capsys, tmp_path):
