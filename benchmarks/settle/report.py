@@ -84,16 +84,14 @@ def price(rows: list[dict]) -> list[str]:
             seconds = [by_backend.get(name, {}).get("epoch_seconds") for name in BACKENDS]
             file = by_backend.get("tensorflow", {})
             numbers = [*seconds, *(file.get(name) for name in ("ms", "bytes", "nodes"))]
-            cells.append(
-                [
-                    head,
-                    *(
-                        f"{number:,.0f}" if number > 1000 else f"{number:.3g}" if number else ""
-                        for number in numbers
-                    ),
-                ]
-            )
+            cells.append([head, *map(_number, numbers)])
     return ["## Cost of the heads", "", *results.markdown_table(header, cells)]
+
+
+def _number(value) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value > 1000 else f"{value:.3g}"
 
 
 def _lines(rows, measures):
