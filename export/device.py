@@ -263,11 +263,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("model", help="an ONNX file that export.to_onnx wrote")
     parser.add_argument("images", nargs="+", help="images, .csv or .wav signals, or .npy arrays")
     parser.add_argument("--threads", type=int, default=0, help="for one inference (default: all)")
+    parser.add_argument("--providers", nargs="+", help="onnxruntime's, best first (default: CPU)")
     parser.add_argument("--latency", action="store_true", help="time single images as well")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead")
     try:
         options = parser.parse_args(arguments)
-        predictor = Predictor(options.model, options.threads)
+        predictor = Predictor(options.model, options.threads, options.providers)
         rows = []
         for path in options.images:
             array, maps = predictor.read_image(path), predictor.task == "segmentation"

@@ -72,6 +72,16 @@ def test_image_files(predictor, tmp_path, pixels, capsys, exported_capsnet):
     assert len(lines) == 7 and lines[6].startswith("latency at batch 1: p50 ")
 
 
+def test_providers(exported_capsnet, tmp_path, pixels, capsys):
+    """One that is missing is an error that names those at hand."""
+    np.save(tmp_path / "many.npy", pixels)
+    command = [str(exported_capsnet[0]), str(tmp_path / "many.npy"), "--providers"]
+    assert main([*command, "CPUExecutionProvider"]) == 0
+    assert main([*command, "NoProvider"]) == 5
+    told = capsys.readouterr().err
+    assert "providers here are" in told and "CPUExecutionProvider" in told
+
+
 def test_a_process_without_keras(exported_capsnet, tmp_path, pixels, predictor):
     """The copied file alone, with everything but onnxruntime and numpy out of reach."""
     (tmp_path / "device.py").write_text((ROOT / "export/device.py").read_text())
