@@ -128,6 +128,8 @@ class Predictor:
         (low, high), predictions, size = self.input_range, [], self.batch or _CHUNK
         for start in range(0, len(images), size):
             chunk = images[start : start + size]
+            if not np.isfinite(chunk).all():
+                raise ValueError("A number is NaN or infinite. Fill gaps, or cut them out.")
             chunk = low + chunk * ((high - low) / 255) if pixels and floats else chunk
             filled = np.resize(chunk, (self.batch or len(chunk), *chunk.shape[1:])).astype(kind)
             outputs = self.run({name: filled})
@@ -144,8 +146,7 @@ class Predictor:
         name, shape = self._only_input()
         if not all(isinstance(size, int) for size in shape):
             raise ValueError(f"The time depends on the size. Received: open axes, {shape}")
-        image = {name: np.zeros((self.batch or 1, *shape), self._types[0])}
-        times = []
+        image, times = {name: np.zeros((self.batch or 1, *shape), self._types[0])}, []
         for _ in range(runs // 10 + runs):
             start = time.perf_counter()
             self.run(image)

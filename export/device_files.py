@@ -57,12 +57,17 @@ def write_masks(predictor, path, images: np.ndarray) -> list[dict]:
     Returns:
         For each image a dictionary: `image`, the mask's path as `label`, and as `score` the mean of
         the highest scores.
+
+    Raises:
+        ValueError: If an image has other numbers than finite ones.
     """
     name, rows = os.path.splitext(os.path.basename(path))[0], []
     (low, high), many = predictor.input_range, images.ndim == 4
     for number, image in enumerate(images if many else images[None]):
         if image.dtype == np.uint8:
             image = low + image * ((high - low) / 255)
+        if not np.isfinite(image).all():
+            raise ValueError(f"{path} has numbers that are NaN or infinite. Fill gaps")
         scores = next(iter(predictor(image).values()))[0]
         if predictor.layout == "channels_first":
             scores = np.moveaxis(scores, 0, -1)

@@ -117,6 +117,22 @@ def test_masks_are_written(tmp_path, monkeypatch, capsys, generator):
             assert mask.convert("RGB").getcolors(35) is not None
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("task", ["classes", "segmentation"])
+def test_arrays_with_gaps_are_refused(tmp_path, monkeypatch, capsys, value, task):
+    monkeypatch.chdir(tmp_path)
+    node = helper.make_node("Relu", ["signal"], ["scores"])
+    shape = ["batch", 3] if task == "classes" else ["batch", "height", "width", 3]
+    write_model(tmp_path / "model.onnx", node, shape, shape, task)
+    many = np.ones((40, *[4 if isinstance(size, str) else size for size in shape[1:]]), "float32")
+    np.save("many.npy", many)
+    assert main(["model.onnx", "many.npy"]) == 0
+    many[35, ..., 1] = value
+    np.save("many.npy", many)
+    assert main(["model.onnx", "many.npy"]) == 5
+    assert "NaN or infinite" in capsys.readouterr().err
+
+
 def test_a_mask_of_one_class_and_of_many(tmp_path):
     scores = np.array([[[0.2], [0.7]]])
     assert class_map(scores).tolist() == [[0, 1]] and class_map(scores, 0.1).tolist() == [[1, 1]]
