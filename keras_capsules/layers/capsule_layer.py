@@ -43,6 +43,7 @@ class CapsuleLayer(StoredMaps, VotingLayer):
             votes, which are all but `em`, `variational_bayes` and `heinsen`. `"auto"` takes
             `"lean"` where it is faster: for these routings, if all children share a kernel and
             their poses are at most 8 times as large as a parent's. Defaults to `"auto"`.
+        bias_initializer: Initializer of the bias. Defaults to `"zeros"`.
 
     Call arguments:
         inputs: The children's poses `(batch, num_in, in_dim)`, or a grid
@@ -91,6 +92,7 @@ class CapsuleLayer(StoredMaps, VotingLayer):
         kernel_regularizer=None,
         kernel_constraint=None,
         implementation: str = "auto",
+        bias_initializer="zeros",
         **kwargs,
     ):
         super().__init__(
@@ -103,6 +105,7 @@ class CapsuleLayer(StoredMaps, VotingLayer):
             kernel_initializer=kernel_initializer,
             kernel_regularizer=kernel_regularizer,
             kernel_constraint=kernel_constraint,
+            bias_initializer=bias_initializer,
             **kwargs,
         )
         if implementation not in ("auto", "stored", "lean"):

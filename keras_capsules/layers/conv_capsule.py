@@ -22,8 +22,8 @@ class ConvCapsule2D(ConvCapsule):
         strides: Integer or pair. Distance between windows. Defaults to `1`.
         padding: `"valid"` or `"same"`. There are no children beyond the edge. Defaults to
             `"valid"`.
-        routing, use_bias, kernel_initializer, kernel_regularizer, kernel_constraint: As in
-            `keras_capsules.CapsuleLayer`.
+        routing, use_bias, kernel_initializer, kernel_regularizer, kernel_constraint,
+            bias_initializer: As in `keras_capsules.CapsuleLayer`.
         transform: `"dense"` or `"matrix"`, as in `CapsuleLayer`, or `"convolution"`: all children
             of a type in a window cast one vote, the sum of theirs, and all types share the kernel,
             as in SegCaps. The children of a cell are then the types. For routings without explicit
@@ -89,8 +89,8 @@ class ConvCapsule1D(ConvCapsule):
     Args:
         num_capsules, capsule_dim, kernel_size, strides, padding, routing, transform,
             coordinate_addition, share_weights, use_bias, kernel_initializer, kernel_regularizer,
-            kernel_constraint: As in `ConvCapsule2D`. The only coordinate is added to the first
-            element.
+            kernel_constraint, bias_initializer: As in `ConvCapsule2D`. The only coordinate is added
+            to the first element.
 
     Call arguments:
         inputs: Poses `(batch, length, num_in, in_dim)`. A routing with explicit activations needs

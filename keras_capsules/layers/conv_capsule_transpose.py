@@ -63,8 +63,8 @@ class ConvCapsule2DTranspose(ConvCapsuleTranspose):
 
     Args:
         num_capsules, capsule_dim, kernel_size, strides, routing, transform, coordinate_addition,
-            share_weights, use_bias, kernel_initializer, kernel_regularizer, kernel_constraint: As
-            in `ConvCapsule2D`. A coordinate is the position of the tap.
+            share_weights, use_bias, kernel_initializer, kernel_regularizer, kernel_constraint,
+            bias_initializer: As in `ConvCapsule2D`. A coordinate is the position of the tap.
         padding: `"same"` makes `strides` cells of each position, `"valid"` adds
             `max(kernel_size - strides, 0)`. Defaults to `"valid"`.
 
@@ -104,7 +104,7 @@ class ConvCapsule1DTranspose(ConvCapsuleTranspose):
     Args:
         num_capsules, capsule_dim, kernel_size, strides, padding, routing, transform,
             coordinate_addition, share_weights, use_bias, kernel_initializer, kernel_regularizer,
-            kernel_constraint: As in `ConvCapsule2DTranspose`.
+            kernel_constraint, bias_initializer: As in `ConvCapsule2DTranspose`.
 
     Call arguments:
         inputs, mask, return_coupling: As in `ConvCapsule1D`.

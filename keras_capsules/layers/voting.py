@@ -27,6 +27,7 @@ class VotingLayer(keras.layers.Layer):
         kernel_initializer="vote_scaling",
         kernel_regularizer=None,
         kernel_constraint=None,
+        bias_initializer="zeros",
         **kwargs,
     ):
         num_capsules = positive_integer("num_capsules", num_capsules)
@@ -52,6 +53,7 @@ class VotingLayer(keras.layers.Layer):
         self.kernel_initializer = _initializer(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
         # The kernel multiplies a p x p pose as p rows of p components, and a vector as one row.
         self.rows = math.isqrt(capsule_dim) if transform == "matrix" else 1
 
@@ -78,6 +80,7 @@ class VotingLayer(keras.layers.Layer):
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
             "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
         }
 
     def _add_weights(self, positions, types, in_dim, num_children):
@@ -114,7 +117,9 @@ class VotingLayer(keras.layers.Layer):
         self.bias = None
         if self.use_bias:
             self.bias = self.add_weight(
-                name="bias", shape=(self.num_capsules, self.capsule_dim), initializer="zeros"
+                name="bias",
+                shape=(self.num_capsules, self.capsule_dim),
+                initializer=self.bias_initializer,
             )
 
     def _shared_initializer(self, types, num_children):

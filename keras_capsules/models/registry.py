@@ -73,7 +73,8 @@ def _explaining_sizes(function, multiple):
             raise ValueError(
                 f"`input_shape` is {_AXES[len(default)]}. Received: input_shape={input_shape}"
             )
-        if any(size is not None and size % multiple for size in input_shape[:-1]):
+        sizes = [size for size in input_shape[:-1] if size is not None]
+        if multiple > 1 and any(size < 1 or size % multiple for size in sizes):
             raise ValueError(
                 f"{function.__name__} halves height and width and doubles them again, so both must "
                 f"be multiples of {multiple}. Pad or crop the images. "

@@ -19,8 +19,10 @@ from keras_capsules.models._shared.link import Link
 from keras_capsules.models.registry import register_model
 from keras_capsules.routing import DynamicRouting
 
-# A squash shortens what comes in. Children of length 0.87 keep their length with this target.
-_LENGTH = 3.0
+# Longer sums start saturated, and several classes are not learned. Shorter ones would die layer by
+# layer without the bias of the authors, here in each component of the first sum of votes.
+_LENGTH = 1.5
+_BIAS = 0.1
 
 
 @register_model(
@@ -43,7 +45,8 @@ def segcaps(
 
     Capsules go down to an eighth of the size and up again, as in a U-Net, with links between. All
     children of a type in a window cast one vote, and the types share a kernel, as in the authors'
-    code. There a bias is added to each sum of votes, here to each vote.
+    code. There a bias is added to each sum of votes, here to each vote. It starts so that the first
+    sum has the authors' 0.1 in each component.
 
     | capsules | kernel | strides | types x size | routing iterations |
     | --- | --- | --- | --- | --- |
@@ -138,6 +141,7 @@ def _capsules(layer_class, kernel_size, x, types, dim, strides, routing, name):
         transform="convolution",
         use_bias=True,
         kernel_initializer=VoteScaling(length=_LENGTH),
+        bias_initializer=keras.initializers.Constant(_BIAS * types / x.shape[-2]),
         name=name,
     )(x)
 

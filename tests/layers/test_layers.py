@@ -94,6 +94,19 @@ def test_votes_and_routing(generator, transform, share_weights, use_bias, batch)
     np.testing.assert_allclose(coupling, expected_coupling, atol=1e-5)
 
 
+@pytest.mark.parametrize("layer", [CapsuleLayer, ConvCapsule2D])
+def test_the_bias_starts_as_it_is_told(layer):
+    sizes, shape = (
+        ({}, (None, 7, 5)) if layer is CapsuleLayer else ({"kernel_size": 3}, (None, 4, 4, 7, 5))
+    )
+    told = {"bias_initializer": keras.initializers.Constant(0.25)}
+    for options, expected in (({}, 0.0), (told, 0.25)):
+        first = layer(3, 4, use_bias=True, **sizes, **options)
+        for each in (first, layer.from_config(first.get_config())):
+            each.build(shape)
+            np.testing.assert_array_equal(to_numpy(each.bias), np.full((3, 4), expected, "float32"))
+
+
 def test_the_layer_and_its_routing_agree(generator):
     layer = CapsuleLayer(3, 5)
     poses = generator.normal(size=(2, 7, 4)).astype("float32")

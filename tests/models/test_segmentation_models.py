@@ -67,6 +67,23 @@ def test_a_step_of_segcaps(generator):
 
 
 @pytest.mark.skipif(not TORCH, reason="torch need not compile the models")
+@pytest.mark.parametrize("width", [4, 16])
+def test_segcaps_starts_neither_dead_nor_saturated(generator, width):
+    """Several classes are not learned from capsules of length one, nor through dead layers."""
+    model = create_model("segcaps", **SMALL | {"width": width})
+    capsules = [layer for layer in model.layers if hasattr(layer, "routing")]
+    poses = keras.Model(model.input, [layer.output for layer in capsules]).predict(
+        pictures(generator)[0], verbose=0
+    )
+    lengths = {
+        layer.name: np.sqrt(np.sum(np.square(each), axis=-1)).mean()
+        for layer, each in zip(capsules, poses, strict=True)
+    }
+    assert len(lengths) == 12
+    assert 0.02 < min(lengths.values()) and max(lengths.values()) < 0.6, lengths
+
+
+@pytest.mark.skipif(not TORCH, reason="torch need not compile the models")
 @pytest.mark.parametrize("name", NAMES)
 def test_training_file_and_open_size(generator, tmp_path, name):
     images, masks = pictures(generator)
@@ -116,8 +133,9 @@ def test_features_and_one_class():
 @once
 @pytest.mark.parametrize("name", NAMES)
 def test_sizes_that_halving_and_doubling_miss_are_refused(name):
-    with pytest.raises(ValueError, match=r"multiples of 8.*input_shape=\(64, 60, 1\)"):
-        create_model(name, input_shape=(64, 60, 1))
+    for size in (60, 0):
+        with pytest.raises(ValueError, match=rf"multiples of 8.*input_shape=\(64, {size}, 1\)"):
+            create_model(name, input_shape=(64, size, 1))
     opened = create_model(name, **SMALL | {"input_shape": (None, None, 1)})
     with pytest.raises(ValueError, match=r"multiples of 8.*maps of"):
         opened(np.ones((1, 12, 16, 1)))
