@@ -37,11 +37,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--names", nargs="+", default=list(RATES), choices=list(RATES))
     parser.add_argument("--seeds", type=int, default=3, help="from 0 on (default: 3)")
-    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--size", type=int, default=64, help="side of the pictures (default: 64)")
-    parser.add_argument("--train", type=int, default=2000, help="pictures (default: 2000)")
+    parser.add_argument("--train", type=int, default=2048, help="pictures (default: 2048)")
     parser.add_argument("--test", type=int, default=500, help="pictures (default: 500)")
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--jobs", type=int, default=1, help="runs at once (default: 1)")
     parser.add_argument("--weights", type=Path, metavar="FOLDER", help="keep trained weights here")
     parser.add_argument("--results", type=Path, default=LINES, help="file of the lines")
@@ -97,7 +97,8 @@ def performed(run: dict, test: int, weights: Path | None) -> dict:
     row["dice_picture_90"] = dice(model, *(np.rot90(part, axes=(1, 2)) for part in held_out))
     if weights is not None:
         weights.mkdir(parents=True, exist_ok=True)
-        model.save_weights(weights / f"{name}-{run['seed']}.weights.h5")
+        plain = keras.Model(model.inputs, model.outputs)  # Without the state of Adam.
+        plain.save_weights(weights / f"{name}-{run['seed']}.weights.h5")
     return row
 
 

@@ -8,6 +8,8 @@ import pytest
 from conftest import once, run_python
 
 from benchmarks import segmentation
+from keras_capsules import create_model
+from keras_capsules.datasets import shapes
 
 pytestmark = once
 
@@ -20,7 +22,9 @@ def test_runs_are_resumed_and_reported(data, tmp_path, capsys):
     run_python("-m", "benchmarks.segmentation", *few, "--weights", str(tmp_path))
     (row,) = map(json.loads, results.open())
     assert row["name"] == "unet" and row["seed"] == 0 and 0 <= row["dice_objects_45"] <= 1
-    assert (tmp_path / "unet-0.weights.h5").is_file()
+    path = str(tmp_path / "unet-0.weights.h5")
+    model = create_model("unet", weights=path, input_shape=(16, 16, 1), num_classes=5)
+    assert segmentation.dice(model, *shapes(16, 0, 4)[1]) == pytest.approx(row["dice"], abs=1e-6)
     segmentation.main(few)
     assert "0 of 1 runs to do" in capsys.readouterr().out
     segmentation.main([*few, "--report"])
