@@ -2,6 +2,7 @@
 
     python -m benchmarks.convolution
     python -m benchmarks.convolution --sizes 64 --batch 2 --backends jax
+    python -m benchmarks.convolution --models segcaps unet --sizes 128 256 512 --batch 1
     python -m benchmarks.convolution --source ../older-checkout
 
 Milliseconds and processor time are for one image, the least of some steps. Memory is the highest
@@ -62,12 +63,13 @@ def row(source, backend, model, size, options) -> dict:
 def measured(name: str, size: int, options) -> dict:
     import keras
 
-    from keras_capsules import create_model
+    from keras_capsules import create_model, list_models
 
-    model = create_model(name, input_shape=(size, size, 1), num_classes=10)
+    classes = {} if name in list_models(task="segmentation") else {"num_classes": 10}
+    model = create_model(name, input_shape=(size, size, 1), **classes)
     model.compile(keras.optimizers.SGD(1e-4), "mse", jit_compile=options.jit or "auto")
     x = np.random.default_rng(0).uniform(size=(options.batch, size, size, 1)).astype("float32")
-    y = np.eye(10, dtype="float32")[np.arange(options.batch) % 10]
+    y = np.ones((options.batch, *model.output_shape[1:]), "float32")
     walls, processors = [], []
     for _ in range(options.steps + 1):
         wall, processor = time.perf_counter(), time.process_time()
