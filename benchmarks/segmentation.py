@@ -15,7 +15,6 @@ Each finished run is a line, and is not repeated. The report is made of the line
 
 import argparse
 import functools
-import multiprocessing
 import time
 from pathlib import Path
 
@@ -29,7 +28,7 @@ from keras_capsules.models import default_loss
 
 RATES = {"segcaps": 1e-2, "unet": 1e-3, "se_unet": 1e-3}
 ANGLES = (30, 45, 180)  # Each object is turned by up to so many degrees.
-LINES = Path(__file__).parent / "results" / "segmentation.jsonl"
+LINES = lines.FOLDER / "segmentation.jsonl"
 IDENTITY = ("name", "seed", "epochs", "size", "train", "batch")
 
 
@@ -42,10 +41,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--train", type=int, default=2048, help="pictures (default: 2048)")
     parser.add_argument("--test", type=int, default=500, help="pictures (default: 500)")
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--jobs", type=int, default=1, help="runs at once (default: 1)")
     parser.add_argument("--weights", type=Path, metavar="FOLDER", help="keep trained weights here")
     parser.add_argument("--results", type=Path, default=LINES, help="file of the lines")
-    parser.add_argument("--report", action="store_true", help="print the table, and run nothing")
+    lines.add_options(parser)
     options = parser.parse_args(arguments)
     if not options.report:
         perform(options)
@@ -56,19 +54,15 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def perform(options) -> None:
-    """Performs the runs that have no line, each in a process, and writes a line for each."""
+    """Performs the runs that have no line, and writes a line for each."""
     finished = {identity(row) for row in lines.read(options.results)}
     runs = [planned(name, seed, options) for seed in range(options.seeds) for name in options.names]
     todo = [run for run in runs if identity(run) not in finished]
     print(f"{len(todo)} of {len(runs)} runs to do", flush=True)
-    if not todo:
-        return
     perform_one = functools.partial(performed, test=options.test, weights=options.weights)
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(min(options.jobs, len(todo)), maxtasksperchild=1) as pool:
-        for row in pool.imap_unordered(perform_one, todo):
-            lines.append(options.results, row)
-            print(row, flush=True)
+    for row in lines.performed(perform_one, todo, options.jobs):
+        lines.append(options.results, row)
+        print(row, flush=True)
 
 
 def planned(name: str, seed: int, options) -> dict:
@@ -84,6 +78,7 @@ def performed(run: dict, test: int, weights: Path | None) -> dict:
     """Trains and judges a network, and returns the line of the run."""
     size, name = run["size"], run["name"]
     (images, masks), held_out = datasets.shapes(size, run["train"], test)
+    keras.backend.clear_session()
     keras.utils.set_random_seed(run["seed"])
     model = create_model(name, input_shape=(size, size, 1), num_classes=len(CLASSES))
     start = time.perf_counter()
