@@ -52,7 +52,7 @@ def segcaps(
     | --- | --- | --- | --- | --- |
     | `features` | 5 | 1 | 1 x 16 | a convolution |
     | `primary_capsules` | 5 | 2 | 2 x 16 | 1 |
-    | `down_2_1`, `down_2_2` | 5 | 1, 2 | 4 x 16, 4 x 32 | 1, 3 |
+    | `down_2_1`, `down_2_2` | 5 | 1, 2 | 4 x 16, 4 x 32 | 3 |
     | `down_3_1`, `down_3_2` | 5 | 1, 2 | 8 x 32, 8 x 64 | 3 |
     | `bottom` | 5 | 1 | 8 x 32 | 3 |
     | `up_1_1`, `up_1_2` | 4, 5 | 1/2, 1 | 8 x 32, 4 x 32 | 3 |
@@ -106,7 +106,7 @@ def segcaps(
     down = functools.partial(_capsules, ConvCapsule2D, 5)
     up = functools.partial(_capsules, ConvCapsule2DTranspose, 4)
     x = down(features, 2, width, 2, DynamicRouting(iterations=1), "primary_capsules")
-    second = down(x, 4, width, 1, DynamicRouting(iterations=1), "down_2_1")
+    second = down(x, 4, width, 1, routing, "down_2_1")
     x = down(second, 4, 2 * width, 2, routing, "down_2_2")
     third = down(x, 8, 2 * width, 1, routing, "down_3_1")
     x = down(third, 8, 4 * width, 2, routing, "down_3_2")

@@ -24,7 +24,7 @@ BUDGETS = {
     "se_resnet56": (30, 0),
     "se_signal_net": (42, 4),
     "se_unet": (111, 1),
-    "segcaps": (540, 47),  # Four for each of ten routings, and one before each convolution.
+    "segcaps": (583, 47),  # Four for each of ten routings, and one before each convolution.
     "self_routing_capsnet": (31, 4),
     "signal_capsnet": (144, 8),
     "signal_cnn": (16, 1),
