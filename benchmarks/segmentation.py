@@ -29,7 +29,7 @@ from keras_capsules.models import default_loss
 RATES = {"segcaps": 1e-2, "unet": 1e-3, "se_unet": 1e-3}
 ANGLES = (30, 45, 180)  # Each object is turned by up to so many degrees.
 LINES = lines.FOLDER / "segmentation.jsonl"
-IDENTITY = ("name", "seed", "epochs", "size", "train", "batch")
+IDENTITY = ("name", "seed", "epochs", "size", "train", "test", "batch")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -59,7 +59,7 @@ def perform(options) -> None:
     runs = [planned(name, seed, options) for seed in range(options.seeds) for name in options.names]
     todo = [run for run in runs if identity(run) not in finished]
     print(f"{len(todo)} of {len(runs)} runs to do", flush=True)
-    perform_one = functools.partial(performed, test=options.test, weights=options.weights)
+    perform_one = functools.partial(performed, weights=options.weights)
     for row in lines.performed(perform_one, todo, options.jobs):
         lines.append(options.results, row)
         print(row, flush=True)
@@ -74,9 +74,9 @@ def identity(row: dict) -> tuple:
     return tuple(row[key] for key in IDENTITY)
 
 
-def performed(run: dict, test: int, weights: Path | None) -> dict:
+def performed(run: dict, weights: Path | None) -> dict:
     """Trains and judges a network, and returns the line of the run."""
-    size, name = run["size"], run["name"]
+    name, size, test = run["name"], run["size"], run["test"]
     (images, masks), held_out = datasets.shapes(size, run["train"], test)
     keras.backend.clear_session()
     keras.utils.set_random_seed(run["seed"])
