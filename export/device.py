@@ -76,8 +76,7 @@ class Predictor:
             raise ValueError(f"There is no file {path}. Pass the path of an ONNX file.")
         if not 0 <= threads <= 1024:
             raise ValueError(f"Pass 0 to 1024 threads. Received: {threads}")
-        known = onnxruntime.get_available_providers()
-        if not set(providers or ()) <= set(known):
+        if not set(providers or ()) <= set(known := onnxruntime.get_available_providers()):
             raise ValueError(f"The providers here are {', '.join(known)}. Received: {providers}")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = threads, 4
