@@ -7,6 +7,7 @@
 # make test-distributed  training on several simulated devices, with JAX, TensorFlow and PyTorch
 # make fuzz   a minute of damaged and hostile inputs to every parser of the export
 # make test-web  the page in Chromium; SCREENSHOTS=1 draws the figures of the README again
+# make docs   the site, in build/site; it works without a server
 # make lint   ruff and pyright, without changing a file
 # make format ruff, changing files
 # make clean  remove what the others made
@@ -21,7 +22,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constra
 export KERAS_BACKEND
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo photos web page test test-fast test-corpus test-distributed test-web fuzz lint format clean $(BACKENDS:%=test-%)
+.PHONY: demo photos web page docs test test-fast test-corpus test-distributed test-web fuzz lint format clean $(BACKENDS:%=test-%)
 
 demo: .venv/installed-demo-$(KERAS_BACKEND)
 	$(BIN)/python examples/quickstart.py
@@ -56,6 +57,10 @@ $(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json
 	  echo "make web needs npm: apt-get install npm (as root)" >&2; exit 5; }
 	npm ci --prefix $(WEB) --ignore-scripts --no-audit --no-fund
 	touch $@
+
+docs: .venv/installed-dev
+	$(BIN)/python docs/pages.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 # Two at a time: each keeps about one core busy.
 test: .venv/installed-dev
