@@ -61,7 +61,8 @@ def matrix_capsnet(
     remain. Train the network with `CategoricalCrossentropy`, its
     `keras_capsules.models.default_loss`, on one-hot labels. Keras then divides the activations by
     their sum. The paper has `SpreadLoss`. `docs/benchmarks.md` has the accuracy with Adam at a
-    learning rate of 3e-3 that decays to zero, and batches of 32.
+    learning rate of 3e-3 that decays to zero, and batches of 32, as `python -m benchmarks.learns`
+    has it.
 
     Args:
         input_shape: Tuple `(height, width, channels)`. The paper crops 32 x 32 of small NORB.

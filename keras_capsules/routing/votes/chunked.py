@@ -1,6 +1,6 @@
 """Computes votes again for each sum over them, a few entries of the batch at a time."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from keras import ops
 
@@ -63,6 +63,7 @@ class ChunkedVotes(SharedGradientVotes):
         if offset is not None:
             sources[0] = ops.concatenate([sources[0], ops.transpose(present, (0, 2, 1))], axis=1)
             sources.append(ops.transpose(offset, (0, 2, 1)))
+        self._layout = _Layout(chunk, num_out, poses.shape[2])
         self._share_gradient(expected_sums, *map(_in_order, sources))
 
     def constant(self) -> "ChunkedVotes":
@@ -86,28 +87,32 @@ class ChunkedVotes(SharedGradientVotes):
         return ChunkedVotes(**{"present": self.present_children, **known, **changes})
 
     def _applied(self, function, size):
+        layout = self._layout
+
         def evaluate(values, poses, *others):
             def step(last, chunk):
                 values, poses = chunk
-                votes = self._votes(poses, *others)
+                votes = layout.votes(poses, *others)
                 found = function(values, votes, children_last=True)
                 return found, found
 
-            start = ops.zeros((self.chunk, self.shape[1], size), poses.dtype)
-            found = ops.scan(step, start, (self._chunks(values), self._chunks(poses)))[1]
-            return ops.reshape(found, (-1, self.shape[1], size))
+            start = ops.zeros((layout.chunk, layout.parents, size), poses.dtype)
+            found = ops.scan(step, start, (layout.chunks(values), layout.chunks(poses)))[1]
+            return ops.reshape(found, (-1, layout.parents, size))
 
         return evaluate
 
     def _backward(self, function):
+        layout = self._layout
+
         def gradient(pairs, poses, kernel, *offset):
             matrices = matrices_of(ops.transpose(kernel, (3, 1, 0, 2)))
 
             def of_sources(last, chunk):
                 pairs, sources = chunk
-                poses, present = self._split(sources)
+                poses, present = layout.split(sources)
                 poses = ops.transpose(poses, (0, 2, 1))
-                votes = votes_of(poses, matrices, self.shape[1])
+                votes = votes_of(poses, matrices, layout.parents)
                 if offset:
                     present = ops.transpose(present, (0, 2, 1))[:, None]
                     votes = votes + present * ops.transpose(offset[0], (0, 2, 1))
@@ -118,14 +123,14 @@ class ChunkedVotes(SharedGradientVotes):
                     found.append(ops.sum(votes * present, axis=0))
                 return found, found
 
-            chunks = self._chunks(poses)
-            pairs = self._chunks(ops.transpose(pairs, (1, 0, 2, 3)))
+            chunks = layout.chunks(poses)
+            pairs = layout.chunks(ops.transpose(pairs, (1, 0, 2, 3)))
             start = [ops.transpose(chunks[0], (0, 2, 1)), matrices]
             start += [ops.transpose(offset[0], (0, 2, 1))] if offset else []
             of_poses, *others = ops.scan(of_sources, start, (pairs, chunks))[1]
             of_matrices, *of_offset = (ops.sum(part, axis=0) for part in others)
             of_poses = ops.reshape(of_poses, (-1, *start[0].shape[1:]))
-            of_kernel = ops.reshape(of_matrices, (*of_matrices.shape[:2], self.shape[1], -1))
+            of_kernel = ops.reshape(of_matrices, (*of_matrices.shape[:2], layout.parents, -1))
             return (
                 ops.transpose(of_poses, (0, 2, 1)),
                 ops.transpose(of_kernel, (1, 2, 3, 0)),
@@ -134,18 +139,25 @@ class ChunkedVotes(SharedGradientVotes):
 
         return gradient
 
-    def _votes(self, poses, kernel, offset=None):
+
+class _Layout(NamedTuple):
+    """How sources are divided. A gradient holds it in place of the votes, see `shared_gradient`."""
+
+    chunk: int
+    parents: int
+    pose: int
+
+    def votes(self, poses, kernel, offset=None):
         """Computes the votes of a chunk of the sources, `(chunk, num_out, dim, num_in)`."""
-        poses, present = self._split(poses)
+        poses, present = self.split(poses)
         votes = votes_children_last(poses, kernel)
         return votes if offset is None else votes + present[:, None] * offset
 
-    def _split(self, poses):
+    def split(self, poses):
         """Splits the source into poses and, with an offset, a row of what is present."""
-        size = self.poses.shape[2]
-        return poses[:, :size], poses[:, size:]
+        return poses[:, : self.pose], poses[:, self.pose :]
 
-    def _chunks(self, values):
+    def chunks(self, values):
         return ops.reshape(values, (-1, self.chunk, *ops.shape(values)[1:]))
 
 

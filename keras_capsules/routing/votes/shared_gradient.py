@@ -10,7 +10,7 @@ turns all pairs at once into the gradient of the sources.
 docs/benchmarks.md shows the gain. `python -m benchmarks.layers --what routing` measures the time of
 a training step, and `python -m benchmarks.memory` its memory.
 
-Changes to this file must keep four rules:
+Changes to this file must keep five rules:
 
 * `weighted_sum` and `weighted_agreement` return `None` as the gradient of the sources. This
   gradient travels through the slot. A second gradient would count it twice.
@@ -20,6 +20,8 @@ Changes to this file must keep four rules:
 * `expected_sums` is a hint. Slots beyond this number get another gradient, which the backend adds.
   Slots that are not taken give pairs of zeros. A wrong number costs time, but never changes the
   result.
+* A gradient does not hold the votes object, which holds the slots. PyTorch frees neither of two
+  that hold each other through its graph, so each step of a training would take more memory.
 """
 
 from collections.abc import Callable, Iterator
@@ -144,10 +146,13 @@ def weighted_moments(
     @ops.custom_gradient
     def evaluate(weights, slot, *sources):
         found = moments(weights, *sources)
+        # For one use: PyTorch never frees a result that its own gradient holds.
+        held = [found]
 
         def gradient(*args, upstream=None):
             slope, inverse = ops.split(_upstream(args, upstream), 2, axis=2)
-            mean = ops.split(found, 2, axis=2)[0]
+            again = held.pop() if held else moments(weights, *sources)
+            mean = ops.split(again, 2, axis=2)[0]
             values = ops.concatenate([slope, mean, inverse], axis=2)
             pair = [weights, slope - 2.0 * inverse * mean, inverse]
             back = slopes(values, *sources)
