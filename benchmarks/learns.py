@@ -99,6 +99,8 @@ def main(arguments: list[str] | None = None) -> None:
         return
     finished = {Run(*(row[name] for name in IDENTITY)) for row in rows}
     chosen = planned(options)
+    if not chosen:
+        parser.error(f"--names {' '.join(options.names)} fits none of {', '.join(options.what)}")
     todo = [run for run in chosen if run not in finished]
     print(f"{len(todo)} of {len(chosen)} runs to do", flush=True)
     if todo:
@@ -119,7 +121,7 @@ def planned(options) -> list[Run]:
                 runs.append(Run(what, "linear classifier", 0, seed, *protocol, **USUAL))
             continue
         known = list_models(task="images") if what == "models" else sorted(ROUTINGS)
-        for name in options.names or known:
+        for name in [name for name in known if name in (options.names or known)]:
             recipe = USUAL | RECIPES.get(name, {}) | given
             for depth in (1,) if what == "models" else (1, 2, 3):
                 runs.append(Run(what, name, depth, seed, *protocol, **recipe))

@@ -50,7 +50,10 @@ def add_head(
     what the routing has, here one for each child and class.
 
     The model shares its layers with the backbone. `backbone.trainable = False` freezes these layers
-    in both, before or after.
+    in both, before or after. A deep backbone with new weights gives nearly the same features for
+    every picture, of which no head learns: load weights, or let it train. Batch normalization that
+    trains needs some hundred steps before validation follows the training, with Keras' momentum of
+    0.99.
 
     Args:
         backbone: Functional or sequential `keras.Model`, such as those of `keras.applications` with

@@ -43,6 +43,13 @@ def test_the_plan(monkeypatch):
     given = "--names", "variational_capsnet", "--batch", "16", "--learning-rate", "1e-2"
     (run,) = planned(monkeypatch, "--what", "models", "--seeds", "1", *given)
     assert (run.learning_rate, run.decay, run.batch) == (1e-2, True, 16)
+    assert len(planned(monkeypatch, "--names", "em", "--what", "models", "dense")) == 2 * 3
+
+
+def test_a_name_that_does_not_exist_is_told(capsys):
+    with pytest.raises(SystemExit):
+        learns.main(["--what", "models", "--names", "capsnets"])
+    assert "--names capsnets fits none of models" in capsys.readouterr().err
 
 
 def test_the_table_is_the_mean_over_seeds():
