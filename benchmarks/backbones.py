@@ -160,7 +160,7 @@ def at_each_scale(model, head, exporting):
 def checked(model, head, x, y) -> dict:
     """Returns what is right, how far a saved model is off, and whether there is a map.
 
-    Capsules of a vector have no places, and have a map of gradients like the other heads.
+    Capsules of a vector have no places, so that Grad-CAM explains them, like the other heads.
     """
     scores = model.predict(x, batch_size=len(x), verbose=0)
     with tempfile.TemporaryDirectory() as folder:

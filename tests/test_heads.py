@@ -208,6 +208,15 @@ def test_the_map_of_the_evidence(generator):
     assert maps.shape == (2, 8, 8) and np.isfinite(maps).all() and np.abs(maps).max() > 0
 
 
+@once
+def test_a_head_on_a_vector_is_explained_by_the_map_below_it(generator):
+    model, image = add_head(pooled(), CLASSES), samples(generator, (8, 8, 3), "map")[:2]
+    maps = keras_capsules.explain.grad_cam(model, image)
+    assert maps.shape == (2, 8, 8) and np.isfinite(maps).all() and maps.max() > 0
+    with pytest.raises(ValueError, match="grad_cam.*a map of shape"):
+        keras_capsules.explain.coupling_map(model, image)
+
+
 class Subclassed(keras.Model):
     def call(self, inputs):
         return inputs

@@ -64,6 +64,23 @@ def pixel_shares(tensor: keras.KerasTensor, axis: int, grid: int = 2) -> np.ndar
         Lapuschkin et al., 2017, "Understanding and Comparing Deep Neural Networks for Age and
         Gender Classification", arXiv 1708.07689 (the flat rule).
     """
+    wanted = _shares(tensor, axis, grid)
+    if wanted is None:
+        raise ValueError(
+            f"The map that {name_of(tensor)!r} makes does not come from a feature map, so its "
+            "cells cannot be located in the image. Name a `layer` whose capsules come from feature "
+            "maps (batch, height, width, channels), or call `grad_cam` for such a map below them. "
+            f"Received: a map of shape {tensor.shape}"
+        )
+    return wanted
+
+
+def is_located(tensor: keras.KerasTensor, grid: int = 2) -> bool:
+    """Says whether `pixel_shares` can locate the cells of a feature map in the input."""
+    return _shares(tensor, 1, grid) is not None
+
+
+def _shares(tensor, axis, grid):
     shares = {}
 
     def look(x: keras.KerasTensor) -> np.ndarray | None:
@@ -71,15 +88,7 @@ def pixel_shares(tensor: keras.KerasTensor, axis: int, grid: int = 2) -> np.ndar
             shares[id(x)] = _look(x, axis, grid, look)
         return shares[id(x)]
 
-    wanted = look(tensor)
-    if wanted is None:
-        raise ValueError(
-            f"The map that {name_of(tensor)!r} makes does not come from a feature map, so its "
-            "cells cannot be located in the image. Name a `layer` whose capsules come from feature "
-            "maps (batch, height, width, channels). "
-            f"Received: a map of shape {tensor.shape}"
-        )
-    return wanted
+    return look(tensor)
 
 
 def _look(tensor, axis, grid, look):

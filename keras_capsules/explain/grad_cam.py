@@ -10,7 +10,7 @@ from keras import ops
 from keras_capsules._gradients import gradient
 from keras_capsules._graph import calls
 from keras_capsules.explain._figures import plot_maps
-from keras_capsules.explain._pixel_shares import spread
+from keras_capsules.explain._pixel_shares import is_located, spread
 from keras_capsules.explain._recording import class_indices, recorded_copy, submodel
 from keras_capsules.explain.explained_model import available
 
@@ -38,8 +38,8 @@ def grad_cam(
             or `(batch, length)` of tokens, as the model takes them.
         layer: Name of the layer whose output, `(batch, height, width, channels)` or
             `(batch, length, channels)`, is explained, or `None`, the default, for the last one
-            with such an output. A grid of capsules has its types and components as channels, and is
-            the default where there are no other maps.
+            with such an output that lies over the input. A grid of capsules has its types and
+            components as channels, and is the default where there are no other maps.
         class_index: Integer, or one for each image, or `None`, the default, for the highest score.
             A model that labels pixels needs it.
         batch_size: Integer. Defaults to `32`.
@@ -69,7 +69,8 @@ def grad_cam(
     if scores is not None:
         maps = _feature_maps(submodel(copy, scores), grid + 3)
         maps |= _feature_maps(submodel(copy, scores), grid + 2)
-    name = layer or next(reversed(maps), None)
+    located = (name for name in reversed(maps) if is_located(maps[name], grid))
+    name = layer or next(located, None)
     if scores is None or name not in maps:
         raise ValueError(
             "Grad-CAM needs one output, or one called `scores`, and a layer that makes a feature "
