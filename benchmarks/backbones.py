@@ -45,6 +45,12 @@ def application(name: str, **options) -> keras.Model:
     return backbone
 
 
+def without_dropping(name: str, **options) -> keras.Model:
+    """Calls an application in inference, as Keras' guide to frozen backbones does."""
+    image = keras.Input(SHAPE)
+    return keras.Model(image, application(name, **options)(image, training=False))
+
+
 def convolutional(normalized: bool = False) -> keras.Model:
     image = keras.Input(SHAPE)
     x = layers.Conv2D(16, 5, strides=2)(image)
@@ -73,11 +79,14 @@ BACKBONES = {
             "MobileNet": {},
             "MobileNetV2": {},
             "MobileNetV3Small": {"include_preprocessing": False},
-            "EfficientNetV2B0": {"include_preprocessing": False},
             "ResNet50V2": {},
             "DenseNet121": {},
         }.items()
     },
+    # It drops branches at random in training, also when it is frozen.
+    "EfficientNetV2B0": functools.partial(
+        without_dropping, "EfficientNetV2B0", include_preprocessing=False
+    ),
     "convolutional": convolutional,
     "nested": nested,
     "vector": vector,
@@ -130,7 +139,7 @@ def performed(name: str, exporting: bool) -> list[dict]:
         scaled.trainable = False  # A constant factor: gamma is the scale.
         model = add_head(model, CLASSES, head)
         facts = {"backend": keras.backend.backend(), "backbone": name, "head": head}
-        facts |= {"frozen": not backbone.trainable}
+        facts |= {"frozen": not backbone.trainable_weights}
         found += [facts | row for row in at_each_scale(model, head, exporting)]
     return found
 
