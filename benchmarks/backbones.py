@@ -45,12 +45,6 @@ def application(name: str, **options) -> keras.Model:
     return backbone
 
 
-def without_dropping(name: str, **options) -> keras.Model:
-    """Calls an application in inference, as Keras' guide to frozen backbones does."""
-    image = keras.Input(SHAPE)
-    return keras.Model(image, application(name, **options)(image, training=False))
-
-
 def convolutional(normalized: bool = False) -> keras.Model:
     image = keras.Input(SHAPE)
     x = layers.Conv2D(16, 5, strides=2)(image)
@@ -79,14 +73,11 @@ BACKBONES = {
             "MobileNet": {},
             "MobileNetV2": {},
             "MobileNetV3Small": {"include_preprocessing": False},
+            "EfficientNetV2B0": {"include_preprocessing": False},
             "ResNet50V2": {},
             "DenseNet121": {},
         }.items()
     },
-    # It drops branches at random in training, also when it is frozen.
-    "EfficientNetV2B0": functools.partial(
-        without_dropping, "EfficientNetV2B0", include_preprocessing=False
-    ),
     "convolutional": convolutional,
     "nested": nested,
     "vector": vector,
