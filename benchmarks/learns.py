@@ -196,6 +196,10 @@ def stacked(routing: str, depth: int, convolutional: bool):
     if convolutional:
         x = ConvCapsule2D(8, 16, 3, routing=routing, transform="matrix")(x)
     x = CapsuleLayer(10, 16, routing=routing)(x)
+    if routing == "inverted_dot_product":  # All its poses are equally long.
+        logits = keras.layers.Reshape((10,))(keras.layers.Dense(1)(x))
+        scores = keras.layers.Softmax(name="scores")(logits)
+        return keras.Model(image, scores), keras.losses.CategoricalCrossentropy()
     if not explicit:
         return keras.Model(image, CapsuleLength(name="scores")(x)), MarginLoss()
     loss = "categorical_crossentropy" if routing == "self_routing" else SpreadLoss()
