@@ -21,7 +21,7 @@ ROUTES = {"tf2onnx": "tensorflow", "torch": "torch", "jax": "jax"}
 CONTROL_FLOW = ("If", "Loop", "Scan")
 """Operations of control flow, which a file holds only if they are allowed."""
 
-PRECISIONS = ("float32", "float16", "int8")
+PRECISIONS = ("float32", "float16", "int8", "auto")
 """Precisions of the file. The model computes in float32."""
 
 
@@ -71,9 +71,10 @@ class ExportOptions:
             operators for a reduced build.
         profile: Report the nodes that the execution providers of cpu, web or mobile leave to the
             CPU.
-        precision: float32, float16 or int8. The float32 file is made and compared first. int8 needs
-            `data`: it is calibrated on up to 256 samples, at most half of them, and judged on the
-            others.
+        precision: float32, float16, int8 or auto. The float32 file is made and compared first. int8
+            needs `data`: it is calibrated on up to 256 samples, at most half of them, and judged on
+            the others. auto tries both, int8 only with `data`, and writes the smallest file that
+            loses at most `max_drop` and is not slower than float32 on this machine.
         max_drop: Accuracy that float16 or int8 may lose, in percentage points. It counts right
             labels if `data` has them, else agreement with the model.
         task: What the scores mean: classes, labels for several at once, binary for one score,

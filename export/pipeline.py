@@ -29,6 +29,7 @@ from export.errors import ParityError
 from export.graph import metadata
 from export.graph.canonical import serialize, to_canonical
 from export.options import ExportOptions
+from export.reduce.automatic import candidates, chosen
 from export.reduce.judge import judge
 from export.reduce.reduced_file import reduced_file
 from export.reduce.samples import Samples, choose_samples
@@ -95,7 +96,7 @@ def samples_of(prepared: Prepared, suites: SuiteSet, options: ExportOptions) -> 
         checked_data(model, options.data),
         options.limits,
         task_of(model, options),
-        options.precision == "int8",
+        options.precision in ("int8", "auto") and options.data is not None,
         suites.axes.shapes(model, suites.probe.sizes),
     )
 
@@ -157,6 +158,22 @@ def reduce_precision(
     """Makes and judges the file of reduced precision, if it is wanted and float32 passed."""
     if samples is None or not float32.passed:
         return None
+    automatic = options.precision == "auto"
+    names = [options.precision]
+    if automatic:
+        names = candidates(float32.candidate.file, options)
+    tried = [
+        _reduced(prepared, inputs, samples, conversion, float32, replace(options, precision=name))
+        for name in names
+    ]
+    if not automatic:
+        return tried[0]
+    judgement = chosen([one.judgement for one in tried])
+    files = {one.judgement.precision: one.candidate for one in tried}
+    return Reduced(files.get(judgement.precision, float32.candidate), judgement)
+
+
+def _reduced(prepared, inputs, samples, conversion, float32, options) -> Reduced:
     model, suites = prepared.model, inputs.suites
     properties = _properties(model, inputs, options) | samples.metadata(options)
     file = reduced_file(

@@ -213,12 +213,12 @@ class Judgement:
     """Cost and gain of reduced precision, see `export.reduce.judge`.
 
     Attributes:
-        precision: `"float16"` or `"int8"`.
+        precision: `"float16"`, `"int8"` or, if neither of them is good enough, `"float32"`.
         criterion: The counted property and the samples, in words.
         model: Score of the Keras model, in percent.
         drop: Percentage points that the reduced file loses.
         max_drop: Percentage points that it may lose.
-        rows: The float32 file and the reduced one.
+        rows: The float32 file and the reduced one, or those that were tried.
         comparisons: Comparisons of the reduced file. Their errors do not decide.
         passed: Whether the file may be written.
     """
