@@ -165,7 +165,7 @@ def trained(run: Run, train):
     callbacks = [digits.callback]
     if isinstance(loss, SpreadLoss):
         callbacks.append(SpreadMarginSchedule(run.epochs))
-    model.fit(digits, epochs=run.epochs, callbacks=callbacks, verbose=0)
+    model.fit(digits, epochs=run.epochs, shuffle=False, callbacks=callbacks, verbose=0)
     return functools.partial(accuracy, model)
 
 

@@ -5,7 +5,8 @@
 A recipe is a file in `examples/recipes` that defines the model, the changes to the images and the
 length of the training. After each epoch the weights and the optimizer are stored in the output
 folder, with a log of each epoch as CSV. A run that continues ends with the same weights as an
-uninterrupted run. It runs on any backend: `KERAS_BACKEND=torch`.
+uninterrupted run. It runs on any backend: `KERAS_BACKEND=torch`. With `--data-parallel`, JAX
+divides each batch among all its devices. A run may continue with another number of devices.
 """
 
 import argparse
@@ -56,6 +57,14 @@ class CosineWithRestarts(keras.optimizers.schedules.LearningRateSchedule):
         return rate
 
 
+def divide(batch_size: int, parser: argparse.ArgumentParser) -> None:
+    """Lets JAX divide each batch among its devices, or ends with an error if they do not fit."""
+    devices = keras.distribution.list_devices()
+    if batch_size % len(devices):
+        parser.error(f"the {len(devices)} devices do not divide batches of {batch_size}")
+    keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices))
+
+
 def main() -> int:
     """Trains, and returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m examples.train", description=__doc__)
@@ -66,12 +75,21 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
     parser.add_argument("--output", type=Path, help="folder (default: build/train/MODEL_DATASET)")
     parser.add_argument("--mixed-precision", action="store_true", help="compute in bfloat16")
+    parser.add_argument(
+        "--data-parallel", action="store_true", help="divide batches among the devices of JAX"
+    )
     parser.add_argument("--tensorboard", action="store_true", help="log for TensorBoard as well")
     options = parser.parse_args()
     name = f"{options.model}_{options.dataset}"
     if name not in names:
         parser.error(f"there is no recipe {name}; there are {', '.join(names)}")
     recipe = importlib.import_module(f"examples.recipes.{name}")
+    if options.data_parallel:
+        if keras.backend.backend() != "jax":
+            parser.error(
+                "--data-parallel is for JAX: set KERAS_BACKEND=jax, or see docs/scaling.md"
+            )
+        divide(recipe.BATCH_SIZE, parser)
     folder = options.output or Path("build/train") / name
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -98,7 +116,8 @@ def main() -> int:
     ]
     if options.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard"))
-    model.fit(batches, epochs=epochs, verbose=2, callbacks=callbacks)
+    # `batches` have an order, which a run that continues takes up again.
+    model.fit(batches, epochs=epochs, shuffle=False, verbose=2, callbacks=callbacks)
     model.save_weights(folder / "model.weights.h5")
     samples = getattr(recipe, "SAMPLES", "images")
     print(f"accuracy on the test {samples}: {recipe.accuracy(model, *test):.2%}")

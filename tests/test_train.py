@@ -9,7 +9,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from conftest import ROOT, once
+from conftest import BACKENDS, ROOT, once
 
 from examples import train
 from keras_capsules import datasets, list_models
@@ -19,11 +19,14 @@ pytestmark = [once, pytest.mark.slow]
 # A run on few random images; argv[1] is the epoch in whose middle it is killed, or "never".
 TRAIN = """
 import os, signal, sys
+import keras
 import numpy as np
 from examples import train
 from examples.recipes import efficient_capsnet_mnist as recipe
 
-when, folder = sys.argv[1:]
+when, folder, *more = sys.argv[1:]
+if more:  # Adam takes long steps along gradients that are zero but for rounding.
+    keras.optimizers.Adam = keras.optimizers.SGD
 generator = np.random.default_rng(0)
 images = generator.integers(256, size=(48, 28, 28, 1)).astype("uint8")
 labels = generator.integers(10, size=48)
@@ -41,7 +44,7 @@ def counted(*arguments):
 
 recipe.transform = counted
 sys.argv[1:] = ["--model", "efficient_capsnet", "--dataset", "mnist", "--epochs", "3",
-                "--output", folder, "--seed", "5"]
+                "--output", folder, "--seed", "5", *more]
 sys.exit(train.main())
 """
 
@@ -59,11 +62,11 @@ def test_the_rate_falls_to_zero_at_each_end():
     assert abs(float(schedule(70))) < 1e-6
 
 
-def run(when, folder):
+def run(when, folder, *options, **environment):
     return subprocess.run(
-        [sys.executable, "-c", TRAIN, when, folder],
+        [sys.executable, "-c", TRAIN, when, folder, *options],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
         capture_output=True,
         text=True,
     )
@@ -82,14 +85,15 @@ def weights(folder):
     return found
 
 
-def test_a_killed_run_ends_where_an_unbroken_one_does(tmp_path):
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_killed_run_ends_where_an_unbroken_one_does(backend, tmp_path):
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
-    result = run("never", unbroken)
+    result = run("never", unbroken, KERAS_BACKEND=backend)
     assert result.returncode == 0, result.stderr
     assert "accuracy on the test images" in result.stdout
-    assert run("1", broken).returncode == -signal.SIGKILL
+    assert run("1", broken, KERAS_BACKEND=backend).returncode == -signal.SIGKILL
     assert not (broken / "model.weights.h5").exists()
-    result = run("never", broken)
+    result = run("never", broken, KERAS_BACKEND=backend)
     assert result.returncode == 0, result.stderr
     expected, found = weights(unbroken), weights(broken)
     assert expected.keys() == found.keys() and len(found) > 10
@@ -97,6 +101,30 @@ def test_a_killed_run_ends_where_an_unbroken_one_does(tmp_path):
         np.testing.assert_array_equal(found[name], array, err_msg=name)
     epochs = [line.split(",")[0] for line in (broken / "log.csv").read_text().splitlines()]
     assert epochs == ["epoch", "0", "1", "2"]
+
+
+def on_devices(number, when, folder):
+    """Runs under JAX on so many simulated devices."""
+    flags = f"--xla_force_host_platform_device_count={number}"
+    return run(when, folder, "--data-parallel", KERAS_BACKEND="jax", XLA_FLAGS=flags)
+
+
+@pytest.mark.distributed
+def test_a_run_goes_on_with_another_number_of_devices(tmp_path):
+    """It is killed on four devices, goes on with two, and ends as an unbroken run on one does."""
+    pytest.importorskip("jax")
+    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    result = on_devices(1, "never", unbroken)
+    assert result.returncode == 0, result.stderr
+    assert on_devices(4, "1", broken).returncode == -signal.SIGKILL
+    result = on_devices(2, "never", broken)
+    assert result.returncode == 0, result.stderr
+    expected, found = weights(unbroken), weights(broken)
+    assert expected.keys() == found.keys()
+    for name, array in expected.items():
+        np.testing.assert_allclose(found[name], array, atol=1e-5, err_msg=name)
+    result = on_devices(3, "never", broken)
+    assert result.returncode == 2 and "3 devices do not divide batches of 16" in result.stderr
 
 
 RECIPES = sorted(path.stem for path in train.RECIPES.glob("[!_]*.py"))

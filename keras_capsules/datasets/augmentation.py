@@ -97,7 +97,8 @@ class ImageBatches(keras.utils.PyDataset):
 
     The content of an epoch depends only on the seed and on the epoch's number. A training that
     stopped and continues with `initial_epoch` therefore sees the same batches as an uninterrupted
-    one. For this, pass `dataset.callback` to `fit`: it announces each epoch to the dataset.
+    one. For this, pass `dataset.callback` to `fit`, which announces each epoch to the dataset, and
+    `shuffle=False`: Keras would draw another order of the batches from its own random state.
 
     Args:
         images: Array `(samples, height, width, channels)`.
