@@ -6,7 +6,7 @@
 # make test-corpus  every model that the export should take, under TensorFlow
 # make test-distributed  training on several simulated devices, with JAX, TensorFlow and PyTorch
 # make fuzz   a minute of damaged and hostile inputs to every parser of the export
-# make test-web  the page in Chromium; SCREENSHOTS=1 draws the figures of the README again
+# make test-web  the page and devices/javascript, in Chromium and Node; SCREENSHOTS=1 draws the figures again
 # make docs   the site, in build/site; it works without a server
 # make lint   ruff and pyright, without changing a file
 # make format ruff, changing files
@@ -32,7 +32,8 @@ photos: .venv/installed-dev
 	$(BIN)/python examples/photos.py build/emoji/train --test build/emoji/test
 
 WEB = examples/web
-ORT = $(WEB)/node_modules/onnxruntime-web/dist
+DEVICE = devices/javascript
+ORT = $(DEVICE)/node_modules/onnxruntime-web/dist
 
 web: page
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/web $(PORT)
@@ -40,11 +41,14 @@ web: page
 test-web: page .venv/installed-dev
 	@command -v chromium >/dev/null || { \
 	  echo "make test-web needs Chromium: apt-get install chromium (as root)" >&2; exit 5; }
-	$(BIN)/python -m pytest -q -s $(WEB)
+	$(BIN)/python -m pytest -q -s $(WEB) tests/devices
 
 # All that the browser asks for: the page, the smallest build of onnxruntime-web, the networks.
-page: build/web/networks.json $(WEB)/node_modules/.package-lock.json
+page: build/web/networks.json $(DEVICE)/node_modules/.package-lock.json
+	mkdir -p build/web/device
 	cp $(WEB)/*.html $(WEB)/*.css $(WEB)/*.js build/web
+	cp $(DEVICE)/*.js build/web/device
+	echo 'export * from "../ort.wasm.bundle.min.mjs";' > build/web/device/ort.js
 	cp $(ORT)/ort.wasm.bundle.min.mjs $(ORT)/ort-wasm-simd-threaded.wasm build/web
 
 build/web/networks.json: $(WEB)/build.py $(WEB)/levels.json \
@@ -52,10 +56,10 @@ build/web/networks.json: $(WEB)/build.py $(WEB)/levels.json \
     | .venv/installed-demo-$(KERAS_BACKEND)
 	$(BIN)/python $(WEB)/build.py
 
-$(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json
+$(DEVICE)/node_modules/.package-lock.json: $(DEVICE)/package-lock.json
 	@command -v npm >/dev/null || { \
 	  echo "make web needs npm: apt-get install npm (as root)" >&2; exit 5; }
-	npm ci --prefix $(WEB) --ignore-scripts --no-audit --no-fund
+	npm ci --prefix $(DEVICE) --ignore-scripts --no-audit --no-fund
 	touch $@
 
 docs: .venv/installed-dev
@@ -91,7 +95,7 @@ format: .venv/installed-dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv build $(WEB)/node_modules
+	rm -rf .venv build $(DEVICE)/node_modules
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -43,7 +43,7 @@ async function takePicture(file) {
 }
 
 async function takeNetwork(file) {
-  await own?.session.release();
+  await own?.predictor.release();
   own = null;
   element("file-name").textContent = file.name;
   element("facts").replaceChildren();
@@ -76,9 +76,9 @@ async function show() {
     say(`The file gives no scores, but an output of shape ${scores.dims.join(" × ")}.`);
     return;
   }
-  const values = Array.from(scores.data.slice(0, scores.dims[1]), Number);
-  say(answer(values, own));
-  showScores(element("classes"), values, own);
+  const values = scores.data.slice(0, scores.dims[1]);
+  say(answer(values, own.predictor));
+  showScores(element("classes"), values, own.predictor);
   showMap(outputs.map, prepared);
   showReconstruction(outputs.reconstruction);
 }

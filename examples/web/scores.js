@@ -1,23 +1,19 @@
 // Shows the scores of a user's own file, as its task says.
 
+import { chosen } from "./device/labels.js";
+
 const SHOWN = 10; // Classes, those with the largest scores.
 
-/** Returns the answer for scores in words. */
-export function answer(scores, { labels, task }) {
-  const names = labels ?? scores.map((_, index) => nameOf(index));
-  if (task.kind === "regression" || task.kind === "segmentation") {
-    return `The answer is ${scores.slice(0, SHOWN).map(short).join(", ")}.`;
+/** Returns the answer for scores, a Float32Array, in words. */
+export function answer(scores, file) {
+  if (file.task === "regression" || file.task === "segmentation") {
+    return `The answer is ${[...scores.slice(0, SHOWN)].map(short).join(", ")}.`;
   }
-  if (task.kind === "binary" && names.length > 1) {
-    const name = names[Number(scores[0] >= task.threshold)];
-    return `Most like ${name}, with a score of ${short(scores[0])}.`;
+  const names = chosen(scores, file).map((index) => nameOf(index, file.labels));
+  if (file.task === "labels" || (file.task === "binary" && file.labels?.length === 1)) {
+    return names.length ? `Present: ${names.join(", ")}.` : "None of the labels is present.";
   }
-  if (task.kind === "labels" || task.kind === "binary") {
-    const present = names.filter((_, index) => scores[index] >= task.threshold);
-    return present.length ? `Present: ${present.join(", ")}.` : "None of the labels is present.";
-  }
-  const best = scores.indexOf(Math.max(...scores));
-  return `Most like ${nameOf(best, labels)}, with a score of ${short(scores[best])}.`;
+  return `Most like ${names[0]}, with a score of ${short(Math.max(...scores))}.`;
 }
 
 /** Lists the largest scores with their classes, and with bars where all lie in [0, 1]. */

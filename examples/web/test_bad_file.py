@@ -58,7 +58,7 @@ def signal(path, model):
         ("others.onnx", "keras-capsules did not export it"),
         ("range.onnx", "is damaged: its input range is [1, 0]"),
         ("names.onnx", "is damaged: what it says of itself cannot be read"),
-        ("operation.onnx", "is damaged, or not for this browser"),
+        ("operation.onnx", "it is damaged, or not for onnxruntime-web"),
         ("signal.onnx", "does not take one picture of one or three channels"),
     ],
 )

@@ -103,8 +103,10 @@ def test_an_open_size_channels_first_and_labels(own_page, folder):
     ],
 )
 def test_the_task_decides_the_words(own_page, task, scores, words):
-    answer = """async ([scores, file]) => (await import("./scores.js")).answer(scores, file)"""
-    assert own_page.evaluate(answer, [scores, {"labels": ["bee", "ant"], "task": task}]) == words
+    answer = """async ([scores, file]) =>
+      (await import("./scores.js")).answer(Float32Array.from(scores), file)"""
+    file = {"labels": ["bee", "ant"], "task": task["kind"], "threshold": task.get("threshold", 0.5)}
+    assert own_page.evaluate(answer, [scores, file]) == words
 
 
 @pytest.mark.parametrize("size", [(20, 28), (300, 9), (210, 100)])
@@ -113,7 +115,8 @@ def test_pictures_are_read_as_pillow_reads_them(own_page, folder, size, mode, ch
     content = base64.b64encode((folder / "colours.png").read_bytes()).decode()
     found = own_page.evaluate(
         """async ([content, [width, height], channels]) => {
-          const { grey, readPicture, resize } = await import("./picture.js");
+          const { readPicture } = await import("./picture.js");
+          const { grey, resize } = await import("./device/picture.js");
           const bytes = Uint8Array.from(atob(content), (c) => c.charCodeAt(0));
           const picture = await readPicture(new File([bytes], "x.png", { type: "image/png" }));
           return Array.from(resize(channels === 1 ? grey(picture) : picture, width, height).data);
