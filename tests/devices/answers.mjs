@@ -1,6 +1,4 @@
-// Prints as JSON what devices/javascript answers to each job of a JSON file, or its error.
-
-import { readFile } from "node:fs/promises";
+// What devices/javascript answers to jobs, in Node or in a browser.
 
 import { arrayClass } from "../../devices/javascript/arrays.js";
 import { InferenceSession } from "../../devices/javascript/ort.js";
@@ -38,22 +36,36 @@ const plain = ({ data, dims }) => ({ data: Array.from(data, Number), dims });
 const named = (values, change) =>
   Object.fromEntries(Object.entries(values).map(([name, value]) => [name, change(value)]));
 
-async function answer({ file, seal, inputs, pixels, image, fault }) {
+const listed = (predictions) => predictions.map((p) => ({ ...p, scores: Array.from(p.scores) }));
+
+/** A canvas, or where there is none what is like an ImageData. */
+function pictureOf({ data, width, height }) {
+  if (typeof OffscreenCanvas === "undefined") {
+    return { data: Uint8ClampedArray.from(data), width, height };
+  }
+  const canvas = new OffscreenCanvas(width, height);
+  const picture = new ImageData(Uint8ClampedArray.from(data), width, height);
+  canvas.getContext("2d").putImageData(picture, 0, 0);
+  return canvas;
+}
+
+async function answer({ file, seal, inputs, pixels, image, fault }, read) {
   InferenceSession.create = create;
-  const options = { seal: seal && (await readFile(seal)) };
+  const options = { seal: seal && (await read(seal)) };
   if (fault) {
     withFaulty(FAULTS[fault]);
     options.executionProviders = ["webgpu", "wasm"];
   }
-  const predictor = await Predictor.load(await readFile(file), options);
+  const predictor = await Predictor.load(await read(file), options);
   const found = {};
   if (inputs) {
     found.outputs = named(await predictor.run(named(inputs, array)), plain);
   }
-  const asked = pixels ? array(pixels) : image && { ...image, data: Uint8Array.from(image.data) };
-  if (asked) {
-    const predictions = await predictor.predict(asked);
-    found.predictions = predictions.map((p) => ({ ...p, scores: Array.from(p.scores) }));
+  if (pixels) {
+    found.predictions = listed(await predictor.predict(array(pixels)));
+  }
+  if (image) {
+    found.pictured = listed(await predictor.predict(pictureOf(image)));
   }
   if (seal) {
     found.verdict = await predictor.verify();
@@ -63,9 +75,11 @@ async function answer({ file, seal, inputs, pixels, image, fault }) {
   return found;
 }
 
-const jobs = JSON.parse(await readFile(process.argv[2]));
-const answers = [];
-for (const job of jobs) {
-  answers.push(await answer(job).catch((error) => ({ error: error.message })));
+/** Returns an answer, or an error, for each job; `read` returns the bytes of a file. */
+export async function answersTo(jobs, read) {
+  const answers = [];
+  for (const job of jobs) {
+    answers.push(await answer(job, read).catch((error) => ({ error: error.message })));
+  }
+  return answers;
 }
-console.log(JSON.stringify(answers));

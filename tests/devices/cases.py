@@ -116,3 +116,12 @@ def job_of(folder, name: str, **changes) -> dict:
 
 def as_json(array: np.ndarray) -> dict:
     return {"type": array.dtype.name, "dims": array.shape, "data": array.ravel().tolist()}
+
+
+def image_of(sample: np.ndarray, first: bool) -> dict:
+    """Returns a sample of pixels, with its channels first or last, as an ImageData has it."""
+    pixels = np.moveaxis(sample, 0, -1) if first else sample
+    height, width, _ = pixels.shape
+    pixels = np.broadcast_to(pixels, (height, width, 3))
+    rgba = np.concatenate([pixels, np.full((height, width, 1), 255)], axis=-1)
+    return {"width": width, "height": height, "data": rgba.ravel().tolist()}

@@ -1,31 +1,38 @@
-"""devices/javascript answers and verifies in Node as the Python files do."""
+"""devices/javascript answers and verifies in Node and Chromium as the Python files do."""
 
-import io
-import zipfile
+import re
+import shutil
+import subprocess
 
 import numpy as np
 import onnx
 import pytest
-from conftest import once
+from conftest import ROOT, once
 
 from export.device import Predictor
 from export.verify import replay, seal_path
-from tests.devices.cases import as_json, job_of
+from tests.devices.cases import as_json, image_of, job_of
 
 pytestmark = [once, pytest.mark.slow]
 NAMES = "classes uint8 planes labels binary signal mask several tokens batch".split()
+PICTURES = ["classes", "planes", "batch"]
 
 
-@pytest.fixture(scope="session")
-def answers(node, cases):
-    """Returns Node's answer for each file by name."""
+@pytest.fixture(scope="session", params=["node", "chromium"])
+def answers(request, cases):
+    """Returns the answer of Node, or of Chromium, for each file by name."""
     folder, found = cases
     jobs = []
     for name, case in found.items():
         job = job_of(folder, name)
         job["inputs"] = {key: as_json(array) for key, array in case.inputs.items()}
-        jobs.append(job | ({} if case.samples is None else {"pixels": as_json(case.samples)}))
-    return dict(zip(found, node(folder, jobs)[0], strict=True))
+        if case.samples is not None:
+            job["pixels"] = as_json(case.samples)
+        if name in PICTURES:
+            job["image"] = image_of(case.samples[0], first=name == "planes")
+        jobs.append(job)
+    ask = request.getfixturevalue(request.param)
+    return dict(zip(found, ask(folder, jobs)[0], strict=True))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -73,102 +80,14 @@ def test_verify_makes_the_comparisons_of_export_verify(cases, answers, name):
         assert abs(check["maxAbs"] - wanted.max_abs) <= check["allowed"]
 
 
-def test_pictures_are_fitted(node, cases):
-    """A picture without transparency, of the size of the file or of any."""
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_is_the_array_of_its_pixels(cases, answers, name):
+    """A canvas in Chromium, whose pixels have the file's channels, layout and size."""
     folder, found = cases
-    answers = []
-    for name, last in (("classes", True), ("planes", False), ("batch", True)):
-        sample = found[name].samples[:1]
-        image = sample[0] if last else np.moveaxis(sample[0], 0, -1)
-        alpha = np.full((*image.shape[:2], 1), 255)
-        rgba = np.concatenate([np.broadcast_to(image, (*image.shape[:2], 3)), alpha], axis=-1)
-        height, width = image.shape[:2]
-        picture = {"width": width, "height": height, "data": rgba.ravel().tolist()}
-        expected = Predictor(folder / f"{name}.onnx").predict(sample)[0]
-        answers.append((job_of(folder, name, image=picture), expected))
-    jobs, predictions = zip(*answers, strict=True)
-    for answer, expected in zip(node(folder, jobs)[0], predictions, strict=True):
-        np.testing.assert_allclose(answer["predictions"][0]["scores"], expected.scores, atol=1e-5)
-
-
-def test_verify_finds_what_does_not_belong_together(node, cases, tmp_path):
-    folder, _ = cases
-    content = bytearray((folder / "classes.onnx").read_bytes())
-    weights = max(
-        onnx.load(folder / "classes.onnx").graph.initializer, key=lambda w: len(w.raw_data)
-    )
-    content[content.index(weights.raw_data) + 2] ^= 1
-    (tmp_path / "flipped.onnx").write_bytes(content)
-    other, seal = str(seal_path(folder / "uint8.onnx")), str(seal_path(folder / "classes.onnx"))
-    jobs = [
-        job_of(folder, "classes", file=str(tmp_path / "flipped.onnx"), seal=seal),
-        job_of(folder, "classes", seal=other),
-    ]
-    for answer in node(tmp_path, jobs)[0]:
-        assert "The model is not the one that was sealed" in answer["error"]
-
-
-def damaged_seals(content):
-    middle = len(content) // 2
-    flipped = bytearray(content)
-    flipped[content.index(b"\x93NUMPY") + 140] ^= 1
-    yield from (b"", b"text", content[:middle], content[:-5], bytes(flipped))
-    arrays = dict(np.load(io.BytesIO(content)))
-    output = next(name for name in arrays if "output" in name)
-    for changed in (
-        {output: arrays[output][:-1]},
-        {output: arrays[output].astype("float64")},
-        {output: arrays[output].reshape(1, -1)},
-        {output: np.array(["text"])},
-        {"more": np.ones(1)},
-        {"seal": np.frombuffer(b"{}", "uint8")},
-        {"seal": np.frombuffer(b"[1", "uint8")},
-    ):
-        np.savez(buffer := io.BytesIO(), **{**arrays, **changed})
-        yield buffer.getvalue()
-    np.savez(buffer := io.BytesIO(), **{k: v for k, v in arrays.items() if k != output})
-    yield buffer.getvalue()
-
-
-def test_a_damaged_seal_is_told(node, cases, tmp_path):
-    folder, _ = cases
-    content = seal_path(folder / "classes.onnx").read_bytes()
-    jobs = []
-    for number, damaged in enumerate(damaged_seals(content)):
-        (tmp_path / f"{number}.npz").write_bytes(damaged)
-        jobs.append(job_of(folder, "classes", seal=str(tmp_path / f"{number}.npz")))
-    for answer in node(tmp_path, jobs)[0]:
-        assert answer["error"].startswith("The seal is damaged"), answer
-
-
-def test_another_answer_than_the_sealed_one_fails(node, cases, tmp_path):
-    """The seal has other outputs, NaN among them, and packed arrays."""
-    folder, _ = cases
-    file = folder / "classes.onnx"
-    arrays = dict(np.load(seal_path(file)))
-    outputs = [name for name in arrays if "output" in name]
-    arrays[outputs[0]] += 0.25
-    arrays[outputs[1]][0] = np.nan
-    with zipfile.ZipFile(tmp_path / "other.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=0) as zip:
-        for name, array in arrays.items():
-            np.save(buffer := io.BytesIO(), array)
-            zip.writestr(f"{name}.npy", buffer.getvalue())
-    expected = replay(file.read_bytes(), (tmp_path / "other.npz").read_bytes())
-    job = job_of(folder, "classes", seal=str(tmp_path / "other.npz"))
-    verdict = node(tmp_path, [job])[0][0]["verdict"]
-    assert not verdict["passed"] and not expected.passed
-    found = [np.inf if check["maxAbs"] is None else check["maxAbs"] for check in verdict["checks"]]
-    assert np.isinf(found[1]) and found[0] == pytest.approx(0.25, abs=1e-5)
-    assert [check["passed"] for check in verdict["checks"]] == [c.passed for c in expected.checks]
-
-
-@pytest.mark.parametrize(
-    "fault, words", [("wrong", "computes otherwise"), ("failing", "no such kernel")]
-)
-def test_a_faulty_webgpu_is_told_and_replaced(node, cases, tmp_path, fault, words):
-    (answer,), warnings = node(tmp_path, [job_of(cases[0], "classes", fault=fault)])
-    assert answer["verdict"]["passed"] and answer["providers"] == ["wasm"]
-    assert words in answer["verdict"]["fellBack"] and words in warnings
+    expected = Predictor(folder / f"{name}.onnx").predict(found[name].samples[:1])[0]
+    (prediction,) = answers[name]["pictured"]
+    np.testing.assert_allclose(prediction["scores"], expected.scores, atol=1e-5)
+    assert prediction["label"] == expected.label
 
 
 def test_wrong_inputs_are_told(node, cases, tmp_path):
@@ -189,3 +108,19 @@ def test_wrong_inputs_are_told(node, cases, tmp_path):
     found = node(tmp_path, [job for job, _ in cases_and_words])[0]
     for answer, (_, words) in zip(found, cases_and_words, strict=True):
         assert words in answer["error"]
+
+
+def test_the_snippet_of_the_page(node, cases, tmp_path):
+    """Runs it with the package installed, on a file for images of 8 x 8 pixels."""
+    code = re.search(r"```javascript\n(.*?)```", (ROOT / "docs/device.md").read_text(), re.S)[1]
+    (tmp_path / "snippet.mjs").write_text(code)
+    for end in ("", ".golden.npz"):
+        shutil.copy(cases[0] / f"batch.onnx{end}", tmp_path / f"digits.onnx{end}")
+    (tmp_path / "node_modules").mkdir()
+    (tmp_path / "node_modules/keras-capsules").symlink_to(ROOT / "devices/javascript")
+    command = ["node", "snippet.mjs"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    (expected,) = Predictor(tmp_path / "digits.onnx").predict(np.zeros((8, 8, 1), "uint8"))
+    passed, label, score = result.stdout.split()
+    assert (passed, label) == ("true", expected.label), result.stderr
+    assert float(score) == pytest.approx(expected.score, abs=1e-5)
