@@ -111,6 +111,9 @@ def test_the_best_rate_is_chosen():
         pilot._asdict() | {"accuracy": 0.9 + 0.01 * (pilot.rate == best.get(pilot.head))}
         for pilot in rates.planned()
     ]
+    for row in rows:  # One collapse counts more than two good ones.
+        if row["rate"] == 8e-3:
+            row["accuracy"] = 0.1 if row["seed"] == 101 else 0.99
     found = rates.chosen(rows)
     assert rates.rate_of(found, "em_4_layers", "margin") == best["em"]
     assert rates.rate_of(found, "dense", "cross_entropy") == best["dense"]
