@@ -89,9 +89,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", default=list(BACKBONES), choices=BACKBONES)
     parser.add_argument("--export", action="store_true", help="export each head too, at scale 1")
-    file = lines.FOLDER / "backbones.jsonl"
-    parser.add_argument("--results", type=Path, default=file, help="file of the lines")
-    lines.add_options(parser)
+    lines.add_options(parser, "backbones.jsonl")
     options = parser.parse_args(arguments)
 
     rows = lines.read(options.results)

@@ -21,7 +21,6 @@ import itertools
 import math
 import statistics
 import time
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -88,9 +87,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--batch", type=int, help="default: as documented, or 64")
     parser.add_argument("--shift", type=float, default=0, help="of training digits, in pixels")
     parser.add_argument("--seeds", type=int, default=2, help="from 0 on (default: 2)")
-    file = lines.FOLDER / "learns.jsonl"
-    parser.add_argument("--results", type=Path, default=file, help="file of the lines")
-    lines.add_options(parser)
+    lines.add_options(parser, "learns.jsonl")
     options = parser.parse_args(arguments)
 
     rows = lines.read(options.results)

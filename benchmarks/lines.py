@@ -23,8 +23,11 @@ SHARING = {
 RUNS_OF_A_PROCESS = 8  # What a backend keeps in memory goes with its process.
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds `--jobs` and `--report`."""
+def add_options(parser: argparse.ArgumentParser, file: str | None = None) -> None:
+    """Adds `--jobs` and `--report`, and `--results` for a benchmark with one file of lines."""
+    if file:
+        path = FOLDER / file
+        parser.add_argument("--results", type=Path, default=path, help="file of the lines")
     parser.add_argument("--jobs", type=int, default=1, help="runs at once (default: 1)")
     parser.add_argument("--report", action="store_true", help="write the report, and run nothing")
 

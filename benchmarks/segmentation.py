@@ -28,7 +28,6 @@ from keras_capsules.models import default_loss
 
 RATES = {"segcaps": 1e-2, "unet": 1e-3, "se_unet": 1e-3}
 ANGLES = (30, 45, 180)  # Each object is turned by up to so many degrees.
-LINES = lines.FOLDER / "segmentation.jsonl"
 IDENTITY = ("name", "seed", "epochs", "size", "train", "test", "batch")
 
 
@@ -42,8 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--test", type=int, default=500, help="pictures (default: 500)")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--weights", type=Path, metavar="FOLDER", help="keep trained weights here")
-    parser.add_argument("--results", type=Path, default=LINES, help="file of the lines")
-    lines.add_options(parser)
+    lines.add_options(parser, "segmentation.jsonl")
     options = parser.parse_args(arguments)
     if not options.report:
         perform(options)
