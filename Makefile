@@ -41,7 +41,8 @@ web: page
 test-web: page .venv/installed-dev
 	@command -v chromium >/dev/null || { \
 	  echo "make test-web needs Chromium: apt-get install chromium (as root)" >&2; exit 5; }
-	$(BIN)/python -m pytest -q -s $(WEB) tests/devices
+	$(BIN)/python -m pytest -q -s $(WEB)
+	$(BIN)/python -m pytest -q tests/devices
 
 # All that the browser asks for: the page, the smallest build of onnxruntime-web, the networks.
 page: build/web/networks.json $(DEVICE)/node_modules/.package-lock.json
