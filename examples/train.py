@@ -65,7 +65,7 @@ def divide(batch_size: int, parser: argparse.ArgumentParser) -> None:
     keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices))
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Trains, and returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m examples.train", description=__doc__)
     names = sorted(path.stem for path in RECIPES.glob("[!_]*.py"))
@@ -79,7 +79,7 @@ def main() -> int:
         "--data-parallel", action="store_true", help="divide batches among the devices of JAX"
     )
     parser.add_argument("--tensorboard", action="store_true", help="log for TensorBoard as well")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     name = f"{options.model}_{options.dataset}"
     if name not in names:
         parser.error(f"there is no recipe {name}; there are {', '.join(names)}")
