@@ -17,19 +17,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
-import onnx
 
 import export
 import keras_capsules
 from benchmarks.results import markdown_table
-from export.compare.outputs import Candidate, compare
-from export.compare.suites import suites
-from export.graph.canonical import serialize
-from export.options import PRECISIONS, ExportOptions
-from export.reduce.judge import judge
-from export.reduce.reduced_file import reduced_file
-from export.reduce.samples import Samples, choose_samples
-from export.results import Row
+from export.options import PRECISIONS
+from export.results import Judgement, Row
 from keras_capsules import routing
 
 PAGE = Path(__file__).parent.parent / "docs" / "precision.md"
@@ -75,12 +68,11 @@ def main() -> None:
             network = build(model, name)
             shape = (2 * SAMPLES, *network.input_shape[1:])
             images = np.random.default_rng(1).random(shape, dtype="float32")
-            samples = choose_samples(network, {"image": images}, (0.0, 1.0), calibrated=True)
-            texts = [cell(*result) for result in exported(network, samples)]
-            rows.append([model, name or "", *texts])
+            result = exported(network, {"image": images})
+            rows.append([model, name or "", *(cell(result, row) for row in result.rows)])
             print(" | ".join(rows[-1]), flush=True)
     if not options.models:
-        header = ["model", "routing", *PRECISIONS]
+        header = ["model", "routing", *PRECISIONS[:3]]
         page = "\n".join([INTRODUCTION, *markdown_table(header, rows)]) + "\n"
         PAGE.write_text(page + "".join(PAGE.read_text().partition(TRAINED)[1:]))
 
@@ -102,33 +94,29 @@ def build(model: str, name: str | None) -> keras.Model:
     return keras_capsules.create_model(model, **SMALL, **options)
 
 
-def exported(model: keras.Model, samples: Samples) -> list[tuple[Row, bool]]:
-    """Returns the results of the model in each precision, and whether it passed.
+def exported(model: keras.Model, data: dict, **options) -> Judgement:
+    """Returns what the export found in each precision: on a part of the data, the rest is for int8.
 
-    It is converted once for all precisions.
+    Args:
+        model: The Keras model.
+        data: Inputs by name, and `labels` if there are any.
+        **options: Other options of the export.
     """
-    inputs = suites(model)
     with tempfile.TemporaryDirectory() as folder:
-        export.export_onnx(model, Path(folder) / "model.onnx")
-        file = onnx.load(Path(folder) / "model.onnx")
-
-    def candidate(file):
-        return Candidate(file, serialize(file), compare(model, file, inputs, "not needed"))
-
-    float32, rows = candidate(file), {}
-    for name in PRECISIONS[1:]:
-        options = ExportOptions(precision=name, data={})  # The samples replace the data.
-        reduced = candidate(reduced_file(model, file, options, samples, inputs, {}))
-        result = judge(model, float32, reduced, samples, options)
-        for row, passed in zip(result.rows, (True, result.passed), strict=True):
-            rows[row.precision] = row, passed
-    return list(rows.values())
+        path = Path(folder) / "model.onnx"
+        report = export.export_onnx(model, path, precision="auto", data=data, **options)
+    return report.precision
 
 
-def cell(row: Row, passed: bool) -> str:
+def lost(result: Judgement, row: Row) -> float:
+    """Returns the percentage points that a file has less than the model."""
+    return result.model - row.score
+
+
+def cell(result: Judgement, row: Row) -> str:
     """Returns the text of a table's cell."""
     return (
-        f"{'✓' if passed else '✗'} {row.bytes:,} B, {row.nodes}, "
+        f"{'✓' if lost(result, row) <= result.max_drop else '✗'} {row.bytes:,} B, {row.nodes}, "
         f"{row.latency_ms:.3f} ms, {row.score:.1f} %, {row.max_abs:.0e}"
     )
 
