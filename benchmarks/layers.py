@@ -5,12 +5,14 @@
 
 `routing` measures `CapsuleLayer` on 1152 poses of 8 to 10 of 16 with each routing, and the layer as
 it is commonly written (`benchmarks.layers_by_hand`), relative to the common layer with einsums.
-`attention` measures each member of the family on 28 x 28 x 64, relative to `se`. `network` measures
-Efficient-CapsNet, relative to the same network with a plain Dense head of equal width.
-`implementation` measures layers with `dynamic` routing that never store votes, relative to layers
-that do, by shape. `implementation="auto"` is based on these figures. A training step is forward,
-backward and SGD at batch 64. Milliseconds are medians, and compared models take turns in one
-process.
+`gaussian` measures the routings that fit Gaussians, relative to the same routing as its equations
+say it, with stored votes. `attention` measures each member of the family on 28 x 28 x 64, relative
+to `se`. `network` measures Efficient-CapsNet, relative to the same network with a plain Dense head
+of equal width. `implementation` measures layers with `dynamic` routing that never store votes,
+relative to layers that do, by shape. `implementation="auto"` is based on these figures. A training
+step is forward, backward and SGD at batch 64, compiled as `--jit-compile` says: as Keras chooses
+(auto), by XLA or torch.compile (on), or not (off). Milliseconds are medians, and compared models
+take turns in one process.
 """
 
 import argparse
@@ -23,10 +25,12 @@ from benchmarks import results
 BATCH = 64
 BASES = {
     "routing": "einsum layer",
+    "gaussian": "textbook",
     "attention": "se",
     "network": "dense head",
     "implementation": "stored",
 }
+COMPILED = {"auto": "auto", "on": True, "off": False}
 # Children, the size of their poses, parents, and the size of the parents' poses.
 SHAPES = {
     "own kernels": [(64, 8, 10, 16), (1152, 8, 10, 16), (1152, 4, 10, 64), (256, 16, 32, 16)],
@@ -39,22 +43,25 @@ def main() -> None:
     parser.add_argument("--backends", nargs="+", default=["tensorflow", "jax", "torch"])
     parser.add_argument("--what", nargs="+", default=list(BASES), choices=list(BASES))
     parser.add_argument("--runs", type=int, default=15)
+    parser.add_argument("--jit-compile", default="auto", choices=list(COMPILED))
     parser.add_argument("--measure", choices=list(BASES), help=argparse.SUPPRESS)
     results.add_options(parser, "layers")
     options = parser.parse_args()
     if options.measure:
-        print(json.dumps(measured(options.measure, options.runs)))
+        compiled = COMPILED[options.jit_compile]
+        print(json.dumps(measured(options.measure, options.runs, compiled)))
         return
     rows = []
     for backend in options.backends:
         for what in options.what:
             arguments = ["--measure", what, "--runs", str(options.runs)]
+            arguments += ["--jit-compile", options.jit_compile]
             found = results.in_process("benchmarks.layers", arguments, backend)
             rows += [{"backend": backend, "what": what, **row} for row in found]
     results.publish(rows, ["backend", "what", "name"], options)
 
 
-def measured(what: str, runs: int) -> list[dict]:
+def measured(what: str, runs: int, jit_compile: str | bool) -> list[dict]:
     """Returns a row for each model, on the backend of this process."""
     import keras
 
@@ -62,17 +69,18 @@ def measured(what: str, runs: int) -> list[dict]:
     training, inference = {}, {}
     models = {
         "routing": routings,
+        "gaussian": gaussians,
         "attention": attentions,
         "network": networks,
         "implementation": implementations,
     }
     for name, model in models[what]():
-        model.compile(keras.optimizers.SGD(1e-3), "mse")
+        model.compile(keras.optimizers.SGD(1e-3), "mse", jit_compile=jit_compile)
         inputs = [
             generator.uniform(size=(BATCH, *tensor.shape[1:])).astype("float32")
             for tensor in model.inputs
         ]
-        targets = np.zeros((BATCH, *model.outputs[0].shape[1:]), "float32")
+        targets = [np.zeros((BATCH, *output.shape[1:]), "float32") for output in model.outputs]
         training[name] = lambda model=model, x=inputs, y=targets: model.train_on_batch(x, y)
         inference[name] = lambda model=model, x=inputs: model.predict_on_batch(x)
     training, inference = results.medians(training, runs), results.medians(inference, runs)
@@ -108,6 +116,24 @@ def routings():
         if isinstance(layer, CapsuleLayer) and layer.routing.explicit_activations:
             inputs = [poses, keras.Input((1152,))]
         yield name, keras.Model(inputs, keras.tree.flatten(layer(inputs))[0])
+
+
+def gaussians():
+    """Yields a model with only the layer for each routing that fits Gaussians, in two ways."""
+    import keras
+
+    from benchmarks.layers_by_hand import GAUSSIAN
+    from keras_capsules import CapsuleLayer, VariationalBayesRouting
+
+    for name, textbook in GAUSSIAN.items():
+        plain = VariationalBayesRouting(normalize=False)
+        routing = plain if name == "variational_bayes" else name
+        for way, layer in (
+            ("textbook", textbook()),
+            ("ours", CapsuleLayer(10, 16, routing=routing)),
+        ):
+            inputs = [keras.Input((1152, 8)), keras.Input((1152,))]
+            yield f"{way}: {name}", keras.Model(inputs, layer(inputs)[:2])
 
 
 def attentions():
