@@ -81,7 +81,7 @@ test-corpus: .venv/installed-dev
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -q -m 'corpus or slow' tests/export/corpus
 
 test-distributed: .venv/installed-dev
-	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -q -m distributed tests/distributed tests/test_train.py
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -q -m distributed tests/distributed tests/test_train.py tests/benchmarks/test_distribution.py
 
 fuzz: .venv/installed-dev
 	KERAS_BACKEND=tensorflow $(BIN)/python -m benchmarks.fuzz --minutes 1

@@ -33,7 +33,15 @@ BASES = {
 COMPILED = {"auto": "auto", "on": True, "off": False}
 # Children, the size of their poses, parents, and the size of the parents' poses.
 SHAPES = {
-    "own kernels": [(64, 8, 10, 16), (1152, 8, 10, 16), (1152, 4, 10, 64), (256, 16, 32, 16)],
+    "own kernels": [
+        (64, 8, 10, 16),
+        (256, 8, 10, 16),
+        (512, 8, 10, 16),
+        (1152, 8, 10, 16),
+        (1152, 16, 10, 16),
+        (1152, 4, 10, 64),
+        (256, 16, 32, 16),
+    ],
     "one kernel": [(64, 8, 10, 16), (1152, 8, 10, 16), (1152, 64, 10, 8), (1152, 64, 10, 4)],
 }
 

@@ -13,6 +13,9 @@ from keras_capsules.ops import at_least_float32
 from keras_capsules.routing.votes import LeanVotes, Votes
 from keras_capsules.routing.votes.transform import matrices_of, votes_of
 
+_CACHED = 2**16
+"""Numbers in the votes of a sample up to which XLA stores them faster than it repeats them."""
+
 
 @keras.saving.register_keras_serializable(package="keras_capsules")
 class CapsuleLayer(StoredMaps, VotingLayer):
@@ -42,7 +45,9 @@ class CapsuleLayer(StoredMaps, VotingLayer):
             gradient. Weights and results are the same. `"lean"` is for routings that only sum
             votes, which are all but `em`, `variational_bayes` and `heinsen`. `"auto"` takes
             `"lean"` where it is faster: for these routings, if all children share a kernel and
-            their poses are at most 8 times as large as a parent's. Defaults to `"auto"`.
+            their poses are at most 8 times as large as a parent's; and under JAX, if a sample has
+            more than 65,536 numbers in its votes, of poses at most half as large as a parent's.
+            Defaults to `"auto"`.
         bias_initializer: Initializer of the bias. Defaults to `"zeros"`.
 
     Call arguments:
@@ -155,7 +160,7 @@ class CapsuleLayer(StoredMaps, VotingLayer):
             training: Whether a gradient will be taken.
         """
         poses = self._flat(poses)
-        if self._is_lean(poses.shape[2]):
+        if self._is_lean(*poses.shape[1:]):
             return self._lean_votes(poses, training)
         return self._stored_votes(poses, training)
 
@@ -206,12 +211,15 @@ class CapsuleLayer(StoredMaps, VotingLayer):
         *children, in_dim = sizes_of(poses)
         return ops.reshape(poses, (-1, math.prod(children), in_dim))
 
-    def _is_lean(self, in_dim):
-        if self.implementation != "auto":
+    def _is_lean(self, num_in, in_dim):
+        if self.implementation != "auto" or not self.routing.sums_votes:
             return self.implementation == "lean"
-        # `python -m benchmarks.layers --what implementation` justifies the limit.
-        small = in_dim <= 8 * self.capsule_dim
-        return self.share_weights and self.routing.sums_votes and small
+        # `python -m benchmarks.layers --what implementation` justifies the limits.
+        if self.share_weights:
+            return in_dim <= 8 * self.capsule_dim
+        votes = (num_in or 0) * self.num_capsules * self.capsule_dim
+        small = 2 * in_dim <= self.capsule_dim
+        return keras.config.backend() == "jax" and votes > _CACHED and small
 
     def _stored_votes(self, poses, training) -> Votes:
         votes = votes_of(poses, matrices_of(self.kernel), self.num_capsules)

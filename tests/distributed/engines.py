@@ -23,7 +23,7 @@ import numpy as np
 import keras_capsules
 from keras_capsules.routing import ROUTINGS
 
-STEPS, BATCH = 5, 8
+EPOCHS, STEPS, BATCH = 2, 5, 8
 MEASURED = ("DeadCapsuleRate", "CouplingVariance", "CouplingEntropy")
 
 
@@ -37,9 +37,13 @@ def cases():
         yield name, lambda made=made: capsules(made(), keras_capsules.MarginLoss())
     yield "spread_loss", lambda: capsules("em", keras_capsules.SpreadLoss())
     yield "attention", attention
+    yield "mixed_bfloat16", mixed
+    # PyTorch's loop is the user's own. Keras cannot accumulate under a strategy of TensorFlow.
+    if DEVICES == 4:
+        yield "accumulated", lambda: capsules("dynamic", keras_capsules.MarginLoss(), 2)
 
 
-def capsules(routing, loss):
+def capsules(routing, loss, accumulated=None):
     keras.utils.set_random_seed(0)
     images = keras.Input((8, 8, 1))
     x = keras.layers.Conv2D(8, 3, activation="relu", name="stem")(images)
@@ -49,7 +53,15 @@ def capsules(routing, loss):
         _, outputs = layer((x, keras_capsules.CapsuleLength(name="activations")(x)))
     else:
         outputs = keras_capsules.CapsuleLength(name="scores")(layer(x))
-    return compiled(keras.Model(images, outputs), loss)
+    return compiled(keras.Model(images, outputs), loss, accumulated)
+
+
+def mixed():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        return capsules("dynamic", keras_capsules.MarginLoss())
+    finally:
+        keras.config.set_dtype_policy("float32")
 
 
 def attention():
@@ -63,8 +75,9 @@ def attention():
     return compiled(keras.Model(images, outputs), keras.losses.CategoricalCrossentropy())
 
 
-def compiled(model, loss):
-    model.compile(keras.optimizers.SGD(0.05, momentum=0.9), loss, metrics=["categorical_accuracy"])
+def compiled(model, loss, accumulated=None):
+    optimizer = keras.optimizers.SGD(0.05, momentum=0.9, gradient_accumulation_steps=accumulated)
+    model.compile(optimizer, loss, metrics=["categorical_accuracy"])
     return model
 
 
@@ -79,8 +92,14 @@ def trained(build):
     model = build()
     if isinstance(keras.distribution.distribution(), keras.distribution.ModelParallel):
         assert any(not weight.value.is_fully_replicated for weight in model.trainable_weights)
-    history = model.fit(*data(), BATCH, epochs=1, shuffle=False, verbose=0).history
+    options = {"shuffle": False, "verbose": 0, "callbacks": schedules_of(model)}
+    history = model.fit(*data(), BATCH, EPOCHS, **options).history
     return [np.asarray(history["loss"]), *map(np.asarray, model.get_weights())]
+
+
+def schedules_of(model):
+    spread = isinstance(model.loss, keras_capsules.SpreadLoss)
+    return [keras_capsules.SpreadMarginSchedule(epochs=EPOCHS)] if spread else []
 
 
 def on_jax(build):
@@ -137,16 +156,21 @@ def torch_trained(model, rank):
     parallel = torch.nn.parallel.DistributedDataParallel(model, find_unused_parameters=True)
     optimizer = torch.optim.SGD(parallel.parameters(), 0.05, momentum=0.9)
     x, y = map(torch.tensor, data())
+    schedules = schedules_of(model)
     losses = []
-    for start in range(0, len(x), BATCH):
-        own = slice(start + rank * BATCH // DEVICES, start + (rank + 1) * BATCH // DEVICES)
-        optimizer.zero_grad()
-        loss = model.loss(y[own], parallel(x[own], training=True))
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.detach())
-        torch.distributed.all_reduce(losses[-1], torch.distributed.ReduceOp.AVG)
-    return [np.mean(losses, keepdims=True), *model.get_weights()]
+    for epoch in range(EPOCHS):
+        for schedule in schedules:
+            schedule.set_model(model)
+            schedule.on_epoch_begin(epoch)
+        for start in range(0, len(x), BATCH):
+            own = slice(start + rank * BATCH // DEVICES, start + (rank + 1) * BATCH // DEVICES)
+            optimizer.zero_grad()
+            loss = model.loss(y[own], parallel(x[own], training=True))
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.detach())
+            torch.distributed.all_reduce(losses[-1], torch.distributed.ReduceOp.AVG)
+    return [np.mean(np.reshape(losses, (EPOCHS, -1)), axis=1), *model.get_weights()]
 
 
 def metrics():

@@ -1,4 +1,4 @@
-"""Five steps of training on several simulated devices give what one device gives."""
+"""Ten steps of training on several simulated devices give what one device gives."""
 
 import json
 
@@ -19,7 +19,8 @@ def test_training(engine):
         pytest.skip("the backend is not installed")
     printed = run_python(ROOT / "tests/distributed/engines.py", engine).stdout
     differences = json.loads(printed.splitlines()[-1])
-    assert len(differences) == (15 if engine == "tensorflow" else 12)
+    assert len(differences) == {"tensorflow": 16, "torch": 13}.get(engine, 14)
+    assert differences.pop("mixed_bfloat16") < 0.03  # bfloat16 has 8 bits.
     assert max(differences.values()) < 1e-5, differences
 
 

@@ -131,6 +131,9 @@ def test_routings_that_look_at_each_vote_are_refused():
         ({"share_weights": True, "routing": "em"}, False),
         ({"share_weights": True, "implementation": "stored"}, False),
         ({"implementation": "lean"}, True),
+        ({"num_capsules": 300, "capsule_dim": 32}, keras.config.backend() == "jax"),
+        ({"num_capsules": 300, "capsule_dim": 32, "routing": "em"}, False),
+        ({"num_capsules": 600, "capsule_dim": 16}, False),
     ],
 )
 def test_auto_is_lean_where_that_is_faster(monkeypatch, options, lean):
