@@ -12,7 +12,7 @@ of equal width. `implementation` measures layers with `dynamic` routing that nev
 relative to layers that do, by shape. `implementation="auto"` is based on these figures. A training
 step is forward, backward and SGD at batch 64, compiled as `--jit-compile` says: as Keras chooses
 (auto), by XLA or torch.compile (on), or not (off). Milliseconds are medians, and compared models
-take turns in one process.
+take turns in one process, twice in each turn, of which the second is timed.
 """
 
 import argparse
@@ -91,7 +91,8 @@ def measured(what: str, runs: int, jit_compile: str | bool) -> list[dict]:
         targets = [np.zeros((BATCH, *output.shape[1:]), "float32") for output in model.outputs]
         training[name] = lambda model=model, x=inputs, y=targets: model.train_on_batch(x, y)
         inference[name] = lambda model=model, x=inputs: model.predict_on_batch(x)
-    training, inference = results.medians(training, runs), results.medians(inference, runs)
+    training = results.medians(training, runs, twice=True)
+    inference = results.medians(inference, runs, twice=True)
     rows = []
     for name in training:
         _, colon, case = name.partition(":")

@@ -15,7 +15,7 @@ from export.report import environment
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "onnxruntime", "tf2onnx")
 
 
-def medians(calls: dict, runs: int) -> dict[str, float]:
+def medians(calls: dict, runs: int, twice: bool = False) -> dict[str, float]:
     """Returns the median milliseconds of each call.
 
     The calls take turns, so a disturbance of the machine affects all of them. A tenth as many runs
@@ -24,10 +24,14 @@ def medians(calls: dict, runs: int) -> dict[str, float]:
     Args:
         calls: Functions without arguments, by name.
         runs: Integer. Number of timed runs of each call.
+        twice: Boolean. Whether each timed call comes after one that is not timed. What another call
+            did to the memory and the caches then does not count.
     """
     times = {name: [] for name in calls}
     for run in range(-(runs // 10) - 1, runs):
         for name, call in calls.items():
+            if twice:
+                call()
             start = time.perf_counter()
             call()
             if run >= 0:
