@@ -70,7 +70,9 @@ def measured(way: str, devices: int, size: str | None, batch: int) -> dict:
     elif way != "alone":
         names = ("batch", "model")
         mesh = keras.distribution.DeviceMesh((1, devices), names, keras.distribution.list_devices())
-        layouts = distribution.layout_map(create_model("capsnet", **shape), mesh, shard=way)
+        template = create_model("capsnet", **shape)
+        # The kernel of the primary capsules, 20 MiB, is copied to each device.
+        layouts = distribution.layout_map(template, mesh, shard=way, max_replicated=1 << 23)
         keras.backend.clear_session()  # The model under the distribution has the same names.
         keras.distribution.set_distribution(
             keras.distribution.ModelParallel(layout_map=layouts, batch_dim_name="batch")
