@@ -8,6 +8,7 @@
 # make fuzz   a minute of damaged and hostile inputs to every parser of the export
 # make test-web  the page and devices/javascript, in Chromium and Node; SCREENSHOTS=1 draws the figures again
 # make docs   the site, in build/site; it works without a server
+# make tutorials  runs the tutorials and the gallery; `make docs` then shows their output
 # make lint   ruff and pyright, without changing a file
 # make format ruff, changing files
 # make clean  remove what the others made
@@ -22,7 +23,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constra
 export KERAS_BACKEND
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo photos web page docs test test-fast test-corpus test-distributed test-web fuzz lint format clean $(BACKENDS:%=test-%)
+.PHONY: demo photos web page docs tutorials test test-fast test-corpus test-distributed test-web fuzz lint format clean $(BACKENDS:%=test-%)
 
 demo: .venv/installed-demo-$(KERAS_BACKEND)
 	$(BIN)/python examples/quickstart.py
@@ -67,6 +68,9 @@ docs: .venv/installed-dev
 	$(BIN)/python docs/pages.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
+tutorials: .venv/installed-dev
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -q -m tutorials --durations=0 tests/test_tutorials.py
+
 # Two at a time: each keeps about one core busy.
 test: .venv/installed-dev
 	$(MAKE) --jobs=2 --output-sync=target $(BACKENDS:%=test-%)
@@ -75,7 +79,7 @@ $(BACKENDS:%=test-%): test-%: .venv/installed-dev
 	KERAS_BACKEND=$* $(BIN)/python -m pytest -q
 
 test-fast: .venv/installed-dev
-	$(BIN)/python -m pytest -q -m 'not slow and not corpus and not distributed'
+	$(BIN)/python -m pytest -q -m 'not slow and not corpus and not distributed and not tutorials'
 
 test-corpus: .venv/installed-dev
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -q -m 'corpus or slow' tests/export/corpus

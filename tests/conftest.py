@@ -31,6 +31,9 @@ SMALL_OF_TASK = {
     "signals": SMALL | {"input_shape": (20, 2)},
 }
 
+# The folder of the real datasets.
+DATA = Path(os.environ.get("KERAS_CAPSULES_DATA") or ROOT.parent / "shared/data")
+
 # For what is the same on each backend, or starts processes for all of them by itself.
 once = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="runs once, with the TensorFlow tests"
@@ -57,11 +60,10 @@ def seed():
 @pytest.fixture
 def data(monkeypatch):
     """The folder of the real datasets, where it is."""
-    folder = Path(os.environ.get("KERAS_CAPSULES_DATA") or ROOT.parent / "shared/data")
-    if not (folder / "mnist.npz").is_file():
-        pytest.skip(f"no mnist.npz in {folder}")
-    monkeypatch.setenv("KERAS_CAPSULES_DATA", str(folder))
-    return folder
+    if not (DATA / "mnist.npz").is_file():
+        pytest.skip(f"no mnist.npz in {DATA}")
+    monkeypatch.setenv("KERAS_CAPSULES_DATA", str(DATA))
+    return DATA
 
 
 @pytest.fixture

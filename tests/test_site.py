@@ -42,6 +42,36 @@ def test_links_of_the_readme_lead_to_the_pages_beside_it(pages):
     text = "[a](docs/layers.md#b), [c](docs/figures/d.png), [e](../README.md), [f](examples)"
     moved = pages.moved(text)
     assert moved == "[a](layers.md#b), [c](figures/d.png), [e](index.md), f"
+    assert pages.moved("[g](docs/gallery.py), [t](docs/tutorials/a.py)") == (
+        "[g](gallery.md), [t](tutorials/a.md)"
+    )
+
+
+def test_a_page_shows_the_output_of_its_script_as_it_is_now(pages, tmp_path, monkeypatch):
+    jupytext, _ = pytest.importorskip("jupytext"), pytest.importorskip("nbconvert")
+    for name in ("ROOT", "SOURCE", "RAN"):
+        monkeypatch.setattr(pages, name, tmp_path / name)
+    script = tmp_path / "ROOT/docs/tutorials/one.py"
+    for folder in (script.parent, tmp_path / "RAN"):
+        folder.mkdir(parents=True)
+    script.write_text("# %% [markdown]\n# # One\n#\n# ## Part\n\n# %%\nprint(6 * 7)\n")
+    notebook = jupytext.read(script)
+    figure = {"output_type": "display_data", "metadata": {}, "data": {"image/png": "aGVsbG8="}}
+    printed = {"output_type": "stream", "name": "stdout", "text": "42\n"}
+    notebook.cells[1].outputs = [type(notebook)(printed), type(notebook)(figure)]
+    jupytext.write(notebook, tmp_path / "RAN/one.ipynb")
+    pages.write_script(script)
+    page = tmp_path / "SOURCE/tutorials/one.md"
+    assert "\n    42\n" in page.read_text()
+    (name,) = re.findall(r"!\[Figure: Part\]\((.*)\)", page.read_text())
+    assert (page.parent / name).read_bytes() == b"hello"
+
+    for change, kept in ((("# Part", "# Section"), True), (("6 * 7", "6 * 8"), False)):
+        script.write_text(script.read_text().replace(*change))
+        monkeypatch.setattr(pages, "SOURCE", tmp_path / change[1])
+        pages.write_script(script)
+        text = (pages.SOURCE / "tutorials/one.md").read_text()
+        assert change[1] in text and ("\n    42\n" in text) == kept
 
 
 @pytest.mark.slow
@@ -57,7 +87,7 @@ def test_the_site_asks_no_other_server(tmp_path, pages, monkeypatch):
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"]
     subprocess.run(command, cwd=tmp_path, check=True)
     built = sorted((tmp_path / "site").rglob("*.html"))
-    assert len(built) > 30
+    assert len(built) > 40
     for page in built:
         asked = re.findall(
             r'<(?:script|link|img)[^>]*(?:src|href)="(https?:[^"]*)"', page.read_text()
