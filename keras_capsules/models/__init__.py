@@ -4,6 +4,7 @@ from keras_capsules.models.capsnet import capsnet
 from keras_capsules.models.cnn_baseline import cnn_baseline
 from keras_capsules.models.deepcaps import deepcaps
 from keras_capsules.models.efficient_capsnet import efficient_capsnet
+from keras_capsules.models.foreign import load_foreign, load_foreign_layer
 from keras_capsules.models.inverted_capsnet import inverted_capsnet
 from keras_capsules.models.matrix_capsnet import matrix_capsnet
 from keras_capsules.models.pretrained import card, examples
@@ -28,6 +29,8 @@ __all__ = [
     "examples",
     "inverted_capsnet",
     "list_models",
+    "load_foreign",
+    "load_foreign_layer",
     "matrix_capsnet",
     "se_capsnet",
     "se_resnet20",
