@@ -1,9 +1,13 @@
 """Parts of command lines that several commands share."""
 
 import argparse
+import contextlib
 import importlib
+import os
+import re
 import sys
-from collections.abc import Callable, Iterable
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,6 +18,12 @@ from export.errors import (
     UsageError,
     in_words,
     printable,
+)
+
+# What TensorFlow prints as it is imported, up to 2.19 and since then. F, a crash, is not of these.
+_STARTUP_LINE = re.compile(
+    rb"WARNING: All log messages before absl|To enable the following instructions: "
+    rb"|[IWE]\d{4} \d\d:\d\d:\d\d|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IWE] "
 )
 
 
@@ -64,6 +74,30 @@ def exit_code_of(name: str, command: Callable[[], int]) -> int:
 def show(text: str) -> None:
     """Prints a text, which may be from a file, without characters that steer a terminal."""
     print(printable(text))
+
+
+@contextlib.contextmanager
+def without_startup_lines() -> Iterator[None]:
+    """Keeps TensorFlow's start-up lines from standard error; other lines follow at the end.
+
+    Some of them come before TensorFlow reads its own setting. `TF_CPP_MIN_LOG_LEVEL=0` shows all.
+    """
+    level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if level == "0" or "tensorflow" in sys.modules or sys.stderr is None:
+        yield
+        return
+    sys.stderr.flush()
+    shown = os.dup(2)
+    with tempfile.TemporaryFile() as hidden:
+        os.dup2(hidden.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(shown, 2)
+            os.close(shown)
+            hidden.seek(0)
+            os.write(2, b"".join(line for line in hidden if not _STARTUP_LINE.match(line)))
 
 
 def add_import(parser: argparse.ArgumentParser) -> None:

@@ -36,9 +36,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _export(arguments):
     given = _parser().parse_args(arguments)
     _check_paths(given)
-    command_line.import_modules(given.modules)
-    model, options = _model_and_options(given)
-    _unwind_when_terminated()
+    with command_line.without_startup_lines():
+        command_line.import_modules(given.modules)
+        model, options = _model_and_options(given)
+        _unwind_when_terminated()
     try:
         report, code = export_onnx(model, given.output, options), 0
     except ParityError as error:

@@ -1,6 +1,7 @@
 """Compares a model with a file from the command line: `python -m export.compare`."""
 
 import functools
+import importlib
 import sys
 from pathlib import Path
 
@@ -16,7 +17,9 @@ def _compare(arguments):
     given = _parser().parse_args(arguments)
     if given.report is not None:
         ExportReport.check_path(Path(given.report), given.force)
-    command_line.import_modules(given.modules)
+    with command_line.without_startup_lines():
+        command_line.import_modules(given.modules)
+        importlib.import_module("export.any_file")
     data = None if given.data is None else command_line.read_data(given.data)
     span = given.input_range and tuple(given.input_range)
     report = compare(given.model, given.file, data, span)  # pyright: ignore[reportCallIssue]

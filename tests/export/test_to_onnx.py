@@ -1,5 +1,6 @@
 """What the command line refuses, and how it ends: exit code, message, and nothing left behind."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -7,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from conftest import ROOT, command_line, conversion_of, once
+from conftest import ROOT, command_line, conversion_of, once, run_python
+
+from export import command_line as command_line_tools
 
 
 @pytest.mark.parametrize(
@@ -103,3 +106,29 @@ def test_a_killed_export_leaves_the_old_file(saved_capsnet, tmp_path, kill):
     assert process.wait(60) == {signal.SIGTERM: 143, signal.SIGINT: 130}[kill]
     assert b"Traceback" not in process.stderr.read()
     assert target.read_bytes() == b"old" and list(tmp_path.iterdir()) == [target]
+
+
+def test_tensorflow_is_silent_as_it_starts(saved_capsnet, tmp_path):
+    """What a module of the user's prints stays, and so do all lines if that is asked for."""
+    (tmp_path / "mine.py").write_text("import sys; print('mine', file=sys.stderr)")
+    arguments = [saved_capsnet, "-o", "model.onnx", "--force", "--import", "mine"]
+
+    def errors(module, level, *arguments):
+        environment = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": level}
+        return run_python("-m", module, *arguments, cwd=tmp_path, env=environment).stderr
+
+    assert "absl::InitializeLog" in errors("export.to_onnx", "0", *arguments)
+    assert errors("export.to_onnx", "3", *arguments) == "mine\n"
+    assert errors("export.compare", "3", saved_capsnet, "model.onnx") == ""
+
+
+def test_other_lines_are_kept(capfd, monkeypatch):
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+    older = b"2026-11-26 10:00:00.123456: I tensorflow/core/util/port.cc:153] oneDNN"
+    newer = b"E0000 00:00:1795727367.022276   17307 cuda_platform.cc:52] failed call to cuInit"
+    with pytest.raises(KeyError), command_line_tools.without_startup_lines():
+        os.write(2, b"\n".join([older, b"F0000 00:00:1 crash", newer, b"of the user\n"]))
+        raise KeyError
+    assert capfd.readouterr().err == "F0000 00:00:1 crash\nof the user\n"
+    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "3"
