@@ -5,6 +5,8 @@
 # make test-fast  what needs no export and no subprocess, under one backend
 # make test-corpus  every model that the export should take, under TensorFlow
 # make test-distributed  training on several simulated devices, with JAX, TensorFlow and PyTorch
+# make test-package  sdist and wheel, installed in six empty environments; ten minutes, 3 GB of disk
+# make test-oldest  the suite at the oldest versions that pyproject.toml allows, in .venv-oldest
 # make fuzz   a minute of damaged and hostile inputs to every parser of the export
 # make test-web  the page and devices/javascript, in Chromium and Node; SCREENSHOTS=1 draws the figures again
 # make docs   the site, in build/site; it works without a server
@@ -23,7 +25,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constra
 export KERAS_BACKEND
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo photos web page docs tutorials test test-fast test-corpus test-distributed test-web fuzz lint format clean $(BACKENDS:%=test-%)
+.PHONY: demo photos web page docs tutorials test test-fast test-corpus test-distributed test-web test-package test-oldest fuzz lint format clean $(BACKENDS:%=test-%) $(BACKENDS:%=test-oldest-%)
 
 demo: .venv/installed-demo-$(KERAS_BACKEND)
 	$(BIN)/python examples/quickstart.py
@@ -87,6 +89,14 @@ test-corpus: .venv/installed-dev
 test-distributed: .venv/installed-dev
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -q -m distributed tests/distributed tests/test_train.py tests/benchmarks/test_distribution.py
 
+test-package: .venv/installed-dev
+	$(BIN)/python -m benchmarks.installs
+
+test-oldest: $(BACKENDS:%=test-oldest-%)
+
+$(BACKENDS:%=test-oldest-%): test-oldest-%: .venv-oldest/installed
+	KERAS_BACKEND=$* .venv-oldest/bin/python -m pytest -q
+
 fuzz: .venv/installed-dev
 	KERAS_BACKEND=tensorflow $(BIN)/python -m benchmarks.fuzz --minutes 1
 
@@ -100,7 +110,7 @@ format: .venv/installed-dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv build $(DEVICE)/node_modules
+	rm -rf .venv .venv-oldest build $(DEVICE)/node_modules
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -112,3 +122,9 @@ clean:
 .venv/installed-dev: pyproject.toml constraints.txt | .venv/bin/python
 	$(PIP) --editable '.[dev]'
 	touch $@ $(BACKENDS:%=.venv/installed-demo-%)
+
+.venv-oldest/installed: pyproject.toml constraints-oldest.txt
+	$(PYTHON) -m venv --clear .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints-oldest.txt --editable '.[export,jax,torch,datasets,explain]' pytest
+	touch $@

@@ -25,7 +25,7 @@ from export.report import environment
 PACKAGES = {
     "keras": ">=3.15,<4",
     "numpy": ">=1.26",
-    "tensorflow": ">=2.18",
+    "tensorflow": ">=2.19",
     "tf2onnx": ">=1.17",
     "onnx": ">=1.21",
     "onnxruntime": ">=1.20.1",

@@ -72,7 +72,7 @@ from . import (  # noqa: F401  Public as `keras_capsules.layers`, but not part o
     routing,
 )
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # The submodules are left out, because `import *` would replace `layers` or `ops` from Keras.
 __all__ = [
