@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +55,7 @@ def main() -> None:
         wheel, sdist = build(work)
         print(f"{wheel.name}: {wheel.stat().st_size:,} bytes", flush=True)
         print(f"{sdist.name}: {sdist.stat().st_size:,} bytes\n", flush=True)
-        print("| environment | installed | MB on disk | seconds to import | what ran |")
+        print("| environment | installed | MB on disk | CPU seconds to import | what ran |")
         print("|---|---|---|---|---|", flush=True)
         for name in options.only:
             print(row(work, wheel, name), flush=True)
@@ -89,7 +88,7 @@ def row(work: Path, wheel: Path, name: str) -> str:
     install(python, f"{wheel}{extras}", *others)
     megabytes = (size(place) - empty) / 1e6
     environment_of = {"KERAS_BACKEND": name if name in ("jax", "torch") else "tensorflow"}
-    seconds = statistics.median(imported(python, module, work, environment_of) for _ in range(5))
+    seconds = statistics.median(imported(python, module, work, environment_of) for _ in range(3))
     ran = trial(work, python, name, environment_of)
     if name != "export":
         shutil.rmtree(place)
@@ -154,14 +153,9 @@ def install(python: Path, *requirements: str) -> None:
 
 
 def imported(python: Path, module: str, work: Path, variables: dict[str, str]) -> float:
-    """Returns the seconds of a process that imports a module, less those of an empty one."""
-    return timed(python, f"import {module}", work, variables) - timed(python, "", work, variables)
-
-
-def timed(python, code, work, variables):
-    start = time.perf_counter()
-    checked(python, "-c", code, cwd=work, variables=variables)
-    return time.perf_counter() - start
+    """Returns the processor seconds that an import takes, which other processes hardly change."""
+    code = "import time; start = time.process_time(); import {}; print(time.process_time() - start)"
+    return float(checked(python, "-c", code.format(module), cwd=work, variables=variables))
 
 
 def size(place: Path) -> int:

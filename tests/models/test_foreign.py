@@ -211,8 +211,11 @@ def test_what_is_missing_or_too_much_is_named(generator):
 def test_wrong_sources_files_and_axes_are_named(tmp_path):
     refused("torchvision", {}, "'efficient_capsnet', .*'timm'.*source='torchvision'")
     refused("timm", "weights.pth", r"\.npz, \.safetensors or \.h5.*torch.load")
-    (tmp_path / "x.safetensors").write_bytes(b"\xff" * 40)
-    refused("timm", tmp_path / "x.safetensors", "damaged")
+    for name in ("x.npz", "x.safetensors", "x.h5"):
+        (tmp_path / name).write_bytes(b"\xff" * 40)
+        refused("timm", tmp_path / name, f"{name} is damaged, or not")
+    (tmp_path / "x.safetensors").write_bytes(safetensors({"x": ("F8_E4M3", np.zeros(3, "u1"))}))
+    refused("timm", tmp_path / "x.safetensors", "F64, F32, F16, BF16, I64. Received: F8_E4M3")
     tensors = {"conv1.weight": ("F32", np.zeros(3, "float32"))}
     (tmp_path / "x.safetensors").write_bytes(safetensors(tensors)[:-4])
     refused("timm", tmp_path / "x.safetensors", "damaged")

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -29,7 +30,13 @@ def arrays_of(weights: Any) -> Mapping[str, Any]:
             f'torch.load(path, map_location="cpu", weights_only=True).items()}}. Received: '
             f"weights={weights!r}"
         )
-    return readers[path.suffix](path)
+    try:
+        return readers[path.suffix](path)
+    except (AttributeError, KeyError, OSError, TypeError, ValueError, BadZipFile) as error:
+        raise ValueError(
+            f"{path} is damaged, or not a {path.suffix} file of weights. "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 def _npz(path):
@@ -40,18 +47,14 @@ def _npz(path):
 def _safetensors(path):
     data = path.read_bytes()
     start = 8 + int.from_bytes(data[:8], "little")
-    try:
-        header = json.loads(data[8:start])
-        entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
-        return {name: _tensor(data, start, **entry) for name, entry in entries.items()}
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path} is damaged, or has tensors of other dtypes than {', '.join(_SAFETENSORS)}: "
-            f"{type(error).__name__}: {error}"
-        ) from error
+    header = json.loads(data[8:start])
+    entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    return {name: _tensor(data, start, **entry) for name, entry in entries.items()}
 
 
 def _tensor(data, start, dtype, shape, data_offsets):
+    if dtype not in _SAFETENSORS:
+        raise ValueError(f"dtypes must be among {', '.join(_SAFETENSORS)}. Received: {dtype}")
     kind = np.dtype(_SAFETENSORS[dtype])
     if data_offsets[1] - data_offsets[0] != math.prod(shape) * kind.itemsize:
         raise ValueError(f"{data_offsets} are not the bytes of shape {shape} in {dtype}")
