@@ -39,7 +39,7 @@ ENVIRONMENTS = {
     "device, pillow": (("[device]", "pillow"), "export.device"),
 }
 TESTS = (
-    "tests/layers/test_capsule_layer.py",
+    "tests/layers/test_primary_capsule.py",
     "tests/models/test_foreign.py",
     "tests/test_package.py",
 )

@@ -16,6 +16,7 @@ import keras_capsules
 from examples import notice
 
 pytestmark = once
+UNWANTED = {"node_modules", "__pycache__", "scores"}
 BUILD = (
     "import setuptools.build_meta as backend;"
     "backend.build_sdist('dist'); backend.build_wheel('dist')"
@@ -45,11 +46,12 @@ def built(tmp_path_factory):
 
 
 def files_below(*folders):
+    below = (path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file())
+    names = (path.relative_to(ROOT) for path in below)
     return {
-        str(path.relative_to(ROOT))
-        for folder in folders
-        for path in (ROOT / folder).rglob("*")
-        if path.is_file() and not {"node_modules", "__pycache__", "scores"} & set(path.parts)
+        str(name)
+        for name in names
+        if not any(part in UNWANTED or part.startswith(".") for part in name.parts)
     }
 
 
