@@ -41,12 +41,12 @@ class ExportOptions:
             width or length, or the name of the input and the number of the axis. The default are
             five sizes at which the model runs, among them the smallest. On the command line
             height=32,225 width=32,64.
-        via: The converter: tf2onnx, torch or jax. The last two are Keras' exports on these
-            backends. The file of tf2onnx is the same on every backend.
+        via: The converter: tf2onnx, with the same file on every backend, or torch or jax, which are
+            Keras' exports on these backends.
         input_shapes: Shapes of one sample for each input, if the model is subclassed and was never
-            called, or was called on other sizes: a tuple such as (28, 28, 1), with None for a size
-            that stays open, or a list or dictionary of tuples. A keras.InputSpec in place of a
-            tuple gives the type too. On the command line 28,28,1 or image=28,28,1 tokens=None.
+            called, or was called on other sizes: a tuple such as (28, 28, 1), with None for an open
+            size, or a list or dictionary of tuples. A keras.InputSpec in place of a tuple gives the
+            type too. On the command line 28,28,1 or image=28,28,1 tokens=None.
         outputs: The outputs of the file, some of scores, poses, activations, coupling, map,
             reconstruction and gates; see `keras_capsules.explain.explained_model`. The default is
             the model's outputs. On the command line, names separated by commas.
@@ -61,16 +61,15 @@ class ExportOptions:
             layers tell, such as a Rescaling, or else the data. Without both they are 0 and 1.
         preprocess: Put the preprocessing into the file, which then takes pixels as uint8: 0 to 255
             becomes `input_range`, then `mean` is subtracted and the result is divided by `std`.
-        mean: Mean that `preprocess` subtracts: one value for all channels or one for each, in units
-            of `input_range`.
-        std: Standard deviation by which `preprocess` divides: one value for all channels or one for
-            each.
-        layout: Layout of the pixels that `preprocess` takes: channels_last, the default, or
-            channels_first.
-        ort: Also write a copy in onnxruntime's format, with the suffix .ort, and the list of
-            operators for a reduced build.
-        profile: Report the nodes that the execution providers of cpu, web or mobile leave to the
-            CPU.
+        mean: Mean that `preprocess` subtracts, in units of `input_range`: one value, or one for
+            each channel.
+        std: Standard deviation by which `preprocess` divides: one value, or one for each channel.
+        layout: Layout of the pixels: channels_last, the default, or channels_first.
+        ort: Also write a copy in onnxruntime's format, .ort, and the list of operators for a build.
+        c: Also write a program of C99 for microcontrollers: .c, .h and _selftest.c. A call is one
+            sample.
+        ram: Largest number of bytes of RAM that the program of C may need.
+        profile: Report the nodes that the providers of cpu, web or mobile leave to the CPU.
         precision: float32, float16, int8 or auto. The float32 file is made and compared first. int8
             needs `data`: it is calibrated on up to 256 samples, at most half of them, and judged on
             the others. auto tries both, int8 only with `data`, and writes the smallest file that
@@ -78,8 +77,8 @@ class ExportOptions:
         max_drop: Accuracy that float16 or int8 may lose, in percentage points. It counts right
             labels if `data` has them, else agreement with the model.
         task: What the scores mean: classes, labels for several at once, binary for one score,
-            regression or segmentation. By default the last activation decides. It is stored in the
-            file, and decides how reduced precision is judged.
+            regression or segmentation. By default the last activation decides. Reduced precision is
+            judged by it.
         threshold: Smallest score of a label that is present, for the tasks labels and binary.
         allow: Control flow that the file may hold, some of If, Loop and Scan. The report names the
             devices that leave it to the CPU. On the command line, names separated by commas.
@@ -104,6 +103,8 @@ class ExportOptions:
     std: Sequence[float] | None = None
     layout: str | None = None
     ort: bool = False
+    c: bool = False
+    ram: int | None = None
     profile: str | None = None
     precision: str = "float32"
     max_drop: float = 0.5
@@ -124,6 +125,7 @@ class ExportOptions:
         for operation in self.allow:
             _check_choice("operations that can be allowed", "allow", operation, CONTROL_FLOW)
         self._check_precision()
+        self._check_c()
         self._check_batch()
         self._check_preprocessing()
 
@@ -167,6 +169,15 @@ class ExportOptions:
             raise UsageError(
                 "The largest drop is in percentage points, from 0 to 100. Received: "
                 f"max_drop={self.max_drop}"
+            )
+
+    def _check_c(self):
+        if self.c and self.precision != "float32":
+            raise UsageError(f"C computes in float32. Received: precision={self.precision!r}")
+        if self.ram is not None and (self.ram < 1 or not self.c):
+            raise UsageError(
+                "The RAM is that of a program of C, in bytes: --c --ram 65536 (in Python: c=True, "
+                f"ram=65536). Received: c={self.c}, ram={self.ram}"
             )
 
     def _check_batch(self):
@@ -248,6 +259,7 @@ _PARSED = {
     "mean": {"type": float, "nargs": "+", "metavar": "M"},
     "std": {"type": float, "nargs": "+", "metavar": "S"},
     "layout": {"choices": LAYOUTS},
+    "ram": {"type": int, "metavar": "BYTES"},
     "profile": {"choices": PROFILES},
     "precision": {"metavar": "NAME"},
     "max_drop": {"type": float, "metavar": "POINTS"},

@@ -15,11 +15,12 @@ import numpy as np
 from export import keras_model, progress
 from export.admit.inputs import checked_data
 from export.admit.prepare import Prepared, prepare
+from export.c.program import CProgram, check_tools, to_program
 from export.compare.chosen_inputs import Inputs, choose_inputs, choose_suites, named_shapes
 from export.compare.latency import latency_ms
 from export.compare.locate import Divergence, divergence, placed_layers
 from export.compare.mixed import mixed_precision
-from export.compare.outputs import Candidate, compare, compare_scores
+from export.compare.outputs import Candidate, compare, compare_scores, known_cases
 from export.compare.parts import compare_parts
 from export.compare.seal import seal
 from export.compare.suites import SuiteSet
@@ -55,8 +56,10 @@ def run(
     model: keras.Model | str | os.PathLike, path: str | os.PathLike, options: ExportOptions
 ) -> ExportReport:
     """Admits, converts, compares, reduces, seals and writes; see `export.export_onnx`."""
-    target = Target(Path(path), options.force)
+    target = Target(Path(path), options.force, options.c)
     target.check()
+    if options.c:
+        check_tools()
     with tempfile.TemporaryDirectory() as folder, progress.shown(steps=5) as begin:
         begin("reading the model")
         prepared = prepare(model, target.onnx, Path(folder), options)
@@ -82,7 +85,7 @@ def run(
     if sealed is None or not report.passed:
         raise ParityError(report.to_text(), report)
     target.check()  # Again, because the conversion took a while.
-    write_together(sealed.contents, derived=target.copies)
+    write_together(sealed.contents, derived=target.derived)
     return report
 
 
@@ -194,6 +197,7 @@ class Sealed:
     profile: Profile | None
     latency_ms: dict[str, Latency]
     ort: OrtFacts | None
+    program: CProgram | None
 
 
 def seal_and_pack(
@@ -216,6 +220,13 @@ def seal_and_pack(
         copy, operators = to_ort(shipped.content, target.onnx)
         contents |= zip(target.copies, (copy, operators), strict=True)
         ort = check_copy(prepared.model, shipped.content, copy, inputs.suites.compared)
+    program = None
+    if options.c:
+        cases = known_cases(inputs.suites.compared, inputs.expected, shipped.comparisons)
+        sizes = {"batch": options.batch or 1} | inputs.suites.axes.only_sizes
+        scored = keras_model.scored_output(prepared.model)
+        sources = to_program(target.sources, shipped, sealed, cases, sizes, scored, options.ram)
+        contents, program = contents | sources[0], sources[1]
     return Sealed(
         contents,
         seal_holds=replay(shipped.content, sealed).passed,
@@ -223,6 +234,7 @@ def seal_and_pack(
         profile=examine(shipped.file, options.profile) if options.profile else None,
         latency_ms=latency_ms(shipped.file, shipped.content),
         ort=ort,
+        program=program,
     )
 
 
@@ -260,6 +272,7 @@ def report_of(
         edge=sealed.edge if sealed else [],
         profile=sealed.profile if sealed else None,
         ort=sealed.ort if sealed else None,
+        program=sealed.program if sealed else None,
         latency_ms=sealed.latency_ms if sealed else {},
         precision=reduced.judgement if reduced else None,
         seal_holds=sealed is None or sealed.seal_holds,

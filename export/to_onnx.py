@@ -104,7 +104,9 @@ def _model_and_options(given: argparse.Namespace) -> tuple[Any, ExportOptions]:
 
 def _check_paths(given: argparse.Namespace) -> None:
     """Raises a `UsageError` if a file would be both read and written, or written twice."""
-    written = {os.path.realpath(path) for path in Target(Path(given.output), force=True).all}
+    written = {
+        os.path.realpath(path) for path in Target(Path(given.output), True, "c" in given).all
+    }
     paths = {flag_of(name): getattr(given, name, None) for name in ("labels", "data")}
     paths["MODEL"] = given.model
     read = {os.path.realpath(path) for path in paths.values() if path is not None}

@@ -11,7 +11,11 @@ from pathlib import Path
 
 from export.errors import UsageError
 
+C_BEGINNING = "/* keras-capsules: "
+"""How the sources of a program of C begin, so that no others are removed."""
+
 _ORT_SUFFIXES = (".ort", ".required_operators.config")
+_C_SUFFIXES = (".c", ".h", "_selftest.c")
 _STALE_SECONDS = 3600  # A file takes seconds to write.
 
 
@@ -22,10 +26,12 @@ class Target:
     Attributes:
         onnx: Path of the ONNX file.
         force: Whether existing files may be replaced.
+        c: Whether a program of C is written, too.
     """
 
     onnx: Path
     force: bool
+    c: bool = False
 
     @property
     def seal(self) -> Path:
@@ -40,6 +46,16 @@ class Target:
         return ort_paths(self.onnx)
 
     @property
+    def sources(self) -> list[Path]:
+        """The program of C: its source, its header and its self-test."""
+        return [self.onnx.parent / f"{self.onnx.stem}{suffix}" for suffix in _C_SUFFIXES]
+
+    @property
+    def derived(self) -> list[Path]:
+        """Files that are made from the ONNX file. Old ones do not belong to a new file."""
+        return [*self.copies, *(path for path in self.sources if self.c or _is_ours(path))]
+
+    @property
     def worst_inputs(self) -> Path:
         """The inputs on which the file failed, in the format of `--data`."""
         return self.onnx.with_suffix(".worst.npz")
@@ -47,12 +63,20 @@ class Target:
     @property
     def all(self) -> list[Path]:
         """The files that are written, or removed, if the export passes."""
-        return [self.onnx, self.seal, *self.copies]
+        return [self.onnx, self.seal, *self.derived]
 
     def check(self) -> None:
         """Raises a `UsageError` if a file cannot, or may not, be written."""
         for path in self.all:
             check_target(path, self.force)
+
+
+def _is_ours(path):
+    """Returns whether an export wrote a source, and not the user."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(C_BEGINNING)) == C_BEGINNING.encode()
 
 
 def ort_paths(onnx: Path) -> list[Path]:

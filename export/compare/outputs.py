@@ -97,6 +97,18 @@ def cases_of(
     return [Case(*case) for case in cases]
 
 
+def known_cases(
+    suites: list[Suite], expected: list[list[np.ndarray]], comparisons: list[Comparison]
+) -> list[Case]:
+    """Returns the cases of suites that were compared before, with the tolerances of then."""
+    count = len(expected[0])
+    entries = [comparisons[start : start + count] for start in range(0, len(comparisons), count)]
+    return [
+        Case(suite, outputs, [x.rounding for x in of_suite], [x.scale for x in of_suite])
+        for suite, outputs, of_suite in zip(suites, expected, entries, strict=False)
+    ]
+
+
 def compare_cases(model: keras.Model, file: onnx.ModelProto, cases: list[Case]) -> list[Comparison]:
     """Compares a model with its ONNX file on the cases of `cases_of`."""
     names = keras_model.output_names(model)
@@ -105,7 +117,7 @@ def compare_cases(model: keras.Model, file: onnx.ModelProto, cases: list[Case]) 
         runner, entries = session(file, optimize, threads), []
         for number, case in enumerate(cases):
             run = functools.partial(run_onnx if number else _run_twice, runner, model, names)
-            entries += _compare_case(run, names, case)
+            entries += compare_case(run, names, case)
         return entries
 
     # One after the other, because each session needs memory for the weights and every value.
@@ -136,10 +148,10 @@ def compare_scores(
     )
     expected = run_keras(keras_model.scored_model(model), suite)
     run = functools.partial(run_onnx, session(file, *SESSIONS[-1]), model, [name])
-    return next(_compare_case(run, [name], Case(suite, expected, [real.rounding], [real.scale])))
+    return next(compare_case(run, [name], Case(suite, expected, [real.rounding], [real.scale])))
 
 
-def _compare_case(run: Callable, names: list[str], case: Case) -> Iterator[Comparison]:
+def compare_case(run: Callable, names: list[str], case: Case) -> Iterator[Comparison]:
     """Yields a `Comparison` for each output, even if onnxruntime cannot run the file."""
     key = case.suite.key
     try:

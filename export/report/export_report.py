@@ -8,7 +8,7 @@ import os
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from export.errors import UsageError
 from export.report.text import to_text
@@ -26,6 +26,9 @@ from export.results import (
     SuiteKey,
 )
 from export.write import check_target, write_atomically
+
+if TYPE_CHECKING:
+    from export.c.program import CProgram
 
 SCHEMA = 1
 
@@ -56,6 +59,7 @@ class ExportReport:
         edge: Checklist of points that may cause problems on devices.
         profile: Nodes that the target's execution providers cannot run, or `None`.
         ort: Facts of the `.ort` copy, or `None`.
+        program: Facts of the program of C, or `None`.
         latency_ms: Milliseconds by number of threads.
         precision: The cost and the gain of float16 or int8, or `None`.
         seal_holds: Whether the finished file computes the outputs of its seal.
@@ -83,6 +87,7 @@ class ExportReport:
     edge: list[Check] = field(default_factory=list)
     profile: Profile | None = None
     ort: OrtFacts | None = None
+    program: "CProgram | None" = None
     latency_ms: dict[str, Latency] = field(default_factory=dict)
     precision: Judgement | None = None
     seal_holds: bool = True
@@ -94,7 +99,8 @@ class ExportReport:
         """Whether every comparison passed, and the file was written."""
         reduced = self.precision is None or self.precision.passed
         compared = [*self.comparisons, *self.parts]
-        return self.seal_holds and reduced and all(entry.passed for entry in compared)
+        right = self.seal_holds and (self.program is None or self.program.passed)
+        return right and reduced and all(entry.passed for entry in compared)
 
     @property
     def max_abs(self) -> float:

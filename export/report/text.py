@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from export.results import Check, Comparison, Judgement, MixedPrecision, Part, Profile
 
 if TYPE_CHECKING:
+    from export.c.program import CProgram
     from export.report.export_report import ExportReport
 
 
@@ -129,8 +130,36 @@ def _verdict(report):
             f"{len(report.ort.identical_on)} comparisons; onnxruntime "
             f"{report.ort.min_onnxruntime} and later read it."
         )
+    if report.program:
+        yield from _program(report.program)
     if not report.seal_holds:
         yield "FAILED: the seal does not hold. The ONNX file was not written."
+
+
+def _program(program: "CProgram") -> Iterator[str]:
+    """Describes the program of C, and what each machine made of it."""
+    need = program.need
+    yield f"In C: {', '.join(program.files)}, by {program.generator}"
+    if program.fixed:
+        yield f"  fixed: {', '.join(f'{name} {size}' for name, size in program.fixed.items())}"
+    yield (
+        f"  flash {need.flash:,} bytes, RAM {need.ram:,}: {need.static:,} static, {need.stack:,} "
+        f"stack, without the C library ({program.measured})"
+    )
+    yield f"  {program.multiply_adds:,} multiply-adds a call"
+    for run in program.runs:
+        most = max(entry.relative for entry in run.comparisons)
+        selftest = "passed" if run.selftest else "FAILED"
+        yield (
+            f"  on {run.machine}: {most:.1e} at most, times the largest output, in "
+            f"{len(run.comparisons)} comparisons; self-test {selftest}"
+        )
+        wrong = [entry for entry in run.comparisons if not entry.passed]
+        yield from (f"  {_differences(entry)}  {verdict_of(entry)}" for entry in wrong)
+    if program.remark:
+        yield f"  {program.remark}"
+    if not program.passed:
+        yield "FAILED: the program of C computes something else. Nothing was written."
 
 
 def _divergence(report):

@@ -1,0 +1,244 @@
+"""Makes a program of C of a file, and verifies it where it runs."""
+
+import itertools
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from export.c import build
+from export.c.generate import generator_version, to_source
+from export.c.graph import fixed, multiply_adds
+from export.c.interface import Interface, arrays_of, definitions, header, properties_of
+from export.c.selftest import runner, selftest
+from export.compare.outputs import Candidate, Case, compare_case
+from export.compare.suites import Suite
+from export.errors import UnsupportedOperationError, UsageError
+from export.results import Comparison
+from export.verify import read_seal
+from export.write import C_BEGINNING
+
+_ON_THE_CHIP = 2
+"""Samples of each suite that the emulated chip computes, which takes a while."""
+_CHIP_MEMORY = {"flash": 16 * 2**20, "ram": 4 * 2**20}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a machine made of the program.
+
+    Attributes:
+        machine: Name of the machine.
+        compiler: Name and version of the compiler.
+        comparisons: A `Comparison` for each output and suite.
+        selftest: Whether the self-test exited with 0.
+    """
+
+    machine: str
+    compiler: str
+    comparisons: list[Comparison]
+    selftest: bool
+
+    @property
+    def passed(self) -> bool:
+        """Whether the machine computes what the model does."""
+        return self.selftest and all(entry.passed for entry in self.comparisons)
+
+
+@dataclass(frozen=True)
+class CProgram:
+    """Facts of a program of C.
+
+    Attributes:
+        files: Names of the files.
+        generator: Name and version of the generator.
+        fixed: Sizes of axes that are open in the ONNX file, by name.
+        multiply_adds: Multiplications with addition of one call, in convolutions and products.
+        need: Bytes that the network needs, by kind: flash, static and stack.
+        measured: The compiler by which they were measured.
+        runs: What each machine made of it.
+        remark: Why no chip was emulated, or empty.
+    """
+
+    files: list[str]
+    generator: str
+    fixed: dict[str, int]
+    multiply_adds: int
+    need: build.Need
+    measured: str
+    runs: list[Run] = field(default_factory=list)
+    remark: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether every machine computes what the model does."""
+        return all(run.passed for run in self.runs)
+
+
+def check_tools() -> None:
+    """Raises a `UsageError` if the generator or a compiler is missing."""
+    generator_version()
+    build.here()
+
+
+def to_program(
+    paths: Sequence[Path],
+    candidate: Candidate,
+    sealed: bytes,
+    cases: Sequence[Case],
+    sizes: Mapping[str, int],
+    scored: int,
+    ram: int | None,
+) -> tuple[dict[Path, bytes], CProgram]:
+    """Makes and verifies a program of C.
+
+    Args:
+        paths: Paths of the source, the header and the self-test.
+        candidate: The file.
+        sealed: The seal of the file, whose inputs the self-test replays.
+        cases: The suites, with the model's outputs and tolerances.
+        sizes: Sizes of the open axes by name.
+        scored: Index of the output of scores.
+        ram: Largest number of bytes that may change, or `None`.
+
+    Returns:
+        The contents of the files, and the facts, which say whether the program passed.
+
+    Raises:
+        UsageError: If the program needs more than `ram`.
+        UnsupportedOperationError: If the generator cannot take the model.
+    """
+    graph = fixed(candidate.file, sizes)
+    interface, texts = _texts(paths, graph, candidate, sealed, scored)
+    chip = build.emulated_chip()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for path, text in zip(paths, texts, strict=True):
+            (folder / path.name).write_text(text)
+        (folder / "runner.c").write_text(runner(interface))
+        smallest = chip or build.here()
+        need = build.need_of(smallest, folder, paths[0].name)
+        _check_ram(need, ram)
+        fits = need.flash <= _CHIP_MEMORY["flash"] and need.ram <= _CHIP_MEMORY["ram"]
+        runs = [_run(build.here(), folder, paths, interface, cases)]
+        if chip and fits:
+            few = [_first(case, interface) for case in cases]
+            runs.append(_run(chip, folder, paths, interface, few))
+    used = {name: size for name, size in sizes.items() if _is_open(candidate.file, name)}
+    return dict(zip(paths, (text.encode() for text in texts), strict=True)), CProgram(
+        files=[path.name for path in paths],
+        generator=generator_version(),
+        fixed=used,
+        multiply_adds=multiply_adds(graph),
+        need=need,
+        measured=smallest.compiler_version,
+        runs=runs,
+        remark=_remark(chip, fits),
+    )
+
+
+def identifier_of(stem: str) -> str:
+    """Returns the first word of the names of functions, for a file of this name."""
+    word = re.sub(r"\W", "_", stem, flags=re.ASCII)
+    return word if re.match(r"[a-zA-Z]", word) else f"model_{word}"
+
+
+def _texts(paths, graph, candidate, sealed, scored):
+    """Returns the interface, and the texts of the source, the header and the self-test."""
+    seal, arrays = read_seal(sealed)
+    if any(value.get("whole") for value in (*seal["inputs"], *seal["outputs"])):
+        raise UnsupportedOperationError(
+            "An input or an output has no batch axis, so that one call cannot be one sample. "
+            "Give it one, or export without --c."
+        )
+    name = identifier_of(paths[0].stem)
+    generated = to_source(graph, f"{name}_run")
+    stored = {entry.key: entry.value for entry in candidate.file.metadata_props}
+    interface = Interface(
+        name,
+        *arrays_of(generated, f"{name}_run"),
+        scored=scored,
+        facts=properties_of(stored),
+        sha256=seal["sha256"],
+    )
+    begin = f'{C_BEGINNING}the network of {paths[1].name} */\n#include "{paths[1].name}"\n\n'
+    source = f"{begin}{generated}{definitions(interface)}"
+    return interface, (source, header(interface), selftest(interface, seal, arrays))
+
+
+def _check_ram(need, ram):
+    if ram is not None and need.ram > ram:
+        raise UsageError(
+            f"The program needs {need.ram:,} bytes of RAM, {need.static:,} of static memory and "
+            f"{need.stack:,} of stack, and --ram allows {ram:,}. Take a model with smaller layers: "
+            "the need is that of the layers with the largest inputs and outputs."
+        )
+
+
+def _remark(chip, fits):
+    if chip is None:
+        return (
+            "no chip was emulated: arm-none-eabi-gcc or qemu-system-arm is missing (apt-get "
+            "install gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm)"
+        )
+    return "" if fits else "no chip was emulated: the program needs more memory than it has"
+
+
+def _run(machine, folder, paths, interface, cases):
+    """Runs suites and the self-test on a machine."""
+    source, _, test = (path.name for path in paths)
+    build.compile_c(machine, folder, [source, "runner.c"], "runner")
+    build.compile_c(machine, folder, [source, test], "selftest")
+    names = [output.name for output in interface.outputs]
+
+    def outputs_of(suite):
+        (folder / "inputs").write_bytes(_packed(suite, interface))
+        done = build.start(machine, folder, "runner")
+        if done.returncode:
+            raise ValueError(f"the program on {machine.name} ended with {done.returncode}")
+        return _unpacked((folder / "outputs").read_bytes(), suite, interface, expected)
+
+    comparisons = []
+    for case in cases:
+        expected = case.expected
+        comparisons += compare_case(outputs_of, names, case)
+    passed = build.start(machine, folder, "selftest").returncode == 0
+    return Run(machine.name, machine.compiler_version, comparisons, passed)
+
+
+def _packed(suite: Suite, interface: Interface) -> bytes:
+    """Returns the inputs of one call after the other."""
+    batch = interface.inputs[0].sizes[0]
+    starts = range(0, suite.samples, batch)
+    return b"".join(array[i : i + batch].tobytes() for i in starts for array in suite.inputs)
+
+
+def _unpacked(content, suite, interface, expected) -> list[np.ndarray]:
+    """Returns the outputs, whose types are those of the expected ones."""
+    fields = [
+        (f"{number}", array.dtype, output.sizes)
+        for number, (array, output) in enumerate(zip(expected, interface.outputs, strict=True))
+    ]
+    found = np.frombuffer(content, np.dtype(fields))
+    return [
+        found[f"{number}"].reshape(suite.samples, *array.shape[1:])
+        for number, array in enumerate(expected)
+    ]
+
+
+def _first(case: Case, interface: Interface) -> Case:
+    """Returns the case with its first samples, at least one call."""
+    count = max(interface.inputs[0].sizes[0], _ON_THE_CHIP)
+    inputs = [array[:count] for array in case.suite.inputs]
+    suite = replace(case.suite, inputs=inputs, batch=min(case.suite.batch, count))
+    return replace(case, suite=suite, expected=[array[:count] for array in case.expected])
+
+
+def _is_open(file: onnx.ModelProto, name: str) -> bool:
+    values = (*file.graph.input, *file.graph.output)
+    axes = itertools.chain.from_iterable(v.type.tensor_type.shape.dim for v in values)
+    return any(axis.dim_param == name for axis in axes)
