@@ -10,6 +10,7 @@ from typing import NamedTuple
 from export.errors import ConversionError, UsageError
 
 HOSTS = ("cc", "gcc", "clang")
+NETWORK = "network.o"
 
 _FLAGS = ("-std=c99", "-O2")
 _CHIP = Path(__file__).parent / "chip"
@@ -83,28 +84,33 @@ def emulated_chip() -> Machine | None:
     return Machine(name, f"{prefix}gcc", flags, tuple(map(str, linked)), f"{prefix}size", _EMULATE)
 
 
-def compile_c(machine: Machine, folder: Path, sources: Sequence[str], program: str) -> None:
-    """Compiles and links the sources of a folder.
+def compile_network(machine: Machine, folder: Path, source: str) -> Need:
+    """Compiles a network to the object file `NETWORK` of the folder, and measures it.
+
+    Raises:
+        ConversionError: If the compiler does not take it.
+    """
+    flags = [*machine.flags, "-fstack-usage", "-c"]
+    _run([machine.compiler, *flags, source, "-o", NETWORK], folder)
+    text, data, bss = map(int, _run([machine.size, NETWORK], folder).split("\n")[1].split()[:3])
+    stack = _deepest_stack((folder / NETWORK).with_suffix(".su").read_text().splitlines())
+    return Need(flash=text + data, static=data + bss, stack=stack)
+
+
+def link(machine: Machine, folder: Path, source: str, program: str) -> None:
+    """Compiles a source, and links it with the network in the folder.
 
     Raises:
         ConversionError: If the compiler does not take them.
     """
-    _run([machine.compiler, *machine.flags, *sources, *machine.linked, "-o", program], folder)
+    parts = [source, NETWORK, *machine.linked]
+    _run([machine.compiler, *machine.flags, *parts, "-o", program], folder)
 
 
 def start(machine: Machine, folder: Path, program: str) -> subprocess.CompletedProcess:
     """Runs a program in a folder, and returns its exit code and what it printed."""
     command = [*machine.start, str(folder / program)]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True)
-
-
-def need_of(machine: Machine, folder: Path, source: str) -> Need:
-    """Measures what a source needs."""
-    flags = [*machine.flags, "-fstack-usage", "-c"]
-    _run([machine.compiler, *flags, source, "-o", "need.o"], folder)
-    text, data, bss = map(int, _run([machine.size, "need.o"], folder).split("\n")[1].split()[:3])
-    stack = _deepest_stack((folder / "need.su").read_text().splitlines())
-    return Need(flash=text + data, static=data + bss, stack=stack)
 
 
 def _deepest_stack(lines):

@@ -168,10 +168,8 @@ def _labels_in_header(interface, upper):
         lines += ["", "/* Smallest score of a label that is present. */"]
         lines += [f"#define {upper}_THRESHOLD {float(least)!r}f"]
     if interface.tells_labels:
-        lines += [
-            "",
-            "/* Returns the number of the label that scores stand for, or -1 for none. */",
-        ]
+        none = ", or -1 for none" if interface.task == "binary" else ""
+        lines += ["", f"/* Returns the number of the label that scores stand for{none}. */"]
         lines += [f"int {_label(interface)};"]
     if interface.takes_pixels:
         lines += [

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 _DECLARED = re.compile(r"^    (\w+) (\w+)((?:\[\d+\])+);$")
+_OUTPUT = re.compile(r"(?:\(|, )(\w+) (\w+)((?:\[(?:restrict )?\d+\])+)")
 _CALL = re.compile(r"^    \w+\((.*)\);$")
 
 
@@ -47,27 +48,28 @@ def in_static_memory(source: str, function: str) -> str:
     begin = source.index(f"\nvoid {function}(") + 1
     end = source.index("\n}\n", begin)
     head, *lines = source[begin:end].split("\n")
-    values = _values(lines)
-    _place(list(values.values()))
-    kinds = {value.kind: 0 for value in values.values()}
-    for value in values.values():
+    declared = [match for match in map(_DECLARED.match, lines) if match]
+    own = _values(declared, lines)
+    outputs = _values(_OUTPUT.finditer(head), lines)
+    _place(list(own.values()))
+    kinds = {value.kind: 0 for value in own.values()}
+    for value in own.values():
         kinds[value.kind] = max(kinds[value.kind], value.end)
     memory = [f"static {kind} {_memory(kind)}[{size}];" for kind, size in kinds.items()]
-    body = [_line(number, line, values) for number, line in enumerate(lines)]
+    body = [_line(number, line, own | outputs) for number, line in enumerate(lines)]
     return source[:begin] + "\n".join([*memory, "", head, *body]) + source[end:]
 
 
-def _values(lines):
-    """Returns the declared arrays by name."""
-    found = [_DECLARED.match(line) for line in lines]
+def _values(declared, lines):
+    """Returns declared arrays by name."""
     values = {}
-    for match in filter(None, found):
-        sizes = [int(size) for size in re.findall(r"\d+", match[3])]
-        values[match[2]] = _Value(match[1], sizes, first=len(lines), last=0)
+    for kind, name, sizes in (match.groups() for match in declared):
+        values[name] = _Value(kind, list(map(int, re.findall(r"\d+", sizes))), len(lines), 0)
     for number, line in enumerate(lines):
-        for name in () if found[number] else set(re.findall(r"\w+", line)) & values.keys():
-            value = values[name]
-            value.first, value.last = min(value.first, number), max(value.last, number)
+        for name in () if _DECLARED.match(line) else re.findall(r"\w+", line):
+            if name in values:
+                value = values[name]
+                value.first, value.last = min(value.first, number), max(value.last, number)
     return values
 
 

@@ -26,6 +26,11 @@ _ON_THE_CHIP = 2
 """Samples of each suite that the emulated chip computes, which takes a while."""
 _CHIP_MEMORY = {"flash": 16 * 2**20, "ram": 4 * 2**20}
 
+_NO_CHIP = (
+    "no chip was emulated: arm-none-eabi-gcc or qemu-system-arm is missing (apt-get install "
+    "gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm)"
+)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -120,14 +125,18 @@ def to_program(
         for path, text in zip(paths, texts, strict=True):
             (folder / path.name).write_text(text)
         (folder / "runner.c").write_text(runner(interface))
-        smallest = chip or build.here()
-        need = build.need_of(smallest, folder, paths[0].name)
+        measured, runs, remark = chip or build.here(), [], ""
+        need = build.compile_network(measured, folder, paths[0].name)
         _check_ram(need, ram)
-        fits = need.flash <= _CHIP_MEMORY["flash"] and need.ram <= _CHIP_MEMORY["ram"]
-        runs = [_run(build.here(), folder, paths, interface, cases)]
-        if chip and fits:
+        if chip is None:
+            remark = _NO_CHIP
+        elif need.flash > _CHIP_MEMORY["flash"] or need.ram > _CHIP_MEMORY["ram"]:
+            remark = "no chip was emulated: the program needs more memory than it has"
+        else:
             few = [_first(case, interface) for case in cases]
             runs.append(_run(chip, folder, paths, interface, few))
+        build.compile_network(build.here(), folder, paths[0].name)
+        runs.insert(0, _run(build.here(), folder, paths, interface, cases))
     used = {name: size for name, size in sizes.items() if _is_open(candidate.file, name)}
     return dict(zip(paths, (text.encode() for text in texts), strict=True)), CProgram(
         files=[path.name for path in paths],
@@ -135,9 +144,9 @@ def to_program(
         fixed=used,
         multiply_adds=multiply_adds(graph),
         need=need,
-        measured=smallest.compiler_version,
+        measured=measured.compiler_version,
         runs=runs,
-        remark=_remark(chip, fits),
+        remark=remark,
     )
 
 
@@ -179,20 +188,10 @@ def _check_ram(need, ram):
         )
 
 
-def _remark(chip, fits):
-    if chip is None:
-        return (
-            "no chip was emulated: arm-none-eabi-gcc or qemu-system-arm is missing (apt-get "
-            "install gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm)"
-        )
-    return "" if fits else "no chip was emulated: the program needs more memory than it has"
-
-
 def _run(machine, folder, paths, interface, cases):
     """Runs suites and the self-test on a machine."""
-    source, _, test = (path.name for path in paths)
-    build.compile_c(machine, folder, [source, "runner.c"], "runner")
-    build.compile_c(machine, folder, [source, test], "selftest")
+    build.link(machine, folder, "runner.c", "runner")
+    build.link(machine, folder, paths[2].name, "selftest")
     names = [output.name for output in interface.outputs]
 
     def outputs_of(suite):

@@ -33,6 +33,8 @@ class _Graph:
         """Returns the nodes that replace a node."""
         if node.op_type == "Slice":
             return [self._backwards_by_gather(node)]
+        if node.op_type == "Resize":
+            return [_without_region(node)]
         if node.op_type in _RECURRENT:
             return self._one_direction_each(node)
         return [node]
@@ -101,6 +103,14 @@ class _Graph:
     def _constant(self, name, array):
         self._weights.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
+
+
+def _without_region(node):
+    """Leaves out the region of a Resize, which only one way to place it reads."""
+    settings = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
+    if settings.get("coordinate_transformation_mode") != b"tf_crop_and_resize":
+        node.input[1] = ""
+    return node
 
 
 def _recurrent(node, inputs, outputs, settings):

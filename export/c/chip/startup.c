@@ -19,5 +19,7 @@ __attribute__((noreturn)) static void reset(void) {
     fault();
 }
 
-__attribute__((section(".vectors"), used)) void *const vectors[] = {
-    __stack, reset, fault, fault, fault, fault, fault};
+__attribute__((section(".vectors"), used)) static const struct {
+    uint32_t *stack;
+    void (*handlers[6])(void);
+} vectors = {__stack, {reset, fault, fault, fault, fault, fault}};
