@@ -116,7 +116,7 @@ clean:
 	$(PYTHON) -m venv .venv
 
 .venv/installed-demo-%: pyproject.toml constraints.txt | .venv/bin/python
-	$(PIP) --editable '.[export,datasets,$*]'
+	$(PIP) --editable '.[export,c,datasets,$*]'
 	touch $@
 
 .venv/installed-dev: pyproject.toml constraints.txt | .venv/bin/python

@@ -32,6 +32,8 @@ GIVEN = {
     "std": ("2", [2.0]),
     "layout": ("channels_first", "channels_first"),
     "ort": ("", True),
+    "c": ("", True),
+    "ram": ("65536", 65536),
     "profile": ("web", "web"),
     "precision": ("float16", "float16"),
     "max_drop": ("2.5", 2.5),
@@ -84,8 +86,9 @@ def test_the_command_line_has_the_defaults_of_the_options(parsed):
 @pytest.mark.parametrize("name", NAMES)
 def test_each_option_is_a_flag(parsed, name):
     text, expected = GIVEN[name]
-    needed = ["--preprocess"] if name in ("mean", "std", "layout") else []
-    options = parsed(flag_of(name), *text.split(), *needed)
+    needed = dict.fromkeys(("mean", "std", "layout"), ["preprocess"]) | {"ram": ["c"]}
+    needed = needed.get(name, [])
+    options = parsed(flag_of(name), *text.split(), *map(flag_of, needed))
     changed = {
         option.name: getattr(options, option.name)
         for option in fields(options)
@@ -93,7 +96,7 @@ def test_each_option_is_a_flag(parsed, name):
     }
     if name == "data":
         changed = {"data": {key: array.tolist() for key, array in changed["data"].items()}}
-    wanted = {name: expected} | ({"preprocess": True} if needed else {})
+    wanted = {name: expected} | dict.fromkeys(needed, True)
     assert changed == wanted
 
 

@@ -7,12 +7,11 @@ import subprocess
 
 import keras
 import numpy as np
-
 import pytest
-from benchmarks.c_routings import network
 from conftest import once, small_capsnet
 
 import export
+from benchmarks.c_routings import network
 from export.c.build import emulated_chip
 from export.c.graph import fixed, multiply_adds
 from export.device import Predictor
@@ -127,10 +126,10 @@ def test_the_emulated_chip_took_part(capsnet):
 
 @pytest.mark.parametrize("routing", sorted(ROUTINGS))
 def test_every_routing(routing, tmp_path, run_program):
-    model = network(routing, pixels=12, classes=3)
+    model = network(routing, pixels=20, classes=3)
     report = export.export_onnx(model, tmp_path / "digits.onnx", c=True)
     assert all(run.passed for run in report.program.runs)
-    images = np.random.default_rng(1).integers(0, 256, (10, 12, 12, 1)).astype("uint8")
+    images = np.random.default_rng(1).integers(0, 256, (10, 20, 20, 1)).astype("uint8")
     _, scores = classify(tmp_path, tmp_path / "c", images, run_program)
     expected = model.predict(images / np.float32(255), verbose=0)["scores"]
     np.testing.assert_allclose(scores, expected, atol=1e-4)
