@@ -2,11 +2,14 @@
 
 `python examples/quickstart.py` trains a small capsule network on the 1,797 digits of scikit-learn,
 saves it, exports it to ONNX, compares the file with the model on held-out digits, and classifies
-these digits in a process that has onnxruntime and numpy but no Keras. It runs on any backend:
+these digits in a process that has onnxruntime and numpy but no Keras. Where a C compiler and
+emx-onnx-cgen are installed, a program of C reads a digit too. It runs on any backend:
 `KERAS_BACKEND=jax python examples/quickstart.py`. The files are written to `build/quickstart`.
 """
 
+import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +34,21 @@ from export.device import main
 sys.exit(main())
 """
 
+# Reads pixels from the standard input, and prints the label of the digit.
+PROGRAM = """#include <stdio.h>
+#include "model.h"
+
+int main(void) {
+    uint8_t pixels[16 * 16];
+    float scores[10];
+    if (fread(pixels, sizeof pixels, 1, stdin) != 1) {
+        return 1;
+    }
+    puts(model_labels[model_predict(pixels, scores)]);
+    return 0;
+}
+"""
+
 
 def digits():
     """Returns training and held-out digits, 16 x 16 with pixels from 0 to 255, and their labels."""
@@ -40,8 +58,25 @@ def digits():
     return train_test_split(images, labels, test_size=360, stratify=labels, random_state=SEED)
 
 
+def c_compiler():
+    """Returns the name of a C compiler, or None if it or the generator is missing."""
+    if importlib.util.find_spec("emx_onnx_cgen") is None or shutil.which("size") is None:
+        return None
+    return next(filter(shutil.which, ("cc", "gcc", "clang")), None)
+
+
+def read_in_c(compiler, image):
+    """Returns what a program of C reads in an image."""
+    (FOLDER / "digit.c").write_text(PROGRAM)
+    sources = [str(FOLDER / name) for name in ("digit.c", "model.c")]
+    program = str(FOLDER / "digit")
+    subprocess.run([compiler, "-std=c99", "-O2", *sources, "-lm", "-o", program], check=True)
+    done = subprocess.run([program], input=image.tobytes(), stdout=subprocess.PIPE, check=True)
+    return done.stdout.decode().strip()
+
+
 def main():
-    """Trains, saves, exports, verifies, runs on the device, and prints a table."""
+    """Trains, saves, exports, verifies, runs on the device and in C, and prints a table."""
     keras.utils.set_random_seed(SEED)
     FOLDER.mkdir(parents=True, exist_ok=True)
     train_images, test_images, train_labels, test_labels = digits()
@@ -68,6 +103,7 @@ def main():
         FOLDER / "model.onnx",
         labels=[str(digit) for digit in range(10)],
         data={"image": (test_images / 255.0).astype("float32")},
+        c=c_compiler() is not None,
         force=True,
     )
     print(report.to_text())
@@ -95,6 +131,12 @@ file size       {report.file.bytes:,} bytes
 parity          {report.max_abs:.1e} (largest difference, Keras and onnxruntime)
 same label      {agreed} of {len(test_labels)} on the device
 latency         p50 {latency["p50"]:.2f} ms, p99 {latency["p99"]:.2f} ms at batch 1""")
+    if report.program is not None:
+        found, need = read_in_c(c_compiler(), test_images[0]), report.program.need
+        print(
+            f"read in C       {found}, with {need.flash:,} bytes of flash and {need.ram:,} of RAM"
+        )
+        agreed -= int(found) != model_labels[0]
     if agreed != len(test_labels):
         sys.exit("The device does not agree with the model on every digit.")
 

@@ -1,6 +1,8 @@
 """Each example runs as printed, on the active backend."""
 
+import importlib.util
 import re
+import shutil
 
 import keras
 import numpy as np
@@ -12,6 +14,7 @@ from export.device import Predictor
 pytest.importorskip("sklearn")
 Image = pytest.importorskip("PIL.Image")
 pytestmark = pytest.mark.slow
+CAN_COMPILE = importlib.util.find_spec("emx_onnx_cgen") is not None and bool(shutil.which("gcc"))
 
 
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="compiles for a minute; `make demo`")
@@ -30,6 +33,10 @@ def test_quickstart(tmp_path):
     assert re.match(r"p50 [\d.]+ ms, p99 [\d.]+ ms", table["latency"])
     files = {path.name for path in (tmp_path / "build/quickstart").iterdir()}
     model = {"model.keras", "model.onnx", "model.onnx.golden.npz"}
+    assert ("read in C" in table) == CAN_COMPILE
+    if CAN_COMPILE:
+        assert re.fullmatch(r"\d, with [\d,]+ bytes of flash and [\d,]+ of RAM", table["read in C"])
+        model |= {"model.c", "model.h", "model_selftest.c", "digit.c", "digit"}
     assert files == model | {"held_out.npy", "digit.png"}
 
 
