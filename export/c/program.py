@@ -7,16 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 import onnx
 
 from export.c import build
 from export.c.generate import generator_version, to_source
 from export.c.graph import fixed, multiply_adds
 from export.c.interface import Interface, arrays_of, definitions, header, properties_of
-from export.c.selftest import runner, selftest
+from export.c.run import prepare_runner, run_network
+from export.c.selftest import selftest
 from export.compare.outputs import Candidate, Case, compare_case
-from export.compare.suites import Suite
 from export.errors import UnsupportedOperationError, UsageError
 from export.results import Comparison
 from export.verify import read_seal
@@ -124,7 +123,6 @@ def to_program(
         folder = Path(name)
         for path, text in zip(paths, texts, strict=True):
             (folder / path.name).write_text(text)
-        (folder / "runner.c").write_text(runner(interface))
         measured, runs, remark = chip or build.here(), [], ""
         need = build.compile_network(measured, folder, paths[0].name)
         _check_ram(need, ram)
@@ -190,43 +188,18 @@ def _check_ram(need, ram):
 
 def _run(machine, folder, paths, interface, cases):
     """Runs suites and the self-test on a machine."""
-    build.link(machine, folder, "runner.c", "runner")
+    prepare_runner(machine, folder, interface)
     build.link(machine, folder, paths[2].name, "selftest")
     names = [output.name for output in interface.outputs]
 
     def outputs_of(suite):
-        (folder / "inputs").write_bytes(_packed(suite, interface))
-        done = build.start(machine, folder, "runner")
-        if done.returncode:
-            raise ValueError(f"the program on {machine.name} ended with {done.returncode}")
-        return _unpacked((folder / "outputs").read_bytes(), suite, interface, expected)
+        return run_network(machine, folder, interface, suite.inputs)
 
     comparisons = []
     for case in cases:
-        expected = case.expected
         comparisons += compare_case(outputs_of, names, case)
     passed = build.start(machine, folder, "selftest").returncode == 0
     return Run(machine.name, machine.compiler_version, comparisons, passed)
-
-
-def _packed(suite: Suite, interface: Interface) -> bytes:
-    """Returns the inputs of one call after the other."""
-    batch = interface.inputs[0].sizes[0]
-    starts = range(0, suite.samples, batch)
-    return b"".join(array[i : i + batch].tobytes() for i in starts for array in suite.inputs)
-
-
-def _unpacked(content, suite, interface, expected) -> list[np.ndarray]:
-    """Returns the outputs, whose types are those of the expected ones."""
-    fields = [
-        (f"{number}", array.dtype, output.sizes)
-        for number, (array, output) in enumerate(zip(expected, interface.outputs, strict=True))
-    ]
-    found = np.frombuffer(content, np.dtype(fields))
-    return [
-        found[f"{number}"].reshape(suite.samples, *array.shape[1:])
-        for number, array in enumerate(expected)
-    ]
 
 
 def _first(case: Case, interface: Interface) -> Case:
