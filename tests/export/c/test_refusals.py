@@ -74,7 +74,7 @@ def test_a_program_that_computes_something_else(saved_capsnet, tmp_path, monkeyp
     def changed(*arguments):
         source = to_source(*arguments)
         begin = source.index("static const EMX_UNUSED float")
-        return source[:begin] + source[begin:].replace("0x1.", "-0x1.", 1)
+        return source[:begin] + source[begin:].replace("0x1.", "0x9.", 1)
 
     monkeypatch.setattr(program, "to_source", changed)
     with pytest.raises(export.ParityError) as caught:
@@ -121,7 +121,7 @@ def test_names_in_comments():
     file = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
     onnx.helper.set_model_props(file, {"class_names": "*/ int evil;"})
     source = to_source(fixed(file, {}), "net_run")
-    assert "evil" not in source.replace("a_/_int_evil__/____/", "")
+    assert "*/ int" not in source and "a_/_int_evil_" in source and "class_names" not in source
 
 
 def test_texts_of_c(tmp_path, run_program):
@@ -200,7 +200,7 @@ def test_a_model_that_is_larger_than_the_stack_of_this_machine(tmp_path, run_pro
     x = image = keras.Input((600, 600, 1), name="image")
     for _ in range(6):
         x = keras.layers.ReLU()(keras.layers.Conv2D(3, 1)(x))
-    x = keras.layers.GlobalAveragePooling2D(name="scores")(x)
+    x = keras.layers.Conv2D(3, 1, strides=300, name="scores")(x)
     report = export.export_onnx(keras.Model(image, x), tmp_path / "model.onnx", c=True)
     together = 600 * 600 * 3 * 4 * 12
     assert report.program.need.stack < 2**12 and together > 2**23 > report.program.need.static / 2
