@@ -24,7 +24,7 @@ def main() -> None:
     for name in options.names:
         rows.append({"model": name} | row_of(*CASES[name]()))
         print(rows[-1], flush=True)
-    print(markdown_table(rows))
+    print("\n".join(markdown_table(list(rows[0]), [list(row.values()) for row in rows])))
 
 
 def digits():

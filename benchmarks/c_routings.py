@@ -20,8 +20,13 @@ def main() -> None:
 
     from keras_capsules.routing import ROUTINGS
 
-    rows = [row_of(name) for name in options.names or sorted(ROUTINGS)]
-    print(markdown_table(rows))
+    rows = []
+    for name in options.names or sorted(ROUTINGS):
+        rows.append(row_of(name))
+        print(rows[-1], flush=True)
+    header = list(max(rows, key=len))
+    cells = [[row.get(name, "") for name in header] for row in rows]
+    print("\n".join(markdown_table(header, cells)))
 
 
 def network(name: str, pixels: int = 28, classes: int = 10):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import jinja2
 
-from export.report.text import parts_in_words, precision_in_words, verdict_of
+from export.report.text import parts_in_words, precision_in_words, program_in_words, verdict_of
 from export.results import Comparison, LayerError
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def to_html(report: "ExportReport") -> str:
         "foremost": _foremost,
         "parts": parts_in_words,
         "in_words": precision_in_words,
+        "program": program_in_words,
     }
     page = environment.get_template("report.html")
     return page.render(report=report, layers=_layer_chart(report.layers))

@@ -131,12 +131,12 @@ def _verdict(report):
             f"{report.ort.min_onnxruntime} and later read it."
         )
     if report.program:
-        yield from _program(report.program)
+        yield from program_in_words(report.program)
     if not report.seal_holds:
         yield "FAILED: the seal does not hold. The ONNX file was not written."
 
 
-def _program(program: "CProgram") -> Iterator[str]:
+def program_in_words(program: "CProgram") -> Iterator[str]:
     """Describes the program of C, and what each machine made of it."""
     need = program.need
     yield f"In C: {', '.join(program.files)}, by {program.generator}"

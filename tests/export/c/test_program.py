@@ -15,6 +15,7 @@ from benchmarks.c_routings import network
 from export.c.build import emulated_chip
 from export.c.graph import fixed, multiply_adds
 from export.device import Predictor
+from export.report.html import to_html
 from keras_capsules.routing import ROUTINGS
 from tests.devices.cases import all_cases
 
@@ -88,6 +89,7 @@ def test_the_files_and_the_report(capsnet):
     program = report.program
     assert set(program.files) == written and program.fixed == {"batch": 1}
     assert "fixed: batch 1" in report.to_text() and "RAM" in report.to_text()
+    assert f"flash {program.need.flash:,} bytes" in to_html(report)
     stored = json.loads(report.to_json())["program"]
     assert stored["need"]["flash"] == program.need.flash > 4 * report.parameters
     assert 0 < program.need.static < 2**16 and 0 < program.need.stack < 2**12
