@@ -30,8 +30,9 @@ def main() -> None:
 
 
 def network(name: str, pixels: int = 28, classes: int = 10):
-    """Returns a small network of capsules with a routing."""
+    """Returns a small network of capsules with a routing, whose scores depend on all weights."""
     import keras
+    import numpy as np
 
     import keras_capsules as kc
 
@@ -42,8 +43,15 @@ def network(name: str, pixels: int = 28, classes: int = 10):
     explicit = layer.routing.explicit_activations
     primary = kc.PrimaryCapsule2D(4, 8, 5, strides=2, explicit_activations=explicit)
     capsules = layer(primary(x))
-    scores = capsules[1] if explicit else kc.CapsuleLength()(capsules)
-    return keras.Model(image, {"scores": scores})
+    if explicit:
+        poses, activations = capsules
+        scores = keras.layers.Multiply()([kc.CapsuleLength()(poses), activations])
+    else:
+        scores = kc.CapsuleLength()(capsules)
+    model, generator = keras.Model(image, {"scores": scores}), np.random.default_rng(0)
+    for weight in model.weights:  # Biases of zero would hide faults.
+        weight.assign(weight + generator.normal(scale=0.05, size=weight.shape))
+    return model
 
 
 def row_of(name: str) -> dict:

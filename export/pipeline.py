@@ -15,7 +15,7 @@ import numpy as np
 from export import keras_model, progress
 from export.admit.inputs import checked_data
 from export.admit.prepare import Prepared, prepare
-from export.c.program import CProgram, check_tools, to_program
+from export.c.program import CProgram, check_request, to_program
 from export.compare.chosen_inputs import Inputs, choose_inputs, choose_suites, named_shapes
 from export.compare.latency import latency_ms
 from export.compare.locate import Divergence, divergence, placed_layers
@@ -59,7 +59,7 @@ def run(
     target = Target(Path(path), options.force, options.c)
     target.check()
     if options.c:
-        check_tools()
+        check_request(target.onnx.stem)
     with tempfile.TemporaryDirectory() as folder, progress.shown(steps=5) as begin:
         begin("reading the model")
         prepared = prepare(model, target.onnx, Path(folder), options)

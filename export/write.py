@@ -67,6 +67,8 @@ class Target:
 
     def check(self) -> None:
         """Raises a `UsageError` if a file cannot, or may not, be written."""
+        if self.c and self.onnx in self.sources:
+            raise UsageError(f"{self.onnx} has the name of a file of C. Call the ONNX file .onnx.")
         for path in self.all:
             check_target(path, self.force)
 

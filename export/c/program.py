@@ -83,8 +83,13 @@ class CProgram:
         return all(run.passed for run in self.runs)
 
 
-def check_tools() -> None:
-    """Raises a `UsageError` if the generator or a compiler is missing."""
+def check_request(stem: str) -> None:
+    """Raises a `UsageError` if files of this name cannot be in C, or if a tool is missing."""
+    if not re.fullmatch(r"[\w.+ -]+", stem, re.ASCII):
+        raise UsageError(
+            "The files of C are named after the ONNX file: take a name of letters without accents, "
+            f"digits, '_', '.', '+', '-' and spaces. Received: {stem!r}"
+        )
     generator_version()
     build.here()
 
@@ -132,9 +137,9 @@ def to_program(
             remark = "no chip was emulated: the program needs more memory than it has"
         else:
             few = [_first(case, interface) for case in cases]
-            runs.append(_run(chip, folder, paths, interface, few))
+            runs.append(_run(chip, folder, paths[2].name, interface, few))
         build.compile_network(build.here(), folder, paths[0].name)
-        runs.insert(0, _run(build.here(), folder, paths, interface, cases))
+        runs.insert(0, _run(build.here(), folder, paths[2].name, interface, cases))
     used = {name: size for name, size in sizes.items() if _is_open(candidate.file, name)}
     return dict(zip(paths, (text.encode() for text in texts), strict=True)), CProgram(
         files=[path.name for path in paths],
@@ -186,10 +191,10 @@ def _check_ram(need, ram):
         )
 
 
-def _run(machine, folder, paths, interface, cases):
+def _run(machine, folder, test, interface, cases):
     """Runs suites and the self-test on a machine."""
     prepare_runner(machine, folder, interface)
-    build.link(machine, folder, paths[2].name, "selftest")
+    build.link(machine, folder, test, "selftest")
     names = [output.name for output in interface.outputs]
 
     def outputs_of(suite):

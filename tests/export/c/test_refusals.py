@@ -48,6 +48,13 @@ def test_options_that_do_not_fit():
             export.ExportOptions(**options)
 
 
+def test_names_that_files_of_c_cannot_have(tmp_path):
+    with pytest.raises(export.UsageError, match='letters without accents.*zi"ffern'):
+        export.export_onnx("model.keras", tmp_path / 'zi"ffern.onnx', c=True)
+    with pytest.raises(export.UsageError, match="name of a file of C. Call the ONNX file .onnx"):
+        export.export_onnx("model.keras", tmp_path / "model.c", c=True)
+
+
 def test_too_much_ram(saved_capsnet, tmp_path):
     with pytest.raises(export.UsageError, match=r"needs [\d,]+ bytes of RAM.*--ram allows 1,000"):
         export.export_onnx(saved_capsnet, tmp_path / "model.onnx", c=True, ram=1000)
