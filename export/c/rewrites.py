@@ -41,8 +41,8 @@ class _Graph:
 
     def _backwards_by_gather(self, node):
         """Turns a Slice that reverses an axis into a Gather."""
-        given = [self._constants.get(name) for name in node.input[1:]]
-        if len(given) < 4 or any(values is None or values.size != 1 for values in given):
+        given = [self._constants[name] for name in node.input[1:] if name in self._constants]
+        if len(given) < 4 or any(values.size != 1 for values in given):
             return node
         start, end, axis, step = (int(values.flat[0]) for values in given)
         size = self._shapes[node.input[0]][axis]
