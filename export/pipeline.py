@@ -15,7 +15,7 @@ import numpy as np
 from export import keras_model, progress
 from export.admit.inputs import checked_data
 from export.admit.prepare import Prepared, prepare
-from export.c.program import CProgram, check_request, to_program
+from export.c.program import CProgram, check_request, check_sizes, to_program
 from export.compare.chosen_inputs import Inputs, choose_inputs, choose_suites, named_shapes
 from export.compare.latency import latency_ms
 from export.compare.locate import Divergence, divergence, placed_layers
@@ -66,6 +66,8 @@ def run(
         options = replace(options, input_range=prepared.input_range)
         begin("choosing inputs")
         suites, first = choose_suites(prepared, options)
+        if options.c:
+            check_sizes(suites.axes.known)
         begin("converting")
         with ThreadPoolExecutor(1) as pool:  # Another process converts; this one runs the model.
             converting = pool.submit(
@@ -223,9 +225,8 @@ def seal_and_pack(
     program = None
     if options.c:
         cases = known_cases(inputs.suites.compared, inputs.expected, shipped.comparisons)
-        sizes = {"batch": options.batch or 1} | inputs.suites.axes.only_sizes
-        scored = keras_model.scored_output(prepared.model)
-        sources = to_program(target.sources, shipped, sealed, cases, sizes, scored, options.ram)
+        scored, batch = keras_model.scored_output(prepared.model), options.batch or 1
+        sources = to_program(target.sources, shipped, sealed, cases, batch, scored, options.ram)
         contents, program = contents | sources[0], sources[1]
     return Sealed(
         contents,

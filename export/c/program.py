@@ -3,7 +3,7 @@
 import itertools
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -94,12 +94,21 @@ def check_request(stem: str) -> None:
     build.here()
 
 
+def check_sizes(names: Sequence[str]) -> None:
+    """Raises a `UsageError` if axes besides that of the batch are open."""
+    if names:
+        raise UsageError(
+            f"A program of C has fixed sizes, and the model leaves open {', '.join(names)}. Give "
+            "keras.Input the sizes, such as keras.Input((100, 6)), or export without --c."
+        )
+
+
 def to_program(
     paths: Sequence[Path],
     candidate: Candidate,
     sealed: bytes,
     cases: Sequence[Case],
-    sizes: Mapping[str, int],
+    batch: int,
     scored: int,
     ram: int | None,
 ) -> tuple[dict[Path, bytes], CProgram]:
@@ -110,7 +119,7 @@ def to_program(
         candidate: The file.
         sealed: The seal of the file, whose inputs the self-test replays.
         cases: The suites, with the model's outputs and tolerances.
-        sizes: Sizes of the open axes by name.
+        batch: Samples of one call.
         scored: Index of the output of scores.
         ram: Largest number of bytes that may change, or `None`.
 
@@ -121,7 +130,7 @@ def to_program(
         UsageError: If the program needs more than `ram`.
         UnsupportedOperationError: If the generator cannot take the model.
     """
-    graph = fixed(candidate.file, sizes)
+    graph = fixed(candidate.file, {"batch": batch})
     interface, texts = _texts(paths, graph, candidate, sealed, scored)
     chip = build.emulated_chip()
     with tempfile.TemporaryDirectory() as name:
@@ -140,11 +149,10 @@ def to_program(
             runs.append(_run(chip, folder, paths[2].name, interface, few))
         build.compile_network(build.here(), folder, paths[0].name)
         runs.insert(0, _run(build.here(), folder, paths[2].name, interface, cases))
-    used = {name: size for name, size in sizes.items() if _is_open(candidate.file, name)}
     return dict(zip(paths, (text.encode() for text in texts), strict=True)), CProgram(
         files=[path.name for path in paths],
         generator=generator_version(),
-        fixed=used,
+        fixed={"batch": batch} if _is_open(candidate.file, "batch") else {},
         multiply_adds=multiply_adds(graph),
         need=need,
         measured=measured.compiler_version,

@@ -36,21 +36,6 @@ class OpenAxes:
         """The names, each once."""
         return list(dict.fromkeys(name for names in self.names for name in names.values()))
 
-    @property
-    def only_sizes(self) -> dict[str, int]:
-        """The sizes of the open axes, of which there must be one each.
-
-        Raises:
-            UsageError: If there are several.
-        """
-        if len(self.sizes) > 1:
-            first = " ".join(f"{name}={size}" for name, size in self.sizes[0].items())
-            raise UsageError(
-                f"A program of C has fixed sizes, and the model leaves open {', '.join(self.known)}"
-                f". Give keras.Input the sizes, or choose one of each, such as --sizes {first}."
-            )
-        return self.sizes[0]
-
     def shapes(self, model: keras.Model, sizes: Mapping[str, int]) -> list[tuple[int, ...]]:
         """Returns the shape of one sample of each input at these sizes."""
         return [
