@@ -4,9 +4,9 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-_RECURRENT = ("GRU", "RNN")
-_BY_DIRECTION = (1, 2, 3, 5)
-"""Inputs of a recurrent node that have an axis for directions: the weights and the first state."""
+_RECURRENT = ("GRU", "LSTM", "RNN")
+_BY_DIRECTION = (1, 2, 3, 5, 6, 7)
+"""Inputs of a recurrent node that have an axis for directions: weights and first states."""
 
 
 def rewrite_for_generator(file: onnx.ModelProto) -> None:
@@ -63,10 +63,10 @@ class _Graph:
         if direction != b"bidirectional" or not known or any(node.input[4:5]):
             return [node]
         ways = [self._direction(node, index, settings) for index in (0, 1)]
-        ends = zip(node.output, zip(*(ends for _, ends in ways), strict=True), (1, 0), strict=False)
+        ends = zip(node.output, zip(*(ends for _, ends in ways), strict=True), strict=True)
         joined = [
-            helper.make_node("Concat", parts, [output], name=output, axis=axis)
-            for output, parts, axis in ends
+            helper.make_node("Concat", parts, [output], name=output, axis=0 if place else 1)
+            for place, (output, parts) in enumerate(ends)
             if output
         ]
         return [*ways[0][0], *ways[1][0], *joined]
@@ -74,7 +74,10 @@ class _Graph:
     def _direction(self, node, index, settings):
         """Returns the nodes of one direction, and their values for all steps and for the last."""
         name = f"{node.name}/{'backwards' if index else 'forwards'}"
-        inputs, nodes, steps = list(node.input), [], f"{name}/steps"
+        inputs, nodes = list(node.input), []
+        steps, *last = (
+            f"{name}/{place}" for place in ("steps", "last", "cell")[: len(node.output)]
+        )
         for place in self._split(node):
             if inputs[place]:
                 half = self._constants[inputs[place]][index : index + 1]
@@ -87,11 +90,11 @@ class _Graph:
         if index:
             nodes.append(self._gather(inputs[0], f"{name}/input", turned, axis=0))
             inputs[0] = f"{name}/input"
-        nodes.append(_recurrent(node, inputs, [steps, f"{name}/last"], settings))
+        nodes.append(_recurrent(node, inputs, [steps, *last], settings))
         if index:
             nodes.append(self._gather(steps, f"{name}/output", turned, axis=0))
             steps = f"{name}/output"
-        return nodes, (steps, f"{name}/last")
+        return nodes, (steps, *last)
 
     def _split(self, node):
         return [place for place in _BY_DIRECTION if place < len(node.input)]

@@ -149,6 +149,21 @@ def test_every_kind_of_model(name, tmp_path, run_program):
     assert report.program.passed and run_program(tmp_path).returncode == 0
 
 
+def test_what_the_generator_does_not_take_is_rewritten(tmp_path, run_program):
+    recurrent = [keras.layers.GRU, keras.layers.SimpleRNN, keras.layers.LSTM]
+    x = steps = keras.Input((7, 3), name="steps")
+    for layer in recurrent:
+        x = keras.layers.Bidirectional(layer(3, return_sequences=True))(x)
+    x = keras.layers.GRU(4, reset_after=False, go_backwards=True)(keras.ops.flip(x, axis=1))
+    y = image = keras.Input((6, 5, 2), name="image")
+    for interpolation in ("bilinear", "nearest"):
+        y = keras.layers.UpSampling2D(2, interpolation=interpolation)(y)
+    y = keras.layers.Resizing(9, 4)(y)
+    model = keras.Model([steps, image], {"last": x, "resized": y})
+    report = export.export_onnx(model, tmp_path / "digits.onnx", c=True)
+    assert report.program.passed and run_program(tmp_path).returncode == 0
+
+
 def test_multiply_adds_by_hand():
     x = image = keras.Input((9, 9, 2))
     x = keras.layers.Conv2D(4, 3)(x)
