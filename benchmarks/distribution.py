@@ -26,6 +26,8 @@ BYTES = {"f32": 4, "s32": 4, "u32": 4, "bf16": 2, "f16": 2, "pred": 1}
 COLLECTIVE = re.compile(
     r"= (?P<result>.*?) (?:all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute)\("
 )
+COMPUTATION = re.compile(r"(?:ENTRY )?%(?P<name>[\w.-]+) \(")
+LOOP = re.compile(r' while\(.*body=%(?P<body>[\w.-]+),.*"known_trip_count":\{"n":"(?P<count>\d+)"')
 TENSOR = re.compile(r"\b(?P<dtype>[a-z]+\d*)\[(?P<sizes>[\d,]*)\]")
 
 
@@ -98,10 +100,26 @@ def _on_first_device(value) -> int:
 
 
 def sent(folder: Path) -> int:
-    """Returns the bytes of the collective operations in the largest program of a folder."""
+    """Returns the bytes of the collective operations in the largest program of a folder.
+
+    Those in the body of a loop count as often as the loop runs.
+    """
     programs = folder.glob("*after_optimizations.txt")
     text = max((path.read_text() for path in programs), key=len)
-    return sum(bytes_of(found["result"]) for found in COLLECTIVE.finditer(text))
+    found, loops, computation = [], {}, ""
+    for line in text.splitlines():
+        if begin := COMPUTATION.match(line):
+            computation = begin["name"]
+        if loop := LOOP.search(line):
+            loops[loop["body"]] = int(loop["count"]), computation
+        if operation := COLLECTIVE.search(line):
+            found.append((computation, bytes_of(operation["result"])))
+
+    def times(name):
+        count, around = loops.get(name, (1, None))
+        return count if around is None else count * times(around)
+
+    return sum(times(name) * size for name, size in found)
 
 
 def bytes_of(types: str) -> int:

@@ -8,6 +8,16 @@ from conftest import run_python
 from benchmarks import distribution
 
 PROGRAM = """
+%inner (a: f32[7]) -> f32[7] {
+  %e = f32[7]{0} all-reduce(f32[7]{0} %x), channel_id=4
+}
+
+%outer.1 (a: f32[7]) -> f32[7] {
+  %w = (s32[]) while(%t), condition=%c, body=%inner, backend_config={"known_trip_count":{"n":"3"}}
+}
+
+ENTRY %main (x: f32[10,16]) -> f32[] {
+  %w = (s32[]) while(%t), condition=%c, body=%outer.1, backend_config={"known_trip_count":{"n":"5"}}
   %a = f32[10,16]{1,0} all-reduce(f32[10,16]{1,0} %x), channel_id=1
   %b = (f32[4]{0}, bf16[2,3]{1,0}) all-gather(f32[2]{0} %y, bf16[1,3]{1,0} %z), dimensions={0}
   %c = f32[100]{0} add(f32[100]{0} %p, f32[100]{0} %q)
@@ -18,7 +28,7 @@ PROGRAM = """
 def test_bytes_of_collective_operations(tmp_path):
     (tmp_path / "m.jit_train_step.cpu_after_optimizations.txt").write_text(PROGRAM)
     (tmp_path / "m.jit_small.cpu_after_optimizations.txt").write_text("f32[9] all-reduce(")
-    assert distribution.sent(tmp_path) == 10 * 16 * 4 + 4 * 4 + 2 * 3 * 2 + 1
+    assert distribution.sent(tmp_path) == 10 * 16 * 4 + 4 * 4 + 2 * 3 * 2 + 1 + 15 * 7 * 4
 
 
 @pytest.mark.distributed
