@@ -25,7 +25,7 @@ def main() -> None:
 
 
 def row(name: str, weights: str) -> dict:
-    images, labels = getattr(datasets, weights)()[1]
+    images, labels = test_data(weights)
     pixels = card(name, weights)["preprocessing"] is not None
     model = create_model(name, weights, include_preprocessing=pixels)
     ranked = np.argsort(model.predict(images, batch_size=250, verbose=0), axis=1)
@@ -38,6 +38,11 @@ def row(name: str, weights: str) -> dict:
         "card %": 100 * card(name, weights)["accuracy_by_seed"]["0"],
         "samples": len(images),
     }
+
+
+def test_data(weights: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the samples to test on, and the labels, of the data that weights are for."""
+    return getattr(datasets, weights.removeprefix("micro_"))()[1]
 
 
 if __name__ == "__main__":

@@ -14,10 +14,10 @@ import keras
 import numpy as np
 
 import keras_capsules
+from benchmarks.cards import test_data
 from benchmarks.export_precision import PAGE, TRAINED, exported, lost
 from benchmarks.results import markdown_table
 from export.reduce.samples import CALIBRATION_SAMPLES
-from keras_capsules import datasets
 from keras_capsules.models import card, pretrained
 
 TESTED = 2000
@@ -54,7 +54,7 @@ def main() -> None:
 
 def test_samples(name: str, weights: str) -> tuple[np.ndarray, np.ndarray]:
     """Returns samples to test on, prepared as in the model's card, and the right answers."""
-    samples, answers = getattr(datasets, weights)()[1]
+    samples, answers = test_data(weights)
     samples, answers = (part[: TESTED + CALIBRATION_SAMPLES] for part in (samples, answers))
     if weights == "multi_mnist":
         answers = keras.ops.convert_to_numpy(keras.utils.to_categorical(answers, 10).max(axis=1))

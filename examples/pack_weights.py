@@ -78,7 +78,7 @@ def main() -> None:
             for package in ("keras-capsules", "keras", keras.backend.backend())
         },
         "date": str(datetime.date.today()),
-        "data_licence": LICENCES[options.dataset.removeprefix("multi_")],
+        "data_licence": LICENCES[options.dataset.removeprefix("multi_").removeprefix("micro_")],
         "files": files,
     }
     text = json.dumps(card, indent=2) + "\n"
