@@ -197,16 +197,16 @@ class Predictor:
 
     def _only_input(self):
         if len(self.shapes) != 1:
-            raise ValueError(f"Call the predictor with the inputs {', '.join(self.shapes)}.")
+            raise ValueError(f"It takes {', '.join(self.shapes)}: call run with arrays by name.")
         return next(iter(self.shapes.items()))
 
     def _batch_of(self, name, array):
         """Returns an array with a batch axis, if its shape fits the input."""
-        array, shape = np.asarray(array), self.shapes[name]
-        array = array[None] if array.ndim == len(shape) else array
+        given, shape = np.asarray(array), self.shapes[name]
+        array = given[None] if given.ndim == len(shape) else given
         if array.ndim != 1 + len(shape) or array.shape[1:] != _sizes(shape, array.shape[1:]):
             wanted = ", ".join(map(str, ("batch", *shape)))
-            raise ValueError(f"{name} takes arrays of shape ({wanted}). Received: {array.shape}")
+            raise ValueError(f"{name} takes arrays of shape ({wanted}). Received: {given.shape}")
         return array
 
     def _prediction(self, scores):

@@ -1,5 +1,6 @@
 """Checks the weights of a saved model, an HDF5 file, before Keras reads them."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -9,7 +10,9 @@ import h5py
 
 from export.errors import RefusedInputError
 
-_SECONDS, _BYTES_PER_SECOND = 10, 20 << 20
+# Of the processor; a machine with much else to do may take ten times as long.
+_SECONDS, _BYTES_PER_SECOND, _BUSY = 10, 20 << 20, 10
+_OUT_OF_TIME = -24  # SIGXCPU, by which the limit of the child ends it.
 _TEXT = {"PYTHONIOENCODING": "utf-8:backslashreplace"}  # Names in files may be any bytes.
 
 
@@ -19,21 +22,27 @@ def count_apart(path: Path) -> int:
     Raises:
         RefusedInputError: As `count` does, or if HDF5 did not end in time, or crashed.
     """
+    seconds = _SECONDS + path.stat().st_size // _BYTES_PER_SECOND
     try:
         reader = subprocess.run(
-            [sys.executable, "-P", "-m", "export.admit.weights", path],
+            [sys.executable, "-P", "-m", "export.admit.weights", path, str(seconds)],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **_TEXT},
             capture_output=True,
             encoding="utf-8",
-            timeout=_SECONDS + path.stat().st_size / _BYTES_PER_SECOND,
+            timeout=_BUSY * seconds,
         )
     except subprocess.TimeoutExpired as error:
         raise RefusedInputError(
-            f"The weights are damaged: HDF5 did not read them within {error.timeout:.0f} seconds. "
-            "Save the model again."
+            f"HDF5 did not read the weights within {error.timeout:.0f} seconds. Try again when the "
+            "machine has less to do. Otherwise they are damaged: save the model again."
         ) from error
     if reader.returncode == 0:
         return int(reader.stdout)
+    if reader.returncode == _OUT_OF_TIME:
+        raise RefusedInputError(
+            f"The weights are damaged: HDF5 did not read them within {seconds} seconds of the "
+            "processor. Save the model again."
+        )
     raise RefusedInputError(
         reader.stdout
         or "The weights are damaged: HDF5 crashed. Save the model again. Last line: "
@@ -111,7 +120,14 @@ def _where(item):
     return f"The weights: {item.name!r}"
 
 
+def _limit_processor(seconds):
+    if importlib.util.find_spec("resource"):  # Windows has none.
+        resource = importlib.import_module("resource")
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+
+
 if __name__ == "__main__":
+    _limit_processor(int(sys.argv[2]))
     try:
         print(count(Path(sys.argv[1])))
     except RefusedInputError as refusal:

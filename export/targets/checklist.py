@@ -83,10 +83,11 @@ def _shapes(file, values):
     }
     if not any(open_axes.values()):
         return Check("shapes", "all are static", True)
-    several = [name for name, count in open_axes.items() if count > 1]
-    if named == {BATCH_AXIS} and not several:
+    if named == {BATCH_AXIS} and max(open_axes.values()) == 1:
         return Check("shapes", "static but for the batch axis; --batch N fixes it", True)
-    return Check("shapes", f"open axes {sorted(named)}, several in {several}", False)
+    others = sorted(named - {BATCH_AXIS}) or ["sizes inside"]
+    advice = "some devices need fixed sizes: give keras.Input the sizes, and --batch N"
+    return Check("shapes", f"open besides the batch: {', '.join(others)}; {advice}", False)
 
 
 def _wide_nodes(file, values):

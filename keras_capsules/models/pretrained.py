@@ -115,7 +115,7 @@ def restore(
         raise ValueError(
             f"The weights {weights!r} of {model!r} fit {description['arguments']} and defaults "
             "otherwise. For other classes use include_top=False and add your own classifier. "
-            f"Received: {arguments}. ({error})"
+            f"Received: {arguments}. ({str(error).partition(chr(10))[0]})"
         ) from error
     return built if steps is None else with_preprocessing(built, steps)
 

@@ -100,7 +100,7 @@ def test_a_damaged_file_is_refused(tmp_path, monkeypatch, ending):
 def test_weights_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="fit .*include_top=False.*'num_classes': 7"):
         create_model("efficient_capsnet", weights="mnist", num_classes=7)
-    with pytest.raises(ValueError, match="efficient_capsnet': .*multi_mnist.*Received: weights='mnits'"):
+    with pytest.raises(ValueError, match="capsnet': .*multi_mnist.*Received: weights='mnits'"):
         create_model("efficient_capsnet", weights="mnits")
     with pytest.raises(ValueError, match="There are: none"):
         card("capsnet", "mnist")

@@ -23,7 +23,9 @@ def arrays_of(weights: Any) -> Mapping[str, Any]:
         return weights
     readers = {".npz": _npz, ".safetensors": _safetensors, ".h5": _keras_2, ".hdf5": _keras_2}
     path = Path(weights)
-    if path.suffix not in readers or not path.is_file():
+    if path.suffix in readers and not path.is_file():
+        raise ValueError(f"There is no file of weights {str(path)!r}.")
+    if path.suffix not in readers:
         raise ValueError(
             "`weights` must be a mapping of names to arrays, or the path of a .npz, .safetensors "
             "or .h5 file. Of a PyTorch file take {name: tensor.numpy() for name, tensor in "
