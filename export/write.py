@@ -75,7 +75,7 @@ class Target:
 
 def _is_ours(path):
     """Returns whether an export wrote a source, and not the user."""
-    if not path.is_file():
+    if not os.path.isfile(path):  # False also for a name that is too long.
         return False
     with path.open("rb") as file:
         return file.read(len(C_BEGINNING)) == C_BEGINNING.encode()
