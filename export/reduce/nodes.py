@@ -8,8 +8,9 @@ densities, only the products with weights are therefore reduced:
 * float16: these products, and in the other layers everything but softmax, means and divisions.
   Nodes that leave the range of float16 on ordinary, real or huge inputs stay in float32 too, and
   only their weights are stored in float16. So are the weights of recurrent layers.
-* int8: convolutions and dense layers, and the relu after them. The kernels of capsules stay in
-  float32, because with scales by channel a product of three axes fails in onnxruntime at run time.
+* int8: convolutions and dense layers, and the relu after them. The kernels of capsules are only
+  stored in int8, and multiplied in float32: with scales by channel a product of three axes fails
+  in onnxruntime at run time.
 """
 
 import onnx

@@ -17,6 +17,9 @@ from export.reduce.int8 import to_int8
 pytestmark = once
 
 
+KERNEL = "class_capsules/matmul"
+
+
 def run(file, inputs, optimize=True):
     return session(file, optimize, threads=1).run(None, inputs)[0]
 
@@ -86,7 +89,7 @@ def test_what_overflows_float16_is_computed_in_float32(generator):
     np.testing.assert_allclose(run(reduced, {"x": x}), expected, rtol=5e-4)
 
 
-def test_int8_quantizes_by_channel_and_leaves_capsules_alone(file, batches):
+def test_int8_quantizes_by_channel_and_multiplies_capsules_in_float32(file, batches):
     reduced = to_int8(file, batches[:1], {})
     weights = {tensor.name: tensor for tensor in reduced.graph.initializer}
     nodes = {node.name: node for node in reduced.graph.node}
@@ -95,12 +98,19 @@ def test_int8_quantizes_by_channel_and_leaves_capsules_alone(file, batches):
         quantized, scale = (weights[value] for value in dequantized.input[:2])
         assert quantized.data_type == TensorProto.INT8 and list(scale.dims) == quantized.dims[:1]
         assert np.abs(numpy_helper.to_array(quantized)).max() <= 64  # Seven bits.
-    assert weights["class_capsules/matmul/B"].data_type == TensorProto.FLOAT
+    (stored,) = [n for n in reduced.graph.node if n.output[0] == nodes[KERNEL].input[1]]
+    kernel, scale = (numpy_helper.to_array(weights[value]) for value in stored.input)
+    (before,) = [w for w in file.graph.initializer if w.name == f"{KERNEL}/B"]
+    before = numpy_helper.to_array(before)
+    assert kernel.dtype == "int8" and scale.shape == ()
+    assert np.abs(kernel * scale - before).max() <= scale / 2 * (1 + 1e-5)
+    np.testing.assert_allclose(127 * scale, np.abs(before).max(), rtol=1e-6)
     types = types_of(reduced)
     for node in file.graph.node:
         if node.name.startswith(("class_capsules/", "scores/")):
             assert types[node.output[0]] == TensorProto.FLOAT
-            assert nodes[node.name].input[1:] == node.input[1:]
+            if node.name != KERNEL:
+                assert nodes[node.name].input[1:] == node.input[1:]
     for optimize in (False, True):
         found = run(reduced, batches[0], optimize)
         np.testing.assert_allclose(found, run(file, batches[0]), atol=0.05)
@@ -120,6 +130,32 @@ def test_int8_keeps_the_bias_of_a_channel_with_hardly_any_weight(generator):
     for optimize in (False, True):
         np.testing.assert_allclose(run(reduced, {"x": x}, optimize), expected, atol=0.2)
         np.testing.assert_allclose(run(reduced, {"x": x}, optimize)[:, 1], 5.0, atol=0.05)
+
+
+def test_int8_stores_a_weight_of_two_products_once_and_leaves_small_ones(generator):
+    large, small = (generator.normal(size=(4, 8, n)).astype("float32") for n in (32, 8))
+    convolution = generator.normal(size=(4, 4, 1)).astype("float32")
+    nodes = [
+        helper.make_node("Conv", ["x", "c"], ["a"], "convolution/conv"),
+        helper.make_node("Transpose", ["a"], ["t"], "capsules/transpose", perm=[1, 0, 2]),
+        helper.make_node("MatMul", ["t", "large"], ["one"], "capsules/matmul"),
+        helper.make_node("Mul", ["t", "t"], ["squares"], "capsules/mul"),
+        helper.make_node("MatMul", ["squares", "large"], ["two"], "capsules/matmul_2"),
+        helper.make_node("MatMul", ["t", "small"], ["three"], "capsules/matmul_3"),
+        helper.make_node("Concat", ["one", "two", "three"], ["four"], "capsules/concat", axis=-1),
+        helper.make_node("ReduceMean", ["four"], ["y"], "capsules/mean", axes=[0], keepdims=0),
+    ]
+    weights = {"c": convolution, "large": large, "small": small}
+    file = graph_of(nodes, weights, [4, 8], 2)
+    x = generator.normal(size=(3, 4, 8)).astype("float32")
+    reduced = to_int8(file, [{"x": x}], {})
+    kinds = {tensor.name: tensor.data_type for tensor in reduced.graph.initializer}
+    assert "large" not in kinds and kinds["small"] == TensorProto.FLOAT
+    stored = [n for n in reduced.graph.node if "large/int8" in n.input]
+    assert len(stored) == 1 and kinds["large/int8"] == TensorProto.INT8
+    expected = run(file, {"x": x})
+    atol = 0.05 * np.abs(expected).max()
+    np.testing.assert_allclose(run(reduced, {"x": x}), expected, rtol=0, atol=atol)
 
 
 def test_int8_needs_something_to_quantize():
