@@ -176,5 +176,5 @@ def test_preprocessing_without_a_card_is_refused(tmp_path):
         create_model("capsnet", include_preprocessing=True)
     path = str(tmp_path / "own.weights.h5")
     create_model("se_capsnet").save_weights(path)
-    with pytest.raises(ValueError, match="'se_capsnet': mnist"):
+    with pytest.raises(ValueError, match="'se_capsnet': micro_mnist, mnist"):
         create_model("se_capsnet", path, include_preprocessing=True)
