@@ -196,6 +196,8 @@ def _precision(result: Judgement) -> Iterator[str]:
         )
     yield f"  labels: {result.criterion}; Keras: {result.model:.2f} %"
     yield "  ms: median of one thread, for one sample or one batch of a fixed size, measured here"
+    if result.rows[-1].bytes >= result.rows[0].bytes and len(result.rows) == 2:
+        yield f"  {name} saves no bytes in a model this small: take float32"
     if len(result.rows) > 2 or name == "float32":
         yield f"  auto: {name} is the smallest of those that lose little and are not slower here"
     yield ""

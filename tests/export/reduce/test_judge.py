@@ -147,3 +147,11 @@ def test_a_sequential_model_with_more_samples_than_are_compared(tmp_path, genera
     assert {entry.suite.label: entry.suite.samples for entry in report.comparisons}[
         "real, all"
     ] == 300
+
+
+def test_a_file_that_saves_nothing_says_so(tmp_path, generator):
+    data = {"x": generator.normal(size=(40, 4)).astype("float32")}
+    options = {"precision": "int8", "data": data, "max_drop": 100}
+    report = export.export_onnx(classifier(), tmp_path / "model.onnx", **options)
+    assert report.precision.rows[1].bytes > report.precision.rows[0].bytes
+    assert "int8 saves no bytes in a model this small" in report.to_text()
