@@ -3,8 +3,8 @@
     python -m benchmarks.distribution
     python -m benchmarks.distribution --devices 1 2 --size tiny
 
-CapsNet trains for two steps under JAX on simulated devices of one machine. `sent` is the size of
-all tensors that collective operations of the compiled step take or make, as XLA writes them down:
+CapsNet trains for a few steps under JAX on simulated devices of one machine. `sent` is the size of
+all tensors that collective operations of the compiled step make, as XLA writes them down:
 a sum over devices of 4 bytes counts as 4. `kept` is what the first device keeps of the weights and
 of Adam's two averages of each. `alone` has no distribution; its milliseconds beside those of one
 device are the overhead. Simulated devices share the processor, so other times say nothing.
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def measured(way: str, devices: int, size: str | None, batch: int) -> dict:
-    """Trains two steps, and returns what the first device keeps."""
+    """Trains a few steps, and returns their time and what the first device keeps."""
     import keras
 
     from keras_capsules import MarginLoss, create_model, distribution
