@@ -27,6 +27,7 @@ LICENCES = {
     "mnist": "MNIST of LeCun and Cortes, CC BY-SA 3.0",
     "cifar10": "CIFAR-10 of Krizhevsky, 2009; no licence is stated",
     "basic_motions": "BasicMotions of the UEA archive, 2018, in aeon 1.6; no licence is stated",
+    "shapes": "drawn by this library; digits of MNIST of LeCun and Cortes, CC BY-SA 3.0",
     "japanese_vowels": "JapaneseVowels of Kudo, Toyama and Shimbo, CC BY 4.0, in aeon 1.6",
 }
 EXAMPLES = 16
@@ -55,6 +56,7 @@ def main() -> None:
         accuracies[str(seed)] = round(recipe.accuracy(model, test_images, test_labels), 6)
 
     samples = getattr(recipe, "SAMPLES", "images")
+    metric = getattr(recipe, "METRIC", "accuracy")
     stem = pretrained.FOLDER / f"{options.model}-{options.dataset}"
     files = _write(stem, model, recipe.prepare(test_images[:EXAMPLES]), recipe.DECODER)
     values = list(accuracies.values())
@@ -66,7 +68,7 @@ def main() -> None:
         "class_names": recipe.CLASS_NAMES,
         "preprocessing": recipe.PREPROCESSING,
         "split": f"the training {samples} to train on; the weights after the last epoch",
-        "metric": f"accuracy on the {len(test_images):,} test {samples}",
+        "metric": f"{metric} on the {len(test_images):,} test {samples}",
         "accuracy_by_seed": dict(sorted(accuracies.items())),
         "mean": round(float(np.mean(values)), 6),
         "standard_deviation": round(float(np.std(values, ddof=1)), 6) if len(values) > 1 else None,

@@ -120,7 +120,8 @@ def main(arguments: list[str] | None = None) -> int:
     model.fit(batches, epochs=epochs, shuffle=False, verbose=2, callbacks=callbacks)
     model.save_weights(folder / "model.weights.h5")
     samples = getattr(recipe, "SAMPLES", "images")
-    print(f"accuracy on the test {samples}: {recipe.accuracy(model, *test):.2%}")
+    metric = getattr(recipe, "METRIC", "accuracy")
+    print(f"{metric} on the test {samples}: {recipe.accuracy(model, *test):.2%}")
     return 0
 
 
