@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import difflib
 import importlib
 import os
 import re
@@ -47,8 +48,12 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        """Raises a `UsageError` with the usage."""
-        raise UsageError(f"{message}\n{self.format_usage().strip()}")
+        """Raises a `UsageError` with the usage, and with the flag that was perhaps meant."""
+        _, unknown, wrong = message.partition("unrecognized arguments: --")
+        flags = [flag for action in self._actions for flag in action.option_strings]
+        near = difflib.get_close_matches(f"--{wrong.split()[0]}", flags, n=1) if unknown else []
+        meant = f" Did you mean {near[0]}?" if near else ""
+        raise UsageError(f"{message}.{meant}\n{self.format_usage().strip()}")
 
 
 def exit_code_of(name: str, command: Callable[[], int]) -> int:

@@ -22,10 +22,10 @@ from export import (
     command_line,
     export_onnx,
 )
-from export.admit import zoo
+from export.admit import archive, zoo
 from export.errors import EXIT_CODES
 from export.options import add_to_parser, flag_of, shapes_of
-from export.write import Target
+from export.write import Target, check_target
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _export(arguments):
     given = _parser().parse_args(arguments)
-    _check_paths(given)
+    _check_arguments(given)
     with command_line.without_startup_lines():
         command_line.import_modules(given.modules)
         model, options = _model_and_options(given)
@@ -84,8 +84,6 @@ def _model_and_options(given: argparse.Namespace) -> tuple[Any, ExportOptions]:
         changes["input_shapes"] = shapes_of(changes["input_shapes"])
     if "sizes" in changes:
         changes["sizes"] = dict(changes["sizes"])
-    if (given.model is None) == (given.name is None):
-        raise UsageError("Pass either the file MODEL or --model NAME, one of the zoo.")
     model = given.model
     if given.name is not None:
         outputs, preprocess = changes.get("outputs", ()), changes.get("preprocess", False)
@@ -97,13 +95,15 @@ def _model_and_options(given: argparse.Namespace) -> tuple[Any, ExportOptions]:
                 f"The card of {given.name} says {more}. Leave out {' and '.join(taken)}."
             )
         changes |= more
-    elif given.weights is not None:
-        raise UsageError("A file has its weights: pass --weights only with --model NAME.")
     return model, ExportOptions(**changes)
 
 
-def _check_paths(given: argparse.Namespace) -> None:
-    """Raises a `UsageError` if a file would be both read and written, or written twice."""
+def _check_arguments(given: argparse.Namespace) -> None:
+    """Refuses what cannot be read or written, or would be both, before Keras is imported."""
+    if (given.model is None) == (given.name is None):
+        raise UsageError("Pass either the file MODEL or --model NAME, one of the zoo.")
+    if given.model is not None and given.weights is not None:
+        raise UsageError("A file has its weights: pass --weights only with --model NAME.")
     written = {
         os.path.realpath(path) for path in Target(Path(given.output), True, "c" in given).all
     }
@@ -119,6 +119,9 @@ def _check_paths(given: argparse.Namespace) -> None:
             )
     if given.report is not None:
         ExportReport.check_path(Path(given.report), force="force" in given)
+    check_target(Path(given.output), force="force" in given)
+    if given.model is not None:
+        archive.check_model(Path(given.model))
 
 
 def _read_labels(path: str) -> list[str]:

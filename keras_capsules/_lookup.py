@@ -1,6 +1,20 @@
 """Resolves a name, config or instance."""
 
+import difflib
+from collections.abc import Iterable
+
 import keras
+
+
+def check_name(what: str, name: str, known: Iterable[str]) -> None:
+    """Raises a `ValueError` that lists the known names, and the nearest, for another name."""
+    known = list(known)
+    if name not in known:
+        near = difflib.get_close_matches(str(name), known, n=1)
+        meant = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(
+            f"Unknown {what}.{meant} Known ones: {', '.join(known)}. Received: {what}={name!r}"
+        )
 
 
 def resolve(what: str, identifier, table: dict, base: type, **kwargs):
@@ -19,10 +33,7 @@ def resolve(what: str, identifier, table: dict, base: type, **kwargs):
             arguments come with a config or an instance.
     """
     if isinstance(identifier, str):
-        if identifier not in table:
-            raise ValueError(
-                f"Unknown {what}. Known ones: {', '.join(table)}. Received: {what}={identifier!r}"
-            )
+        check_name(what, identifier, table)
         return table[identifier](**kwargs)
     if kwargs:
         raise ValueError(

@@ -30,6 +30,17 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 1
 
 
+def check_model(path: Path) -> None:
+    """Checks that a file looks like one of `model.save`, without reading what it holds.
+
+    Raises:
+        UsageError: If there is no such file.
+        RefusedInputError: If the file is not such an archive, or has other entries.
+    """
+    with _model_archive(path):
+        pass
+
+
 def unpack_model(path: Path, folder: Path) -> None:
     """Copies the three entries of a `.keras` file into a folder, from which Keras can load them.
 
@@ -37,6 +48,20 @@ def unpack_model(path: Path, folder: Path) -> None:
         UsageError: If there is no such file.
         RefusedInputError: If the file is not such an archive, is damaged, or has other entries.
     """
+    with _model_archive(path) as archive:
+        for entry in archive.infolist():
+            with archive.open(entry) as packed, open(folder / entry.filename, "wb") as file:
+                shutil.copyfileobj(packed, file, _PIECE)
+                if file.tell() != entry.file_size:
+                    raise RefusedInputError(
+                        f"{path}: {entry.filename} declares {entry.file_size} bytes and has "
+                        f"{file.tell()}. Save the model again."
+                    )
+
+
+@contextlib.contextmanager
+def _model_archive(path):
+    """Opens a `.keras` file whose entries have the right names and sizes that fit."""
     if not os.path.isfile(path):
         raise UsageError(
             f"There is no file {path}. Pass the path of a .keras file, not of a folder."
@@ -57,13 +82,7 @@ def unpack_model(path: Path, folder: Path) -> None:
                     f"{path}: {entry.filename} may have at most {_MODEL_ENTRIES[entry.filename]} "
                     f"bytes. Received: {entry.file_size}"
                 )
-            with archive.open(entry) as packed, open(folder / entry.filename, "wb") as file:
-                shutil.copyfileobj(packed, file, _PIECE)
-                if file.tell() != entry.file_size:
-                    raise RefusedInputError(
-                        f"{path}: {entry.filename} declares {entry.file_size} bytes and has "
-                        f"{file.tell()}. Save the model again."
-                    )
+        yield archive
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

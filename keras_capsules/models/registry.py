@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import keras
 
+from keras_capsules._lookup import check_name
 from keras_capsules.models import pretrained
 from keras_capsules.models._shared.main_input import main_input
 
@@ -194,7 +195,7 @@ def create_model(
     >>> model.predict(np.zeros((1, 32, 32, 3), "uint8"), verbose=0).shape
     (1, 10)
     """
-    _check_name(name)
+    check_name("model", name, list_models())
     if size not in (None, "tiny"):
         raise ValueError(f"`size` must be 'tiny' or None. Received: size={size!r}")
     build, top, tiny, *_ = _MODELS[name]
@@ -237,12 +238,5 @@ def default_loss(name: str) -> keras.losses.Loss:
     >>> keras_capsules.models.default_loss("capsnet").name
     'margin_loss'
     """
-    _check_name(name)
+    check_name("model", name, list_models())
     return _MODELS[name].loss()
-
-
-def _check_name(name):
-    if name not in _MODELS:
-        raise ValueError(
-            f"Unknown model. Known ones: {', '.join(list_models())}. Received: {name!r}"
-        )

@@ -40,6 +40,7 @@ from export import command_line as command_line_tools
         ({"--data": "wrong.npz"}, ["image", "(12, 12, 1)", "(2, 8, 8, 1)"]),
         ({"--input-range": "1 0"}, ["rise"]),
         ({"--colour": "red"}, ["--colour", "usage:"]),
+        ({"--precison": "int8"}, ["--precison", "Did you mean --precision?"]),
     ],
 )
 def test_usage_errors(saved_capsnet, tmp_path, monkeypatch, capsys, change, words):
@@ -68,6 +69,22 @@ def test_usage_errors(saved_capsnet, tmp_path, monkeypatch, capsys, change, word
         assert word in error
     assert sorted(path.name for path in tmp_path.iterdir()) == before
     assert (tmp_path / "old.onnx").read_bytes() == b"old"
+
+
+@once
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [("missing.keras -o model.onnx", 5), ("README.md -o model.onnx", 4), ("a -o no/b.onnx", 5)],
+)
+def test_what_is_cheap_to_check_is_checked_before_keras_is_imported(tmp_path, arguments, code):
+    (tmp_path / "keras.py").write_text("raise SystemExit('Keras was imported')")
+    command = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from export import to_onnx; "
+        f"sys.exit(to_onnx.main({arguments.split()!r}))"
+    )
+    result = run_python("-c", command, check=False)
+    assert result.returncode == code, result.stderr
+    assert result.stderr.startswith("export: ") and "Keras was" not in result.stderr
 
 
 @once
