@@ -96,8 +96,7 @@ def timed_stages() -> dict[str, float]:
     def of_suite(arguments):
         return STAGES[1] if arguments[-1].kind in (Kind.SIGNED, Kind.EVERY_ROW) else None
 
-    for name in ("placed_layers", "compare_parts"):
-        setattr(pipeline, name, timed(getattr(pipeline, name), lambda _: STAGES[0]))
+    pipeline.compare_layers = timed(pipeline.compare_layers, lambda _: STAGES[0])
     outputs.run_onnx = timed(outputs.run_onnx, of_suite)
     chosen_inputs.run_keras = timed(chosen_inputs.run_keras, of_suite)
     return seconds

@@ -24,7 +24,8 @@ from export.compare.tolerance import tolerance_in_words
 from export.convert.start import references, trace
 from export.errors import ConversionError, UnsupportedOperationError, UsageError
 from export.graph import metadata
-from export.graph.canonical import PRODUCER, serialize, to_canonical
+from export.graph.canonical import PRODUCER, to_canonical
+from export.graph.content import serialize
 from export.options import ExportOptions
 from export.report import ExportReport, environment
 from export.results import Part
@@ -102,7 +103,8 @@ def known_model(
     options = replace(options, input_range=prepared.input_range)
     inputs = choose_inputs(prepared, *choose_suites(prepared, options))
     truths = float64(prepared, inputs.suites.compared)
-    cases = cases_of(prepared.model, inputs.suites.compared, inputs.expected, truths)
+    known = inputs.suites.compared, inputs.expected, truths, inputs.nearby
+    cases = cases_of(prepared.model, *known)
     return Known(prepared, options, inputs, truths, cases)
 
 

@@ -18,32 +18,25 @@ from export.admit.prepare import Prepared, prepare
 from export.c.program import CProgram, check_request, check_sizes, to_program
 from export.compare.chosen_inputs import Inputs, choose_inputs, choose_suites, named_shapes
 from export.compare.latency import latency_ms
-from export.compare.locate import Divergence, divergence, placed_layers
+from export.compare.locate import Divergence, divergence
 from export.compare.mixed import mixed_precision
-from export.compare.outputs import Candidate, compare, compare_scores, known_cases
-from export.compare.parts import compare_parts
+from export.compare.outputs import Candidate, Case, cases_of, compare_cases, compare_scores
+from export.compare.parts import compare_layers
 from export.compare.seal import seal
 from export.compare.suites import SuiteSet
 from export.compare.tolerance import TOLERANCE, tolerance_in_words
 from export.convert.start import Conversion, convert, trace
 from export.errors import ParityError
 from export.graph import metadata
-from export.graph.canonical import serialize, to_canonical
+from export.graph.canonical import to_canonical
+from export.graph.content import serialize
 from export.options import ExportOptions
 from export.reduce.automatic import candidates, chosen
 from export.reduce.judge import judge
 from export.reduce.reduced_file import reduced_file
 from export.reduce.samples import Samples, choose_samples
 from export.report import ExportReport, environment
-from export.results import (
-    Check,
-    Judgement,
-    Latency,
-    LayerError,
-    OrtFacts,
-    Part,
-    Profile,
-)
+from export.results import Check, Judgement, Latency, LayerError, OrtFacts, Part, Profile
 from export.targets.checklist import checklist
 from export.targets.ort_format import check_copy, to_ort
 from export.targets.profiles import examine
@@ -60,7 +53,11 @@ def run(
     target.check()
     if options.c:
         check_request(target.onnx.stem)
-    with tempfile.TemporaryDirectory() as folder, progress.shown(steps=5) as begin:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        progress.shown(steps=5) as begin,
+        ThreadPoolExecutor(2) as pool,  # Another process converts; this one runs the model.
+    ):
         begin("reading the model")
         prepared = prepare(model, target.onnx, Path(folder), options)
         options = replace(options, input_range=prepared.input_range)
@@ -69,12 +66,10 @@ def run(
         if options.c:
             check_sizes(suites.axes.known)
         begin("converting")
-        with ThreadPoolExecutor(1) as pool:  # Another process converts; this one runs the model.
-            converting = pool.submit(
-                convert, prepared, options.target_opset, suites.compared, options.via, options.batch
-            )
-            inputs = choose_inputs(prepared, suites, first)
-            samples = samples_of(prepared, suites, options)
+        how = options.target_opset, suites.compared, options.via, options.batch
+        converting = pool.submit(convert, pool, prepared, *how)
+        inputs = choose_inputs(prepared, suites, first)
+        samples = samples_of(prepared, suites, options)
         conversion = converting.result()
         begin("comparing")
         float32 = compare_float32(prepared, inputs, conversion, options)
@@ -108,9 +103,13 @@ def samples_of(prepared: Prepared, suites: SuiteSet, options: ExportOptions) -> 
 
 @dataclass(frozen=True)
 class Float32:
-    """The float32 file, with its layers, their parts, and the first difference, if any."""
+    """The float32 file, with its layers, their parts, and the first difference, if any.
+
+    The cases are those on which each file is compared.
+    """
 
     candidate: Candidate
+    cases: list[Case]
     layers: list[LayerError]
     parts: list[Part]
     divergence: Divergence | None
@@ -133,15 +132,18 @@ def compare_float32(
         _properties(model, inputs, options),
         options.allow,
     )
-    comparisons = compare(model, file, suites.compared, inputs.expected, conversion.references)
+    known = suites.compared, inputs.expected, conversion.references, inputs.nearby
+    cases = cases_of(model, *known)
+    with ThreadPoolExecutor(1) as pool:  # Each leaves processors to the other.
+        layers = pool.submit(compare_layers, model, file, suites.probe)
+        comparisons = compare_cases(model, file, cases)
     if suites.all_real is not None:
         comparisons.append(compare_scores(model, file, suites.all_real, comparisons))
     candidate = Candidate(file, serialize(file), comparisons)
     if candidate.passed:
-        placed = placed_layers(model, file, suites.probe)
-        return Float32(candidate, placed.errors, compare_parts(file, placed), None)
+        return Float32(candidate, cases, *layers.result(), None)
     where = divergence(model, candidate, raw_names, suites, functools.partial(trace, prepared))
-    return Float32(candidate, where.layers, [], where)
+    return Float32(candidate, cases, where.layers, [], where)
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,7 @@ def _reduced(prepared, inputs, samples, conversion, float32, options) -> Reduced
     file = reduced_file(
         model, float32.candidate.file, options, samples, suites.ordinary, properties
     )
-    comparisons = compare(model, file, suites.compared, inputs.expected, conversion.references)
+    comparisons = compare_cases(model, file, float32.cases)
     candidate = Candidate(file, serialize(file), comparisons)
     return Reduced(candidate, judge(model, float32.candidate, candidate, samples, options))
 
@@ -216,7 +218,9 @@ def seal_and_pack(
         return None
     shipped = reduced.candidate if reduced else float32.candidate
     digest = metadata.facts(shipped.file, shipped.content).sha256
-    sealed = seal(conversion.vectors, digest, reduced.judgement.comparisons if reduced else ())
+    sealed = seal(
+        conversion.worker.result(), digest, reduced.judgement.comparisons if reduced else ()
+    )
     contents, ort = {target.onnx: shipped.content, target.seal: sealed}, None
     if options.ort:
         copy, operators = to_ort(shipped.content, target.onnx)
@@ -224,9 +228,10 @@ def seal_and_pack(
         ort = check_copy(prepared.model, shipped.content, copy, inputs.suites.compared)
     program = None
     if options.c:
-        cases = known_cases(inputs.suites.compared, inputs.expected, shipped.comparisons)
         scored, batch = keras_model.scored_output(prepared.model), options.batch or 1
-        sources = to_program(target.sources, shipped, sealed, cases, batch, scored, options.ram)
+        sources = to_program(
+            target.sources, shipped, sealed, float32.cases, batch, scored, options.ram
+        )
         contents, program = contents | sources[0], sources[1]
     return Sealed(
         contents,

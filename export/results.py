@@ -144,7 +144,8 @@ class Part:
     Attributes:
         layer: Name of the layer. The part may include layers before it.
         error: Largest difference as a share of the allowed one, or `None` if the file does not have
-            the layer's output, or not the inputs that it needs.
+            the layer's output, or not the inputs that it needs. The layer's rounding, which may
+            allow more, is measured only where it decides.
         unmoved: Number of the layer's units that no input moves.
     """
 

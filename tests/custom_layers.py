@@ -44,6 +44,17 @@ class OnlyFloat32(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="tests")
+class OnlyEager(keras.layers.Layer):
+    """Triples its inputs as an array, which a graph does not have."""
+
+    def compute_output_spec(self, inputs):
+        return keras.KerasTensor(inputs.shape, self.compute_dtype)
+
+    def call(self, inputs):
+        return keras.ops.convert_to_tensor(3 * inputs.numpy())
+
+
+@keras.saving.register_keras_serializable(package="tests")
 class TrainingInConversion(keras.layers.BatchNormalization):
     """Stays in training mode in the conversion, as `ShiftedInConversion` tells it."""
 

@@ -10,8 +10,9 @@ from export.admit import budget
 from export.admit.inputs import check_labels, checked_data
 from export.admit.prepare import Prepared
 from export.compare import moves
-from export.compare.run import run_keras
+from export.compare.run import each_once, run_keras
 from export.compare.suites import SuiteSet, suite_set
+from export.compare.tolerance import nearby_outputs
 from export.options import ExportOptions
 from export.results import Kind
 
@@ -23,11 +24,13 @@ class Inputs:
     Attributes:
         suites: The inputs.
         expected: The model's outputs for each suite that is compared in every setting.
+        nearby: `tolerance.nearby_outputs` of huge inputs, by the index of the suite.
         warnings: What is suspicious about these outputs, in sentences.
     """
 
     suites: SuiteSet
     expected: list[list[np.ndarray]]
+    nearby: dict[int, list[list[np.ndarray]]]
     warnings: list[str]
 
 
@@ -47,8 +50,15 @@ def choose_suites(prepared: Prepared, options: ExportOptions) -> tuple[SuiteSet,
 def choose_inputs(prepared: Prepared, suites: SuiteSet, first: list[np.ndarray]) -> Inputs:
     """Runs the model on the other inputs."""
     model = prepared.model
-    expected = [first, *(run_keras(model, suite) for suite in suites.compared[1:])]
-    return Inputs(suites, expected, moves.warnings(model, suites, expected))
+
+    def run(suite):
+        return first if suite is suites.compared[0] else run_keras(model, suite)
+
+    expected = each_once(run, suites.compared)
+    warnings = moves.warnings(model, suites, expected)
+    huge = [n for n, suite in enumerate(suites.compared) if suite.kind is Kind.HUGE]
+    nearby = {number: nearby_outputs(model, suites.compared[number]) for number in huge}
+    return Inputs(suites, expected, nearby, warnings)
 
 
 def named_shapes(

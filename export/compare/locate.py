@@ -225,8 +225,9 @@ def all_values(file: onnx.ModelProto, model: keras.Model, suite: Suite) -> dict[
 def _alike(truth, difference):
     """Returns whether values with such a difference are surely the same ones."""
     # Among small or nearly constant values any other value would be as close.
-    spread = float(np.nan_to_num(truth.astype("float64")).std())
-    return difference <= WITHOUT_FLOAT64 * scale_of(truth) and difference <= _SURE * spread > 0
+    if not difference <= WITHOUT_FLOAT64 * scale_of(truth):
+        return False
+    return difference <= _SURE * float(np.nan_to_num(truth.astype("float64")).std()) > 0
 
 
 def _only_alike(truth, values):

@@ -9,8 +9,9 @@ of the first suite gives the same outputs.
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import keras
 import numpy as np
@@ -53,28 +54,6 @@ class Candidate:
         return max(self.comparisons, key=lambda entry: (not entry.passed, entry.relative))
 
 
-def compare(
-    model: keras.Model,
-    file: onnx.ModelProto,
-    suites: list[Suite],
-    expected: list[list[np.ndarray]],
-    references: list[list[np.ndarray]] | str,
-) -> list[Comparison]:
-    """Compares a model with its ONNX file.
-
-    Args:
-        model: The Keras model, on any backend.
-        file: Its conversion.
-        suites: The inputs.
-        expected: Outputs of the model for each suite.
-        references: Outputs of the float64 model for each suite, or the reason why there are none.
-
-    Returns:
-        A `Comparison` for each output and suite.
-    """
-    return compare_cases(model, file, cases_of(model, suites, expected, references))
-
-
 @dataclass(frozen=True)
 class Case:
     """A suite, with what is known of the model's outputs: see the arguments of `compare_arrays`."""
@@ -90,27 +69,33 @@ def cases_of(
     suites: list[Suite],
     expected: list[list[np.ndarray]],
     references: list[list[np.ndarray]] | str,
+    nearby: Mapping[int, list[list[np.ndarray]]] = MappingProxyType({}),
 ) -> list[Case]:
-    """Returns a case for each suite, for any number of files; see `compare`."""
-    errors = roundings(model, suites, expected, references)
+    """Returns a case for each suite, for any number of files.
+
+    Args:
+        model: The Keras model, on any backend.
+        suites: The inputs.
+        expected: Outputs of the model for each suite.
+        references: Outputs of the float64 model for each suite, or the reason why there are none.
+        nearby: Outputs for inputs close to these, as far as they are known, see `roundings`.
+    """
+    errors = roundings(model, suites, expected, references, nearby)
     cases = zip(suites, expected, errors, scales(suites, expected), strict=True)
     return [Case(*case) for case in cases]
 
 
-def known_cases(
-    suites: list[Suite], expected: list[list[np.ndarray]], comparisons: list[Comparison]
-) -> list[Case]:
-    """Returns the cases of suites that were compared before, with the tolerances of then."""
-    count = len(expected[0])
-    entries = [comparisons[start : start + count] for start in range(0, len(comparisons), count)]
-    return [
-        Case(suite, outputs, [x.rounding for x in of_suite], [x.scale for x in of_suite])
-        for suite, outputs, of_suite in zip(suites, expected, entries, strict=False)
-    ]
-
-
 def compare_cases(model: keras.Model, file: onnx.ModelProto, cases: list[Case]) -> list[Comparison]:
-    """Compares a model with its ONNX file on the cases of `cases_of`."""
+    """Compares a model with its ONNX file.
+
+    Args:
+        model: The Keras model, on any backend.
+        file: Its conversion.
+        cases: Result of `cases_of`.
+
+    Returns:
+        A `Comparison` for each output and suite.
+    """
     names = keras_model.output_names(model)
 
     def in_session(optimize, threads):
@@ -134,13 +119,14 @@ def compare_scores(
 ) -> Comparison:
     """Compares only the scores, in one run as on a device: optimized, on all threads.
 
-    It is for more samples than `compare` could run in every setting and store with all outputs.
+    It is for more samples than `compare_cases` could run in every setting and store with all
+    outputs.
 
     Args:
         model: The Keras model.
         file: Its conversion.
         suite: The inputs.
-        comparisons: Results of `compare`, which measured the model's rounding on its real inputs.
+        comparisons: Results of `compare_cases`, with the model's rounding on its real inputs.
     """
     name = keras_model.output_names(model)[keras_model.scored_output(model)]
     real = next(

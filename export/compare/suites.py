@@ -59,6 +59,11 @@ class Suite:
         sizes = " x ".join(map(str, self.sizes.values()))
         return SuiteKey(self.kind, self.batch, self.samples, self.scale, self.sealed, sizes)
 
+    def is_run_like(self, other: "Suite") -> bool:
+        """Returns whether another suite has the same inputs in the same batches."""
+        pairs = zip(self.inputs, other.inputs, strict=True)
+        return self.batch == other.batch and all(np.array_equal(*pair) for pair in pairs)
+
     def around(self, sample: int | None) -> "Suite":
         """Returns the batch of a sample, or all samples for `None`."""
         if sample is None:
@@ -239,6 +244,7 @@ def last_bits_changed(suite: Suite, seed: int) -> Suite:
         if not np.issubdtype(array.dtype, np.floating):
             return array
         upwards = generator.integers(0, 2, array.shape, dtype="bool")
-        return np.nextafter(array, np.where(upwards, *np.array([np.inf, -np.inf], array.dtype)))
+        one = array.dtype.type(1)
+        return np.nextafter(array, (upwards - one / 2) * (one * np.inf))
 
     return replace(suite, inputs=[neighbours(array) for array in suite.inputs])

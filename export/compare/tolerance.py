@@ -7,6 +7,8 @@ last bits of the inputs are changed, and the outputs change by about as much.
 """
 
 import operator
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import keras
 import numpy as np
@@ -44,7 +46,10 @@ def allowed_difference(rounding: float, scale: float) -> float:
 
 def scale_of(array: np.ndarray) -> float:
     """Returns the largest absolute value among the finite ones, or the smallest scale."""
-    return max(_SMALLEST_SCALE, float(np.abs(array[np.isfinite(array)]).max(initial=0.0)))
+    largest = float(np.abs(array).max(initial=0.0))
+    if not np.isfinite(largest):  # To pick the finite values takes much longer.
+        largest = float(np.abs(array[np.isfinite(array)]).max(initial=0.0))
+    return max(_SMALLEST_SCALE, largest)
 
 
 def scales(suites: list[Suite], expected: list[list[np.ndarray]]) -> list[list[float]]:
@@ -58,11 +63,18 @@ def scales(suites: list[Suite], expected: list[list[np.ndarray]]) -> list[list[f
     return np.maximum(own, _largest_of_random(suites, own)).tolist()
 
 
+def nearby_outputs(model: keras.Model, suite: Suite) -> list[list[np.ndarray]]:
+    """Returns the model's outputs for inputs whose last bits were changed."""
+    # Votes decide by differences as small as their rounding, so one run may be right by chance.
+    return [run_keras(model, last_bits_changed(suite, seed)) for seed in range(_NEARBY)]
+
+
 def roundings(
     model: keras.Model,
     suites: list[Suite],
     expected: list[list[np.ndarray]],
     references: list[list[np.ndarray]] | str,
+    known: Mapping[int, list[list[np.ndarray]]] = MappingProxyType({}),
 ) -> list[list[float]]:
     """Returns the model's rounding error in each output, for each suite.
 
@@ -72,6 +84,7 @@ def roundings(
         expected: Outputs of the model for each suite.
         references: Outputs of the float64 model, or the reason why there are none. The error is
             then estimated, and not below `WITHOUT_FLOAT64`.
+        known: `nearby_outputs` by the index of the suite, as far as they are known.
     """
     estimated = isinstance(references, str)
     truths = expected if estimated else references
@@ -86,8 +99,7 @@ def roundings(
     for number, suite in enumerate(suites):
         if not (suite.kind is Kind.HUGE or estimated or unlike[number]):
             continue
-        # Votes decide by differences as small as their rounding, so one run may be right by chance.
-        nearby = [run_keras(model, last_bits_changed(suite, seed)) for seed in range(_NEARBY)]
+        nearby = known[number] if number in known else nearby_outputs(model, suite)
         effects = [list(map(_error, outputs, expected[number])) for outputs in nearby]
         if suite.kind is Kind.HUGE or estimated:
             off = [list(map(_error, outputs, truths[number])) for outputs in nearby]

@@ -12,7 +12,9 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +38,9 @@ _WORKER_ENVIRONMENT = {
 }
 
 
+_LOOK = 0.02  # Seconds.
+
+
 @dataclass(frozen=True)
 class Conversion:
     """Results of the worker.
@@ -43,15 +48,16 @@ class Conversion:
     Attributes:
         raw: The converter's `onnx.ModelProto`. Its inputs and outputs have the model's names.
         references: Outputs of the float64 model for each suite, or the reason why there are none.
-        vectors: Contents for `export.compare.seal.seal`.
+        worker: The contents for `export.compare.seal.seal`, with which the worker ends.
     """
 
     raw: onnx.ModelProto
     references: list[list[np.ndarray]] | str
-    vectors: bytes
+    worker: Future[bytes]
 
 
 def convert(
+    pool: Executor,
     prepared: Prepared,
     opset: int,
     suites: list[Suite],
@@ -61,7 +67,8 @@ def convert(
     """Converts a model, and computes its reference outputs.
 
     Args:
-        prepared: The model, saved and unpacked.
+        pool: Runs the worker in a thread.
+        prepared: The model, saved and unpacked, in a folder that outlives the pool.
         opset: Integer from `export.runtimes.OPSETS`.
         suites: Inputs to compute reference outputs for.
         via: One of `export.options.ROUTES`.
@@ -70,25 +77,34 @@ def convert(
     Raises:
         ConversionError, UnsupportedOperationError: If the converter fails.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        raw, stored, references, vectors = (
-            Path(folder) / name for name in ("raw", "suites", "references", "vectors")
-        )
-        exchange.save_suites(stored, suites)
-        conversion = ["--via", via, "--opset", str(opset), "--raw", str(raw)]
-        conversion += [] if batch is None else ["--batch", str(batch)]
-        reference = ["--suites", str(stored), "--references", str(references)]
-        reference += ["--vectors", str(vectors)]
+    folder = Path(tempfile.mkdtemp(dir=prepared.folder.parent))
+    raw, stored, references, vectors = (
+        folder / name for name in ("raw", "suites", "references", "vectors")
+    )
+    exchange.save_suites(stored, suites)
+    conversion = ["--via", via, "--opset", str(opset), "--raw", str(raw)]
+    conversion += [] if batch is None else ["--batch", str(batch)]
+    reference = ["--suites", str(stored), "--references", str(references)]
+    reference += ["--vectors", str(vectors)]
+
+    def run():
         if ROUTES[via] == "tensorflow":
             run_worker("tensorflow", prepared, *conversion, *reference)
         else:
             run_worker(ROUTES[via], prepared, *conversion)
             run_worker("tensorflow", prepared, *reference)
-        try:
-            graph = onnx_file.load(raw)
-        except RefusedInputError as error:
-            raise ConversionError(f"The converter wrote a damaged file: {error}") from error
-        return Conversion(graph, exchange.load_outputs(references), vectors.read_bytes())
+        return vectors.read_bytes()
+
+    worker = pool.submit(run)
+    while not (references.exists() or worker.done()):  # They come before the vectors.
+        time.sleep(_LOOK)
+    if not references.exists():
+        worker.result()
+    try:
+        graph = onnx_file.load(raw)
+    except RefusedInputError as error:
+        raise ConversionError(f"The converter wrote a damaged file: {error}") from error
+    return Conversion(graph, exchange.load_outputs(references), worker)
 
 
 def references(prepared: Prepared, suites: list[Suite]) -> list[list[np.ndarray]] | str:

@@ -16,7 +16,7 @@ from export.admit import custom_objects
 from export.admit.load import load_model
 from export.compare import seal
 from export.convert import exchange, patches
-from export.convert.reference import float64_outputs
+from export.convert.reference import begin_float64
 from export.convert.routes import to_raw_graph
 from export.convert.trace import tensorflow_values
 from export.errors import ConversionError, ExportError, RefusedInputError, in_words
@@ -64,19 +64,22 @@ def _work(arguments):
     except RefusedInputError as error:  # The process that asks has loaded it.
         backend = keras.backend.backend()
         raise ConversionError(f"The model does not load under {backend}: {error}") from error
+    suites = exchange.load_suites(arguments.suites) if arguments.suites else []
+    if arguments.references:
+        references_of = begin_float64(model, suites)  # They are computed beside the conversion.
     if arguments.via:
         _collect_early()
         raw = to_raw_graph(model, arguments.opset, arguments.via, arguments.batch)
         onnx.save(raw, arguments.raw)
     if arguments.references:
-        suites = exchange.load_suites(arguments.suites)
-        references = float64_outputs(model, suites)
-        exchange.save_outputs(arguments.references, references)
+        references = references_of()
+        # The process that asks takes what is complete, and does not wait for the end of this one.
+        exchange.save_outputs(arguments.suites, references)
+        arguments.suites.replace(arguments.references)
         arguments.vectors.write_bytes(seal.vectors(model, suites, references))
     if arguments.values:
-        (suite,) = exchange.load_suites(arguments.suites)
         names = json.loads(arguments.names.read_text())
-        exchange.save_arrays(arguments.values, tensorflow_values(model, suite, names))
+        exchange.save_arrays(arguments.values, tensorflow_values(model, suites[0], names))
 
 
 def _collect_early():
@@ -97,4 +100,6 @@ def _end_with_parent():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stderr.flush()
+    os._exit(code)  # TensorFlow takes a second to tear down.

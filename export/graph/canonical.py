@@ -77,11 +77,6 @@ def assemble(model, nodes, inputs, outputs, metadata: dict[str, str]) -> onnx.Mo
     return canonical
 
 
-def serialize(model: onnx.ModelProto) -> bytes:
-    """Returns the bytes of the file, the same each time."""
-    return model.SerializeToString(deterministic=True)
-
-
 def _constants_to_initializers(graph):
     for node in [node for node in graph.node if node.op_type == "Constant"]:
         array = numpy_helper.to_array(helper.get_node_attr_value(node, "value"))

@@ -1,5 +1,6 @@
 """Faults planted on the way of an export: each must stop it, and be laid at the right door."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import keras
@@ -81,7 +82,8 @@ def converted(saved_capsnet, tmp_path_factory):
     load.unpack(saved_capsnet, folder)
     model = keras.models.load_model(saved_capsnet)
     prepared = Prepared("model.keras", model, folder)
-    return start.convert(prepared, 17, suite_set(model).compared)
+    with ThreadPoolExecutor(1) as pool:
+        return start.convert(pool, prepared, 17, suite_set(model).compared)
 
 
 def copy(file):
@@ -92,9 +94,9 @@ def copy(file):
 def plant(monkeypatch, converted):
     """Returns a function that lets a fault change the file between conversion and comparison."""
 
-    def convert_once(prepared, opset, suites, *options):
+    def convert_once(pool, prepared, opset, suites, *options):
         if len(suites) != len(converted.references):
-            return start.convert(prepared, opset, suites, *options)
+            return start.convert(pool, prepared, opset, suites, *options)
         return replace(converted, raw=copy(converted.raw))
 
     monkeypatch.setattr(pipeline, "convert", convert_once)
@@ -159,7 +161,8 @@ def test_nothing_is_named_in_the_right_file(saved_capsnet, converted):
     names = {layer.name for layer in model.layers}
     file, raw_names = canonical.to_canonical(copy(converted.raw), *axes, names, {})
     expected = [run_keras(model, suite) for suite in inputs]
-    comparisons = outputs.compare(model, file, inputs, expected, converted.references)
+    cases = outputs.cases_of(model, inputs, expected, converted.references)
+    comparisons = outputs.compare_cases(model, file, cases)
     assert all(entry.passed for entry in comparisons)
     errors = locate.layer_errors(model, file, inputs[2], local=True)
     assert {error.layer for error in errors} == names - {"image"}

@@ -13,6 +13,12 @@ from export.compare.suites import REAL, Suite, suite_set
 from export.results import Kind, SuiteKey
 
 
+def compared(model, file, suites, expected):
+    """Compares a model that was not measured in float64."""
+    cases = outputs.cases_of(model, suites, expected, "not measured")
+    return outputs.compare_cases(model, file, cases)
+
+
 def compare(expected, found, rounding=1.25e-6):
     arrays = [np.asarray(array, "float32") for array in (expected, found)]
     return compare_arrays("scores", SuiteKey(Kind.RANDOM, 2, 2), *arrays, rounding)
@@ -46,7 +52,7 @@ def test_a_file_that_does_not_load_is_a_failed_conversion(saved_capsnet, exporte
     model, file = keras.models.load_model(saved_capsnet), onnx.load(exported_capsnet[0])
     file.graph.node[0].input[0] = "nowhere"
     with pytest.raises(export.ConversionError, match="cannot load"):
-        outputs.compare(model, file, [], [], "not measured")
+        compared(model, file, [], [])
 
 
 def test_a_file_that_gives_another_result_each_time_fails():
@@ -62,7 +68,7 @@ def test_a_file_that_gives_another_result_each_time_fails():
     opset = [onnx.helper.make_opsetid("", 17)]
     file = onnx.helper.make_model(graph, opset_imports=opset, ir_version=8)
     zeros = Suite(Kind.ZEROS, [np.zeros((2, 4), "float32")], 32)
-    (comparison,) = outputs.compare(model, file, [zeros], [zeros.inputs], "not measured")
+    (comparison,) = compared(model, file, [zeros], [zeros.inputs])
     assert not comparison.passed and "two runs" in comparison.error
 
 
@@ -82,7 +88,7 @@ def test_of_many_real_inputs_some_are_compared_in_each_way_and_the_scores_of_all
     assert suite_set(model, data={"image": data["image"][:REAL]}).all_real is None
     whole = suite_set(model, data=data).all_real
     expected = [run_keras(model, real)]
-    comparisons = outputs.compare(model, file, [real], expected, "not measured")
+    comparisons = compared(model, file, [real], expected)
     found = outputs.compare_scores(model, file, whole, comparisons)
     assert (found.output, found.suite) == ("scores", SuiteKey(Kind.ALL_REAL, 32, 300))
     assert found.passed and found.max_abs > 0

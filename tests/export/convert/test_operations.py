@@ -15,7 +15,7 @@ from export.convert import patches
 from export.convert.operations.tensors import without_ellipsis
 from export.errors import UnsupportedOperationError
 from export.graph import canonical
-from export.graph.canonical import serialize
+from export.graph.content import serialize
 
 pytestmark = once
 

@@ -15,7 +15,8 @@ from export import keras_model
 from export.convert import patches
 from export.convert.routes import to_raw_graph
 from export.errors import ConversionError, UnsupportedOperationError
-from export.graph.canonical import serialize, to_canonical
+from export.graph.canonical import to_canonical
+from export.graph.content import serialize
 from keras_capsules.explain import explained_model
 
 pytestmark = once

@@ -12,7 +12,7 @@ from reference import recurrent as reference
 
 import export
 from export import keras_model
-from export.graph.canonical import serialize
+from export.graph.content import serialize
 from export.reduce.float16 import to_float16
 from export.targets.checklist import checklist
 

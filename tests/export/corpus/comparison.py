@@ -14,7 +14,7 @@ import onnxruntime
 
 from export import keras_model
 from export.admit.prepare import prepare
-from export.graph.canonical import serialize
+from export.graph.content import serialize
 from export.options import ExportOptions
 from tests.converted import converted as convert
 from tests.export.corpus.registry import Entry

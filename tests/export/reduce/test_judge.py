@@ -13,10 +13,10 @@ from onnx import numpy_helper
 
 import export
 from export import pipeline
-from export.compare.outputs import Candidate, compare
+from export.compare.outputs import Candidate, cases_of, compare_cases
 from export.compare.run import run_keras
 from export.compare.suites import suite_set
-from export.graph.canonical import serialize
+from export.graph.content import serialize
 from export.reduce.judge import judge
 from export.reduce.samples import choose_samples
 from export.report.html import to_html
@@ -76,9 +76,10 @@ def test_accuracy_decides(saved_capsnet, file, batches):
     samples = choose_samples(model, {"image": images, "labels": truth}, (0, 1), CLASSES)
     inputs = suite_set(model).ordinary
     expected = [run_keras(model, suite) for suite in inputs]
+    cases = cases_of(model, inputs, expected, "none")
 
     def candidate(file):
-        return Candidate(file, serialize(file), compare(model, file, inputs, expected, "none"))
+        return Candidate(file, serialize(file), compare_cases(model, file, cases))
 
     right, wrong = candidate(file), candidate(rotated)
 

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import export
 from export.compare.run import session
-from export.graph.canonical import serialize
+from export.graph.content import serialize
 from export.reduce.float16 import to_float16
 from export.reduce.int8 import to_int8
 
@@ -169,7 +169,7 @@ def test_one_file_whatever_the_process(exported_capsnet, file, batches, tmp_path
     code = (
         "import sys, hashlib, numpy as np, onnx\n"
         "from export.reduce.float16 import to_float16; from export.reduce.int8 import to_int8\n"
-        "from export.graph.canonical import serialize\n"
+        "from export.graph.content import serialize\n"
         "file, x = onnx.load(sys.argv[1]), np.load(sys.argv[2])\n"
         "for convert in (to_float16, to_int8):\n"
         "    reduced = convert(file, [{'image': x}], {'b': '1', 'a': '2'})\n"
