@@ -17,7 +17,11 @@ def fit(votes, weights):
     """
     # The weights are divided before the sums, because the gradient of a sum, divided by a weight
     # that is almost zero, would leave float32.
-    return votes.fit(weights / (ops.sum(weights, axis=2, keepdims=True) + TINY))
+    return votes.fit(normalized(weights))
+
+
+def normalized(weights):
+    return weights / (ops.sum(weights, axis=2, keepdims=True) + TINY)
 
 
 def precision(variance):

@@ -8,7 +8,7 @@ from keras import ops
 from keras_capsules._arguments import positive_integer
 from keras_capsules.ops import at_least_float32
 from keras_capsules.routing._competition import WITHIN_THE_CELL
-from keras_capsules.routing._gaussian import UNIT, fit, log_posterior
+from keras_capsules.routing._gaussian import UNIT, log_posterior, normalized
 from keras_capsules.routing.base import Routing, RoutingResult
 
 
@@ -76,13 +76,14 @@ class HeinsenRouting(Routing):
         for iteration in range(self.iterations):
             with keras.name_scope(f"routing_{iteration + 1}"):
                 used = present * coupling
-                gaussian = fit(votes, used)
+                shares = normalized(used)
                 merit = ops.sum(beta_use * used - beta_ign * (present - used), axis=2)
                 if iteration < self.iterations - 1:
+                    gaussian = votes.fit(shares)
                     variance = gaussian.variance + self.epsilon / UNIT**2
                     posterior = log_posterior(gaussian, variance, merit)
                     coupling = ops.softmax(posterior, axis=1)
-        return RoutingResult(gaussian.mean * UNIT, ops.sigmoid(merit), coupling)
+        return RoutingResult(votes.mean(shares) * UNIT, ops.sigmoid(merit), coupling)
 
     def get_config(self):
         return {

@@ -118,7 +118,7 @@ class VariationalBayesRouting(Routing):
                 log_det = ops.sum(digammas[:, :, 2:], axis=2, keepdims=True) + dim * math.log(2)
                 log_det = log_det - ops.sum(ops.log(psi * UNIT**2), axis=2, keepdims=True)
                 if iteration < self.iterations - 1:
-                    away = votes.distances(m, half_nu * precision(psi))
+                    away = gaussian.distances(half_nu * precision(psi), m)
                     constant = log_pi + 0.5 * (log_det - dim / kappa)
                     coupling = competition.softmax(constant - away)
         entropy = 0.5 * (dim * math.log(2 * math.pi * math.e) - log_det)

@@ -14,8 +14,9 @@ class Fit(NamedTuple):
     Attributes:
         mean: Tensor `(batch, num_out, dim)`, `sum_i w_ij votes_ij`.
         variance: Tensor `(batch, num_out, dim)`, `sum_i w_ij (votes_ij - mean_j)**2`.
-        distances: Function that takes factors `(batch, num_out, dim)` and returns
-            `sum_d factor_jd (votes_ijd - mean_jd)**2`, `(batch, num_out, num_in)`.
+        distances: Function that takes factors `(batch, num_out, dim)` and a center of the same
+            shape, by default the mean, and returns `sum_d factor_jd (votes_ijd - center_jd)**2`,
+            `(batch, num_out, num_in)`.
     """
 
     mean: Any
@@ -91,6 +92,10 @@ class Votes:
         zero.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement `fit`.")
+
+    def mean(self, weights: Any) -> Any:
+        """Computes the mean of `fit` alone."""
+        return self.combine(weights)
 
     def distances(self, center: Any, inverse: Any) -> Any:
         """Computes `sum_d inverse_jd (votes_ijd - center_jd)**2`, `(batch, num_out, num_in)`."""

@@ -78,7 +78,20 @@ class SharedGradientVotes(Votes):
         slopes = self._applied(of_tensor.slopes, self.shape[2])
         found = weighted_moments(moments, slopes, weights, next(self._moment_slots), *self._sources)
         mean, variance = ops.split(found, 2, axis=2)
-        return Fit(mean, variance, lambda inverse: self.distances(mean, inverse))
+
+        def distances(inverse, center=None):
+            return self.distances(mean if center is None else center, inverse)
+
+        return Fit(mean, variance, distances)
+
+    def mean(self, weights: Any) -> Any:
+        sums, agreements = self._pair()
+
+        def as_pair(weights, upstream):
+            return weights, upstream, ops.zeros_like(upstream)
+
+        slot = next(self._moment_slots)
+        return _bilinear(sums, agreements, as_pair, weights, slot, self._sources)
 
     def distances(self, center: Any, inverse: Any) -> Any:
         distances = self._applied(of_tensor.distances, self.shape[2])

@@ -39,9 +39,13 @@ class StoredVotes(Votes):
         mean = ops.matmul(weights, self.tensor)
         about_mean = ops.square(self.tensor - mean)
         variance = ops.squeeze(ops.matmul(weights, about_mean), axis=2)
-        return Fit(
-            ops.squeeze(mean, axis=2), variance, lambda inverse: agreements(inverse, about_mean)
-        )
+
+        def distances(inverse, center=None):
+            if center is None:
+                return agreements(inverse, about_mean)
+            return self.distances(center, inverse)
+
+        return Fit(ops.squeeze(mean, axis=2), variance, distances)
 
     def distances(self, center: Any, inverse: Any) -> Any:
         return agreements(inverse, squares(center, self.tensor))

@@ -64,6 +64,32 @@ def slopes(values: Any, votes: Any, children_last: bool = False) -> Any:
     )
 
 
+def kept_moments(weights: Any, votes: Any, about_mean: Any, mean: Any) -> Any:
+    return _join(mean, sums(weights, about_mean))
+
+
+def kept_slopes(values: Any, votes: Any, about_mean: Any, mean: Any) -> Any:
+    slope, _, inverse = ops.split(values, 3, axis=2)
+    return agreements(slope, votes) + agreements(inverse, about_mean)
+
+
+def kept_distances(values: Any, votes: Any, about_mean: Any, mean: Any) -> Any:
+    center, inverse = ops.split(values, 2, axis=2)
+    shift = mean - center
+    constant = ops.sum(inverse * shift * (mean + center), axis=2, keepdims=True)
+    slope = 2.0 * inverse * shift
+    return agreements(inverse, about_mean) + (agreements(slope, votes) - constant)
+
+
+def kept_moments_about(values: Any, votes: Any, about_mean: Any, mean: Any) -> Any:
+    dim = votes.shape[3]
+    weights, center = values[..., :-dim], values[..., -dim:]
+    total, scatter = sums(weights, votes), sums(weights, about_mean)
+    mass, shift = ops.sum(weights, axis=2, keepdims=True), mean - center
+    # The last factor is the sum of `votes_ij + mean_j - 2 center_j`, less the votes' deviation.
+    return _join(total, scatter + shift * (2.0 * (total - mass * mean) + mass * shift))
+
+
 def without_absent(votes: Any, mask: Any) -> Any:
     """Puts zeros where the boolean mask `(batch, num_in)` is false."""
     return ops.where(mask[:, None, :, None], votes, 0.0)
@@ -79,8 +105,9 @@ def gradient_of_moments(pairs: Any, votes: Any) -> Any:
     """Computes `sum_k c_ij^k (v_j^k + 2 votes_ij w_j^k)` from pairs of c and of v joined with w."""
     dim = votes.shape[3]
     coupling, parents = pairs[..., : -2 * dim], pairs[..., -2 * dim :]
-    linear, quadratic = ops.split(_products(coupling, parents), 2, axis=3)
-    return linear + 2.0 * votes * quadratic
+    linear, quadratic = ops.split(parents, 2, axis=3)
+    # Two products, because PyTorch is slower with halves of one.
+    return _products(coupling, linear) + votes * _products(coupling, 2.0 * quadratic)
 
 
 def _products(coupling, parents):

@@ -7,7 +7,13 @@ from keras import ops
 from keras_capsules.ops import at_least_float32
 from keras_capsules.routing._competition import WITHIN_THE_CELL
 from keras_capsules.routing.votes import sums as of_tensor
-from keras_capsules.routing.votes.shared_gradient import SharedGradientVotes, weighted_sum
+from keras_capsules.routing.votes.base import Fit
+from keras_capsules.routing.votes.shared_gradient import (
+    SharedGradientVotes,
+    weighted_distances,
+    weighted_moments,
+    weighted_sum,
+)
 from keras_capsules.routing.votes.stored import StoredVotes
 
 
@@ -48,6 +54,26 @@ class TrainingVotes(SharedGradientVotes):
         # Like the base class, but without a matmul and without a derivative by the constant shares.
         shares, slot = self.equal_shares(1.0), next(self._slots)
         return weighted_sum(_total, lambda *args: None, shares, slot, self.tensor)
+
+    def fit(self, weights: Any) -> Fit:
+        # The squares are kept for the gradient, and serve all sums over them. To compute them anew
+        # takes PyTorch ten times as long as to read them.
+        constant, slot = ops.stop_gradient(self.tensor), next(self._moment_slots)
+        mean = of_tensor.sums(ops.stop_gradient(weights), constant)
+        sources = self.tensor, of_tensor.squares(mean, constant), mean
+        found = weighted_moments(
+            of_tensor.kept_moments, of_tensor.kept_slopes, weights, slot, *sources
+        )
+        mean, variance = ops.split(found, 2, axis=2)
+
+        def distances(inverse, center=None):
+            center, slot = mean if center is None else center, next(self._moment_slots)
+            return weighted_distances(
+                of_tensor.kept_distances, of_tensor.kept_moments_about, center, inverse, slot,
+                *sources,
+            )
+
+        return Fit(mean, variance, distances)
 
     def _with(self, tensor):
         return TrainingVotes(tensor, self.expected_sums, self.dtype, self.competition)
