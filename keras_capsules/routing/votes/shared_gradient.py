@@ -121,7 +121,7 @@ def gradient_slots(
     @ops.custom_gradient
     def slots(*sources):
         def gradient(*args, upstream=None):
-            return votes_gradient(_upstream(args, upstream), *sources)
+            return votes_gradient(upstream_of(args, upstream), *sources)
 
         slots = (expected_sums, *shape[:2], shape[2] + dim)
         return ops.broadcast_to(ops.zeros((), sources[0].dtype), slots), gradient
@@ -163,7 +163,7 @@ def weighted_moments(
         held = [found]
 
         def gradient(*args, upstream=None):
-            slope, inverse = ops.split(_upstream(args, upstream), 2, axis=2)
+            slope, inverse = ops.split(upstream_of(args, upstream), 2, axis=2)
             again = held.pop() if held else moments(weights, *sources)
             mean = ops.split(again, 2, axis=2)[0]
             values = ops.concatenate([slope, mean, inverse], axis=2)
@@ -188,7 +188,7 @@ def weighted_distances(
     @ops.custom_gradient
     def evaluate(center, inverse, slot, *sources):
         def gradient(*args, upstream=None):
-            upstream = _upstream(args, upstream)
+            upstream = upstream_of(args, upstream)
             found = moments(ops.concatenate([upstream, center], axis=2), *sources)
             total, scatter = ops.split(found, 2, axis=2)
             away = total - center * ops.sum(upstream, axis=2, keepdims=True)
@@ -212,7 +212,7 @@ def _bilinear(forward, transposed, as_pair, value, slot, sources):
     @ops.custom_gradient
     def evaluate(value, slot, *sources):
         def gradient(*args, upstream=None):
-            upstream = _upstream(args, upstream)
+            upstream = upstream_of(args, upstream)
             pair = ops.concatenate(as_pair(value, upstream), axis=2)
             # None, because the gradient of the sources is `pair` and travels through the slot.
             return transposed(upstream, *sources), pair, *[None] * len(sources)
@@ -222,6 +222,7 @@ def _bilinear(forward, transposed, as_pair, value, slot, sources):
     return evaluate(value, slot, *sources)
 
 
-def _upstream(args, upstream):
+def upstream_of(args: tuple, upstream: Any) -> Any:
+    """Returns the upstream gradient from the arguments of a custom gradient."""
     # PyTorch passes it by keyword, after the arguments; TensorFlow and JAX pass it alone.
     return args[0] if upstream is None else upstream

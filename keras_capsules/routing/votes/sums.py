@@ -35,7 +35,7 @@ def moments(weights: Any, votes: Any, children_last: bool = False) -> Any:
     The weights of each parent add up to one.
     """
     mean = sums(weights, votes, children_last)
-    return _join(mean, sums(weights, squares(mean, votes, children_last), children_last))
+    return join(mean, sums(weights, squares(mean, votes, children_last), children_last))
 
 
 def moments_about(values: Any, votes: Any, children_last: bool = False) -> Any:
@@ -46,7 +46,7 @@ def moments_about(values: Any, votes: Any, children_last: bool = False) -> Any:
     dim = votes.shape[2 if children_last else 3]
     weights, center = values[..., :-dim], values[..., -dim:]
     about_center = squares(center, votes, children_last)
-    return _join(sums(weights, votes, children_last), sums(weights, about_center, children_last))
+    return join(sums(weights, votes, children_last), sums(weights, about_center, children_last))
 
 
 def distances(values: Any, votes: Any, children_last: bool = False) -> Any:
@@ -62,32 +62,6 @@ def slopes(values: Any, votes: Any, children_last: bool = False) -> Any:
     return agreements(slope, votes, children_last) + agreements(
         inverse, about_center, children_last
     )
-
-
-def kept_moments(weights: Any, votes: Any, about_mean: Any, mean: Any) -> Any:
-    return _join(mean, sums(weights, about_mean))
-
-
-def kept_slopes(values: Any, votes: Any, about_mean: Any, mean: Any) -> Any:
-    slope, _, inverse = ops.split(values, 3, axis=2)
-    return agreements(slope, votes) + agreements(inverse, about_mean)
-
-
-def kept_distances(values: Any, votes: Any, about_mean: Any, mean: Any) -> Any:
-    center, inverse = ops.split(values, 2, axis=2)
-    shift = mean - center
-    constant = ops.sum(inverse * shift * (mean + center), axis=2, keepdims=True)
-    slope = 2.0 * inverse * shift
-    return agreements(inverse, about_mean) + (agreements(slope, votes) - constant)
-
-
-def kept_moments_about(values: Any, votes: Any, about_mean: Any, mean: Any) -> Any:
-    dim = votes.shape[3]
-    weights, center = values[..., :-dim], values[..., -dim:]
-    total, scatter = sums(weights, votes), sums(weights, about_mean)
-    mass, shift = ops.sum(weights, axis=2, keepdims=True), mean - center
-    # The last factor is the sum of `votes_ij + mean_j - 2 center_j`, less the votes' deviation.
-    return _join(total, scatter + shift * (2.0 * (total - mass * mean) + mass * shift))
 
 
 def without_absent(votes: Any, mask: Any) -> Any:
@@ -114,5 +88,5 @@ def _products(coupling, parents):
     return ops.matmul(ops.transpose(coupling, (1, 2, 3, 0)), ops.transpose(parents, (1, 2, 0, 3)))
 
 
-def _join(*values):
+def join(*values):
     return ops.concatenate(values, axis=2)

@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_capsules.ops import at_least_float32
 from keras_capsules.routing._competition import WITHIN_THE_CELL
+from keras_capsules.routing.votes import kept_squares
 from keras_capsules.routing.votes import sums as of_tensor
 from keras_capsules.routing.votes.base import Fit
 from keras_capsules.routing.votes.shared_gradient import (
@@ -56,22 +57,18 @@ class TrainingVotes(SharedGradientVotes):
         return weighted_sum(_total, lambda *args: None, shares, slot, self.tensor)
 
     def fit(self, weights: Any) -> Fit:
-        # The squares are kept for the gradient, and serve all sums over them. To compute them anew
-        # takes PyTorch ten times as long as to read them.
-        constant, slot = ops.stop_gradient(self.tensor), next(self._moment_slots)
-        mean = of_tensor.sums(ops.stop_gradient(weights), constant)
-        sources = self.tensor, of_tensor.squares(mean, constant), mean
-        found = weighted_moments(
-            of_tensor.kept_moments, of_tensor.kept_slopes, weights, slot, *sources
-        )
+        # Kept, because PyTorch takes ten times as long to make a large tensor as to read it.
+        sources = kept_squares.sources_of(weights, self.tensor)
+        moments, slopes = kept_squares.moments, kept_squares.slopes
+        found = weighted_moments(moments, slopes, weights, next(self._moment_slots), *sources)
         mean, variance = ops.split(found, 2, axis=2)
 
         def distances(inverse, center=None):
-            center, slot = mean if center is None else center, next(self._moment_slots)
-            return weighted_distances(
-                of_tensor.kept_distances, of_tensor.kept_moments_about, center, inverse, slot,
-                *sources,
-            )
+            function, others = kept_squares.distances, kept_squares.moments_about
+            if center is None:
+                function, center = kept_squares.distances_from_mean, mean
+            slot = next(self._moment_slots)
+            return weighted_distances(function, others, center, inverse, slot, *sources)
 
         return Fit(mean, variance, distances)
 
