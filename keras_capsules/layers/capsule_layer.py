@@ -222,9 +222,13 @@ class CapsuleLayer(StoredMaps, VotingLayer):
         return keras.config.backend() == "jax" and votes > _CACHED and small
 
     def _stored_votes(self, poses, training) -> Votes:
-        votes = votes_of(poses, matrices_of(self.kernel), self.num_capsules)
-        votes = votes if self.bias is None else votes + self.bias[:, None, :]
-        return self.routing.stored(votes, training)
+        kernel, bias, unit = self.kernel, self.bias, self.routing.unit if training else 1.0
+        if unit != 1.0:  # In half precision the kernel would vanish.
+            poses, kernel = at_least_float32(poses), at_least_float32(kernel) / unit
+            bias = None if bias is None else at_least_float32(bias) / unit
+        votes = votes_of(poses, matrices_of(kernel), self.num_capsules)
+        votes = votes if bias is None else votes + bias[:, None, :]
+        return self.routing.stored(votes, training, dtype=self.compute_dtype, unit=unit)
 
     def _lean_votes(self, poses, training) -> Votes:
         num_in, in_dim = sizes_of(poses)

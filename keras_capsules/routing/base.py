@@ -59,6 +59,9 @@ class Routing(keras.layers.Layer):
         competes_across_cells: Boolean. `True` for routings in which a child of a convolution
             divides itself among the parents of every cell that sees it. `votes.competition` does
             this.
+        unit: Float. The unit in which `route` takes votes, see `votes.in_unit`. In training a layer
+            divides its kernel by it, which is less work than to divide the votes. Defaults to
+            `1.0`.
         vote_scaling: Dictionary. Options of `keras_capsules.VoteScaling` for the kernel of a new
             layer. Defaults to `{}`, so that the sums of votes have about length one.
 
@@ -85,6 +88,7 @@ class Routing(keras.layers.Layer):
     fits_votes = False
     expected_sums = 1
     competes_across_cells = False
+    unit = 1.0
     vote_scaling: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, **kwargs):
@@ -110,11 +114,18 @@ class Routing(keras.layers.Layer):
         votes = self.stored(ops.transpose(votes, (0, 2, 1, 3)), training)
         return self.call_parents_first(votes, activations, poses, mask)
 
-    def stored(self, tensor: Any, training: Any, competition: Any = WITHIN_THE_CELL) -> Votes:
+    def stored(
+        self,
+        tensor: Any,
+        training: Any,
+        competition: Any = WITHIN_THE_CELL,
+        dtype: str | None = None,
+        unit: float = 1.0,
+    ) -> Votes:
         """Returns votes that are a tensor `(batch, num_out, num_in, dim)`, for this routing."""
         if training and self.shares_gradient:
-            return TrainingVotes(tensor, self.expected_sums, competition=competition)
-        return StoredVotes(tensor, competition=competition)
+            return TrainingVotes(tensor, self.expected_sums, dtype, competition, unit)
+        return StoredVotes(tensor, dtype, competition, unit)
 
     @property
     def shares_gradient(self) -> bool:

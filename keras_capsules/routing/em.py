@@ -54,6 +54,7 @@ class EMRouting(Routing):
     explicit_activations = True
     competes_across_cells = True
     fits_votes = True
+    unit = UNIT
     vote_scaling: ClassVar = {"target": "vote"}
 
     def __init__(
@@ -75,7 +76,7 @@ class EMRouting(Routing):
         self.built = True
 
     def route(self, votes, activations=None, poses=None):
-        competition, votes = votes.competition, votes.scaled(1 / UNIT)
+        competition, votes = votes.competition, votes.in_unit(UNIT)
         coupling = competition.equal_shares(activations, votes.shape[1])
         for iteration in range(self.iterations):
             with keras.name_scope(f"routing_{iteration + 1}"):

@@ -49,6 +49,7 @@ class HeinsenRouting(Routing):
 
     explicit_activations = True
     fits_votes = True
+    unit = UNIT
     vote_scaling: ClassVar = {"target": "vote"}
 
     def __init__(self, iterations: int = 3, epsilon: float = 1e-5, **kwargs):
@@ -67,7 +68,7 @@ class HeinsenRouting(Routing):
         self.built = True
 
     def route(self, votes, activations=None, poses=None):
-        votes = votes.scaled(1 / UNIT)
+        votes = votes.in_unit(UNIT)
         present = ops.expand_dims(activations, 1)
         beta_use, beta_ign = (
             ops.transpose(at_least_float32(beta)) for beta in (self.beta_use, self.beta_ign)

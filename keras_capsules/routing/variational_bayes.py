@@ -63,6 +63,7 @@ class VariationalBayesRouting(Routing):
     explicit_activations = True
     competes_across_cells = True
     fits_votes = True
+    unit = UNIT
     vote_scaling: ClassVar = {"length": 0.1}  # Squared, small beside the prior `psi0`.
 
     def __init__(
@@ -99,7 +100,7 @@ class VariationalBayesRouting(Routing):
     def route(self, votes, activations=None, poses=None):
         parents, dim = votes.shape[1], votes.shape[3]
         nu0 = dim + 1.0 if self.nu0 is None else self.nu0
-        competition, votes = votes.competition, votes.scaled(1 / UNIT)
+        competition, votes = votes.competition, votes.in_unit(UNIT)
         coupling = competition.equal_shares(activations, votes.shape[1])
         for iteration in range(self.iterations):
             with keras.name_scope(f"routing_{iteration + 1}"):

@@ -45,7 +45,10 @@ class Votes:
         shape, dtype, competition, tensor: As above. Where votes are not stored, `tensor` raises a
             `ValueError`. Only routings that leave `sums_votes` and `fits_votes` at `False` may use
             it.
+        unit: Float. Number by which whoever made the votes has divided them. Defaults to `1.0`.
     """
+
+    unit = 1.0
 
     def __init__(
         self,
@@ -104,6 +107,10 @@ class Votes:
     def scaled(self, factor: float) -> "Votes":
         """Returns the votes times a factor."""
         raise NotImplementedError(f"{type(self).__name__} must implement `scaled`.")
+
+    def in_unit(self, unit: float) -> "Votes":
+        """Returns the votes divided by a unit, unless they have been divided by it already."""
+        return self if self.unit == unit else self.scaled(1 / unit)
 
     def constant(self) -> "Votes":
         """Returns the same votes, through which no gradient flows."""

@@ -22,9 +22,17 @@ class StoredVotes(Votes):
         tensor: Tensor `(batch, num_out, num_in, dim)`. Half precision is cast to float32.
         dtype: String or `None`, see `Votes`. `None`, the default, takes the tensor's data type.
         competition: Object that divides a child among parents, see `Votes`.
+        unit: Float. Number by which the votes have been divided, see `Votes`. Defaults to `1.0`.
     """
 
-    def __init__(self, tensor: Any, dtype: str | None = None, competition: Any = WITHIN_THE_CELL):
+    def __init__(
+        self,
+        tensor: Any,
+        dtype: str | None = None,
+        competition: Any = WITHIN_THE_CELL,
+        unit: float = 1.0,
+    ):
+        self.unit = unit
         stored = at_least_float32(tensor)
         super().__init__(tensor.shape, dtype or tensor.dtype, tensor, competition, stored)
 
@@ -68,4 +76,4 @@ class StoredVotes(Votes):
         return ops.mean(self.tensor, axis=3)
 
     def _with(self, tensor):
-        return StoredVotes(tensor, self.dtype, self.competition)
+        return StoredVotes(tensor, self.dtype, self.competition, self.unit)

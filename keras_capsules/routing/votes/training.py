@@ -26,6 +26,7 @@ class TrainingVotes(SharedGradientVotes):
         expected_sums: Integer. Expected number of sums, see `gradient_slots`.
         dtype: String or `None`, see `Votes`. `None`, the default, takes the tensor's data type.
         competition: Object that divides a child among parents, see `Votes`.
+        unit: Float. Number by which the votes have been divided, see `Votes`. Defaults to `1.0`.
     """
 
     def __init__(
@@ -34,7 +35,9 @@ class TrainingVotes(SharedGradientVotes):
         expected_sums: int,
         dtype: str | None = None,
         competition: Any = WITHIN_THE_CELL,
+        unit: float = 1.0,
     ):
+        self.unit = unit
         shape = ops.shape(tensor)
         # Flattened and restored, because PyTorch multiplies slowly if votes are a transposed view.
         flat = ops.reshape(at_least_float32(tensor), (-1, shape[3]))
@@ -43,7 +46,7 @@ class TrainingVotes(SharedGradientVotes):
         self._share_gradient(expected_sums, stored)
 
     def constant(self) -> StoredVotes:
-        return StoredVotes(ops.stop_gradient(self.tensor), self.dtype, self.competition)
+        return StoredVotes(ops.stop_gradient(self.tensor), self.dtype, self.competition, self.unit)
 
     def present(self, mask: Any) -> "TrainingVotes":
         return self._with(of_tensor.without_absent(self.tensor, mask))
@@ -73,7 +76,9 @@ class TrainingVotes(SharedGradientVotes):
         return Fit(mean, variance, distances)
 
     def _with(self, tensor):
-        return TrainingVotes(tensor, self.expected_sums, self.dtype, self.competition)
+        return TrainingVotes(
+            tensor, self.expected_sums, self.dtype, self.competition, self.unit
+        )
 
     def _applied(self, function, size):
         return function
