@@ -54,8 +54,8 @@ def main() -> None:
 def graphs_of(routing: str) -> dict[str, onnx.ModelProto]:
     """Returns the graphs of one routing by their origin, with the same weights."""
     model, layer = build(routing)
-    inputs = keras_model.shapes(keras_model.input_names(model), model.inputs, None)
-    outputs = keras_model.shapes(keras_model.output_names(model), model.outputs, None)
+    inputs = shapes(keras_model.input_names(model), model.inputs)
+    outputs = shapes(keras_model.output_names(model), model.outputs)
     raw = to_raw_graph(model, 17, "tf2onnx")
     graphs = {
         "ours": to_canonical(raw, inputs, outputs, keras_model.layer_names(model), {})[0],
@@ -68,6 +68,13 @@ def graphs_of(routing: str) -> dict[str, onnx.ModelProto]:
             plain.set_weights([layer.kernel])
             graphs[f"{name}, tf2onnx"] = to_raw_graph(textbook, 17, "tf2onnx")
     return graphs
+
+
+def shapes(names: list[str], tensors: list) -> dict[str, tuple]:
+    """Returns the shapes of inputs or outputs by name, with an open batch."""
+    return {
+        name: ("batch", *tensor.shape[1:]) for name, tensor in zip(names, tensors, strict=True)
+    }
 
 
 def build(routing: str):

@@ -15,12 +15,13 @@ def fit(votes, weights):
 
     A parent without weights has the mean 0 and the variance 0.
     """
-    # The weights are divided before the sums, because the gradient of a sum, divided by a weight
-    # that is almost zero, would leave float32.
     return votes.fit(normalized(weights))
 
 
 def normalized(weights):
+    """Divides weights `(batch, num_out, num_in)` by their sum over the children."""
+    # They are divided before the sums over votes, because the gradient of a sum, divided by a
+    # weight that is almost zero, would leave float32.
     return weights / (ops.sum(weights, axis=2, keepdims=True) + TINY)
 
 

@@ -155,7 +155,7 @@ def test_gradient_whatever_the_expected_number_of_sums(generator, weights, kind,
 @pytest.mark.parametrize("expected_sums", [1, 2, 5])
 @pytest.mark.parametrize("kind", FITTING)
 def test_gaussians_and_their_gradient(generator, weights, kind, expected_sums):
-    """By the poses, of a fit, its distances, and the distances from another center."""
+    """By the poses, of a fit, its mean alone, its distances, and those from other centers."""
     made = Made(kind, generator)
     coupling, center = weights
     coupling = coupling / coupling.sum(axis=2, keepdims=True)
@@ -163,10 +163,13 @@ def test_gaussians_and_their_gradient(generator, weights, kind, expected_sums):
 
     def results(poses):
         votes = made.votes(poses, expected_sums).scaled(2.0)
-        fit = votes.fit(keras.ops.convert_to_tensor(coupling))
+        shares = keras.ops.convert_to_tensor(coupling)
+        fit = votes.fit(shares)
         inverses, centers = map(keras.ops.convert_to_tensor, (inverse, center))
         distances = fit.distances(inverses * fit.variance)
-        return fit.mean, fit.variance, distances, votes.distances(centers + fit.mean, inverses)
+        others = centers + fit.mean
+        from_others = fit.distances(inverses, others), votes.distances(others, inverses)
+        return fit.mean, fit.variance, votes.mean(shares), distances, *from_others
 
     def expected(tensor):
         votes = 2.0 * tensor
@@ -175,7 +178,8 @@ def test_gaussians_and_their_gradient(generator, weights, kind, expected_sums):
         variance = np.einsum("bji,bjid->bjd", coupling, squares)
         distances = np.einsum("bjd,bjid->bji", inverse * variance, squares)
         others = (votes - (center + mean)[:, :, None]) ** 2
-        return mean, variance, distances, np.einsum("bjd,bjid->bji", inverse, others)
+        from_others = np.einsum("bjd,bjid->bji", inverse, others)
+        return mean, variance, mean, distances, from_others, from_others
 
     found = evaluate(results, keras.ops.convert_to_tensor(made.poses))
     for one, other in zip(found, expected(made.reference()), strict=True):
