@@ -72,9 +72,7 @@ def graphs_of(routing: str) -> dict[str, onnx.ModelProto]:
 
 def shapes(names: list[str], tensors: list) -> dict[str, tuple]:
     """Returns the shapes of inputs or outputs by name, with an open batch."""
-    return {
-        name: ("batch", *tensor.shape[1:]) for name, tensor in zip(names, tensors, strict=True)
-    }
+    return {name: ("batch", *tensor.shape[1:]) for name, tensor in zip(names, tensors, strict=True)}
 
 
 def build(routing: str):

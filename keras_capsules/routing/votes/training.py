@@ -76,9 +76,7 @@ class TrainingVotes(SharedGradientVotes):
         return Fit(mean, variance, distances)
 
     def _with(self, tensor):
-        return TrainingVotes(
-            tensor, self.expected_sums, self.dtype, self.competition, self.unit
-        )
+        return TrainingVotes(tensor, self.expected_sums, self.dtype, self.competition, self.unit)
 
     def _applied(self, function, size):
         return function
