@@ -108,15 +108,20 @@ def train(options) -> int:
         share_weights=options.share_weights,
         implementation=options.measure,
     )
-    model = keras.Sequential([keras.Input((options.children, options.in_dim)), layer])
+    inputs = keras.Input((options.children, options.in_dim))
+    if layer.routing.explicit_activations:
+        inputs = [inputs, keras.Input((options.children,))]
+    model = keras.Model(inputs, keras.tree.flatten(layer(inputs))[0])
     model.compile("sgd", "mse")
     generator = np.random.default_rng(0)
     poses = generator.standard_normal(
         (options.batch, options.children, options.in_dim), dtype="float32"
     )
+    ones = np.ones((options.batch, options.children), "float32")
+    samples = [poses, ones] if layer.routing.explicit_activations else poses
     parents = np.zeros((options.batch, options.parents, options.capsule_dim), "float32")
     for _ in range(3):
-        model.train_on_batch(poses, parents)
+        model.train_on_batch(samples, parents)
     # Not getrusage, because its maximum includes the memory of the process that started this one.
     status = Path("/proc/self/status").read_text()
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
