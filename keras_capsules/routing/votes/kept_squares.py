@@ -22,8 +22,9 @@ def sources_of(weights: Any, votes: Any) -> tuple:
 
 def moments(weights: Any, *sources: Any) -> Any:
     """Computes the same as `sums.moments`."""
-    votes, _, kept = sources
-    return join(sums(weights, votes), sums(weights, kept))
+    votes, mean, kept = sources
+    # JAX takes second derivatives through this, so the squares need their derivatives here too.
+    return join(sums(weights, votes), sums(weights, _recalled(kept, votes, mean)))
 
 
 def slopes(values: Any, *sources: Any) -> Any:
@@ -35,8 +36,9 @@ def slopes(values: Any, *sources: Any) -> Any:
 
 def distances_from_mean(values: Any, *sources: Any) -> Any:
     """Computes the same as `sums.distances`, of which the center must be the mean."""
-    inverse = ops.split(values, 2, axis=2)[1]
-    return agreements(inverse, sources[2])
+    votes, _, kept = sources
+    center, inverse = ops.split(values, 2, axis=2)
+    return agreements(inverse, _recalled(kept, votes, center))
 
 
 def distances(values: Any, *sources: Any) -> Any:
@@ -48,7 +50,8 @@ def distances(values: Any, *sources: Any) -> Any:
     center, inverse = ops.split(values, 2, axis=2)
     slope = inverse * (mean - center)
     constant = ops.sum(slope * (mean + center), axis=2, keepdims=True)
-    return agreements(inverse, kept) + (agreements(2.0 * slope, votes) - constant)
+    about_mean = _recalled(kept, votes, mean)
+    return agreements(inverse, about_mean) + (agreements(2.0 * slope, votes) - constant)
 
 
 def moments_about(values: Any, *sources: Any) -> Any:
