@@ -131,7 +131,7 @@ def test_each_model_names_its_loss():
     for name in ("matrix_capsnet", "se_resnet20", "variational_capsnet"):
         assert losses[name] == "CategoricalCrossentropy"
     assert default_loss("capsnet") is not default_loss("capsnet")
-    with pytest.raises(ValueError, match="Known ones: capsnet.*Received: 'capsnets'"):
+    with pytest.raises(ValueError, match="Known ones: capsnet.*Received: model='capsnets'"):
         default_loss("capsnets")
 
 

@@ -184,7 +184,7 @@ def test_a_module_of_the_users_on_the_command_line(tmp_path):
     refused = command_line(*arguments, cwd=tmp_path)
     assert refused.returncode == 4 and "--import" in refused.stderr
     assert command_line(*arguments, "--import", "mine", cwd=tmp_path).returncode == 0
-    missing = command_line(*arguments, "--import", "yours", cwd=tmp_path)
+    missing = command_line(*arguments, "--force", "--import", "yours", cwd=tmp_path)
     assert missing.returncode == 5 and "No module named 'yours'" in missing.stderr
 
 

@@ -6,7 +6,7 @@ from onnx import helper
 from onnx_graphs import canonical_file, graph_of
 
 import export
-from export.graph import canonical
+from export.graph.content import serialize
 
 
 def two_branches(order, number):
@@ -31,7 +31,7 @@ def two_branches(order, number):
 
 def test_canonical_whatever_the_order_and_the_numbers():
     files = [
-        canonical.serialize(canonical_file(two_branches(order, number), {"dense", "dense_1"}))
+        serialize(canonical_file(two_branches(order, number), {"dense", "dense_1"}))
         for order, number in (
             (("left", "right", "both"), 7),
             (("right", "left", "both"), 8),
