@@ -22,7 +22,7 @@ from export import (
     command_line,
     export_onnx,
 )
-from export.admit import archive, zoo
+from export.admit import zoo
 from export.errors import EXIT_CODES
 from export.options import add_to_parser, flag_of, shapes_of
 from export.write import Target, check_target
@@ -121,7 +121,9 @@ def _check_arguments(given: argparse.Namespace) -> None:
         ExportReport.check_path(Path(given.report), force="force" in given)
     check_target(Path(given.output), force="force" in given)
     if given.model is not None:
-        archive.check_model(Path(given.model))
+        from export.admit.archive import check_model  # It imports numpy, which --help need not.
+
+        check_model(Path(given.model))
 
 
 def _read_labels(path: str) -> list[str]:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from conftest import once
 
-from export import device, doctor, to_onnx, verify, write
+from export import device, doctor, to_onnx, verify
+from export.admit import archive
 from export.compare import __main__ as compare
 
 pytestmark = once
@@ -95,7 +96,7 @@ def fail(*arguments):
 
 # The function that fails in each command, arguments, and the code.
 UNFORESEEN = {
-    "export": (write.Target, "check", to_onnx, ["m.keras", "-o", "m.onnx"], 2),
+    "export": (archive, "check_model", to_onnx, ["m.keras", "-o", "m.onnx"], 2),
     "compare": (compare, "compare", compare, ["m.keras", "m.onnx"], 2),
     "doctor": (doctor, "installed_versions", doctor, [], 2),
     "device": (device, "Predictor", device, ["m.onnx", "image.png"], 4),

@@ -36,7 +36,7 @@ def test_the_command_line_writes_it(report, tmp_path, monkeypatch, capsys, name,
         return report
 
     monkeypatch.setattr(to_onnx, "export_onnx", export_onnx)
-    monkeypatch.setattr(to_onnx.archive, "check_model", lambda path: None)
+    monkeypatch.setattr("export.admit.archive.check_model", lambda path: None)
     monkeypatch.setattr(to_onnx.signal, "signal", lambda *_: None)
     arguments = ["my model.keras", "-o", "model.onnx", "--report", str(tmp_path / name)]
     assert to_onnx.main(arguments) == (0 if passes else 1)
