@@ -25,7 +25,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constra
 export KERAS_BACKEND
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo photos web page docs tutorials test test-fast test-corpus test-distributed test-web test-package test-oldest fuzz lint format clean $(BACKENDS:%=test-%) $(BACKENDS:%=test-oldest-%)
+.PHONY: demo photos web page docs tutorials test test-export test-fast test-corpus test-distributed test-web test-package test-oldest fuzz lint format clean $(BACKENDS:%=test-%) $(BACKENDS:%=test-oldest-%)
 
 demo: .venv/installed-demo-$(KERAS_BACKEND)
 	$(BIN)/python examples/quickstart.py
@@ -73,11 +73,18 @@ docs: .venv/installed-dev
 tutorials: .venv/installed-dev
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -q -m tutorials --durations=0 tests/test_tutorials.py
 
-# Two at a time: each keeps about one core busy.
+# Two at a time, the longest first: each keeps about one core busy.
 test: .venv/installed-dev
-	$(MAKE) --jobs=2 --output-sync=target $(BACKENDS:%=test-%)
+	$(MAKE) --jobs=2 --output-sync=target test-export $(BACKENDS:%=test-%)
 
-$(BACKENDS:%=test-%): test-%: .venv/installed-dev
+# Under TensorFlow the tests of the export take as long as all others.
+test-export: .venv/installed-dev
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -q tests/export
+
+test-tensorflow: .venv/installed-dev
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -q --ignore=tests/export
+
+test-jax test-torch: test-%: .venv/installed-dev
 	KERAS_BACKEND=$* $(BIN)/python -m pytest -q
 
 test-fast: .venv/installed-dev

@@ -8,8 +8,13 @@ import sys
 import time
 from pathlib import Path
 
-# Compiling takes most of JAX's time here. Processes that tests start run with all optimizations.
+ROOT = Path(__file__).parent.parent
+
+# Compiling takes most of JAX's time here, and tests compile much that is the same.
+# Processes that tests start run with all optimizations.
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / "build/jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 import keras
 import numpy as np
@@ -18,7 +23,6 @@ from warm_start import WarmProcess
 
 import keras_capsules
 
-ROOT = Path(__file__).parent.parent
 BACKENDS = [
     backend for backend in ("tensorflow", "jax", "torch") if importlib.util.find_spec(backend)
 ]
