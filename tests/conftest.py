@@ -43,6 +43,11 @@ once = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="runs once, with the TensorFlow tests"
 )
 
+# For what is the same on each backend and trains: PyTorch neither traces nor compiles.
+once_under_torch = pytest.mark.skipif(
+    keras.backend.backend() != "torch", reason="runs once, with the PyTorch tests"
+)
+
 
 def pytest_collection_modifyitems(items):
     """Marks as slow what exports or starts processes: `-m "not slow"` leaves it out."""

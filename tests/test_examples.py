@@ -7,7 +7,7 @@ import shutil
 import keras
 import numpy as np
 import pytest
-from conftest import ROOT, run_python
+from conftest import ROOT, once_under_torch, run_python
 
 from export.device import Predictor
 
@@ -48,7 +48,7 @@ def readme_column(backend):
     return {row[0]: row[place] for row in rows}
 
 
-@pytest.mark.skipif(keras.backend.backend() == "jax", reason="compiles for a minute")
+@once_under_torch
 def test_photos(tmp_path, generator):
     """On a few pictures of two colours."""
     for name, colour in (("blue", (0, 0, 255)), ("red", (255, 0, 0))):

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from conftest import once
+from conftest import once, once_under_torch
 from keras import layers
 
 import keras_capsules
@@ -123,12 +123,9 @@ def check_start(tmp_path, backbone, x, head, routing):
     np.testing.assert_allclose(again.predict(x, verbose=0), scores, atol=1e-6)
 
 
+ONCE = [pytest.mark.slow, once_under_torch]
 CASES = [
-    pytest.param(
-        name,
-        head,
-        marks=[pytest.mark.slow] if head != "capsules" and name not in ("map", "vector") else [],
-    )
+    pytest.param(name, head, marks=() if name in ("map", "vector") else ONCE)
     for name in BACKBONES
     for head in HEADS
 ]
@@ -143,6 +140,7 @@ def test_a_head_starts_at_any_scale_and_comes_back(tmp_path, generator, name, he
 
 
 @pytest.mark.slow
+@once_under_torch
 @pytest.mark.parametrize("routing", sorted(set(ROUTINGS) - {"self_attention"}))
 def test_every_routing_starts(tmp_path, generator, routing):
     build, shape = BACKBONES["map"]

@@ -9,12 +9,12 @@ import sys
 import keras
 import numpy as np
 import pytest
-from conftest import BACKENDS, ROOT, once
+from conftest import BACKENDS, ROOT, once, once_under_torch
 
 from examples import train
 from keras_capsules import datasets, list_models
 
-pytestmark = [once, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 # A run on few random images; argv[1] is the epoch in whose middle it is killed, or "never".
 TRAIN = """
@@ -49,6 +49,7 @@ sys.exit(train.main())
 """
 
 
+@once
 def test_the_rate_falls_to_zero_at_each_end():
     def cosine(start, end, rate):
         return rate * (1 + np.cos(np.pi * np.arange(end - start) / (end - start))) / 2
@@ -85,6 +86,7 @@ def weights(folder):
     return found
 
 
+@once
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_killed_run_ends_where_an_unbroken_one_does(backend, tmp_path):
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
@@ -109,6 +111,7 @@ def on_devices(number, when, folder):
     return run(when, folder, "--data-parallel", KERAS_BACKEND="jax", XLA_FLAGS=flags)
 
 
+@once
 @pytest.mark.distributed
 def test_a_run_goes_on_with_another_number_of_devices(tmp_path):
     """It is killed on four devices, goes on with two, and ends as an unbroken run on one does."""
@@ -130,6 +133,7 @@ def test_a_run_goes_on_with_another_number_of_devices(tmp_path):
 RECIPES = sorted(path.stem for path in train.RECIPES.glob("[!_]*.py"))
 
 
+@once_under_torch
 @pytest.mark.parametrize("name", RECIPES)
 def test_recipes_make_batches_that_their_models_take(name, generator):
     recipe = importlib.import_module(f"examples.recipes.{name}")

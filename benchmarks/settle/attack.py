@@ -27,7 +27,7 @@ def attacked(model, images, labels, generator, epsilon=EPSILON, steps=STEPS) -> 
         arXiv 1608.04644.
     """
     low, high = np.maximum(images - epsilon, 0), np.minimum(images + epsilon, 1)
-    right = np.eye(model.output_shape[-1], dtype="float32")[labels]
+    right = ops.one_hot(labels, model.output_shape[-1])
 
     def lead(x):
         logits = ops.log(ops.maximum(model(x, training=False), 1e-12))

@@ -1,7 +1,7 @@
 """The study of what learns: finished runs are not repeated, and the table is made of lines."""
 
 import pytest
-from conftest import once, run_python
+from conftest import once
 
 from benchmarks import learns, lines
 from keras_capsules import list_models
@@ -13,11 +13,12 @@ FEW = ["--what", "dense", "--names", "uniform", "--digits", "64", "--epochs", "1
 @pytest.mark.slow
 def test_runs_are_kept_and_reported(data, tmp_path, capsys):
     file = tmp_path / "learns.jsonl"
-    run_python("-m", "benchmarks.learns", *FEW, "--jobs", "2", "--results", str(file))
+    learns.main([*FEW, "--results", str(file)])
     rows = lines.read(file)
     assert sorted(row["layers"] for row in rows) == [1, 2, 3]
     assert all(0 <= row["held_out"] <= 100 for row in rows)
 
+    capsys.readouterr()
     learns.main([*FEW, "--results", str(file)])
     assert "0 of 3 runs to do" in capsys.readouterr().out
 

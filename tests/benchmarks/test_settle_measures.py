@@ -2,13 +2,10 @@
 
 import keras
 import numpy as np
-from conftest import once
 from scipy import ndimage
 
 from benchmarks.settle import attack, poses
 from keras_capsules import CapsuleLayer
-
-pytestmark = once
 
 
 def linear_model(weights):

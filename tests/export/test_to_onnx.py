@@ -125,6 +125,7 @@ def test_a_killed_export_leaves_the_old_file(saved_capsnet, tmp_path, kill):
     assert target.read_bytes() == b"old" and list(tmp_path.iterdir()) == [target]
 
 
+@once
 def test_tensorflow_is_silent_as_it_starts(saved_capsnet, tmp_path):
     """What a module of the user's prints stays, and so do all lines if that is asked for."""
     (tmp_path / "mine.py").write_text("import sys; print('mine', file=sys.stderr)")

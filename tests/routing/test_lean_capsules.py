@@ -164,15 +164,20 @@ print(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
 
 
 def peak(implementation, sizes):
-    """Returns the highest resident memory, in MiB, of a process that trains, under TensorFlow.
-
-    Where other work delays some of its threads, more is held at once: the lower of two counts.
-    """
+    """Returns the highest resident memory, in MiB, of a process that trains, under TensorFlow."""
     # Else the C library keeps freed blocks, of up to 32 MiB each, that it may use again.
     environment = {"MALLOC_MMAP_THRESHOLD_": str(2**20)}
     arguments = ("-c", TRAIN, implementation, json.dumps(sizes))
-    outputs = [run_python(*arguments, backend="tensorflow", env=environment) for _ in range(2)]
-    return min(int(output.stdout.splitlines()[-1]) / 1024 for output in outputs)
+    output = run_python(*arguments, backend="tensorflow", env=environment).stdout
+    return int(output.splitlines()[-1]) / 1024
+
+
+def once_of_two(low, measure, high):
+    """Whether a measure is in a range, if need be at the second time.
+
+    Where other work delays some threads of a process, more is held at once.
+    """
+    return any(low < measure() < high for _ in range(2))
 
 
 @pytest.mark.slow
@@ -181,9 +186,12 @@ def test_memory_does_not_grow_with_the_votes():
     """`python -m benchmarks.memory --growth` measures it; here with some room for noise."""
     sizes = {"children": 1152, "in_dim": 8, "parents": 40, "batch": 128}
     votes = 4 * 16 * sizes["batch"] * sizes["children"] * sizes["parents"] / 2**20
-    for kind, slope in (("lean", (-0.1, 0.35)), ("stored", (1, 10))):
-        growth = peak(kind, sizes | {"dim": 32}) - peak(kind, sizes | {"dim": 16})
-        assert slope[0] < growth / votes < slope[1]
+
+    def growth(kind):
+        return (peak(kind, sizes | {"dim": 32}) - peak(kind, sizes | {"dim": 16})) / votes
+
+    assert once_of_two(-0.1, lambda: growth("lean"), 0.35)
+    assert once_of_two(1, lambda: growth("stored"), 10)
 
 
 @pytest.mark.slow
@@ -193,4 +201,4 @@ def test_few_parents_are_computed_at_once():
     sizes = {"children": 30_000, "in_dim": 8, "parents": 16, "dim": 16, "batch": 8}
     kernel = 4 * 30_000 * 8 * 16 * 16 / 2**20
     rest = peak("lean", sizes | {"children": 16})
-    assert peak("lean", sizes) - rest < 5 * kernel
+    assert once_of_two(0, lambda: peak("lean", sizes) - rest, 5 * kernel)
