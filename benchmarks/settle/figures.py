@@ -2,18 +2,21 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib import ticker
 
 from benchmarks.settle import statistics
-from benchmarks.settle.claims import by_seed
+from benchmarks.settle.claims import AGREEMENT, by_seed
 from benchmarks.settle.heads import HEADS, LOSSES, PLAIN
 from benchmarks.settle.measures import ANGLES
 from benchmarks.settle.tasks import TASKS
 
 COLORS = {"margin": "#1f4e8c", "cross_entropy": "#d1762a"}
 QUIET = "#c4c4c4"
+# Routings that iterate until votes agree, then the others, then heads without routing.
+ORDER = sorted(HEADS, key=lambda head: head not in AGREEMENT)
 # Titles of the small multiples, each with a task and a measure.
 PANELS = {
-    "accuracy": {task: (task, "accuracy") for task in TASKS},
+    "errors": {task: (task, "accuracy") for task in TASKS},
     "robustness": {name: ("mnist", name) for name in ("noise", "blur", "contrast", "occlusion")},
     "doubt": {
         "AUROC, parts in wrong places": ("mnist", "relations"),
@@ -31,23 +34,37 @@ PANELS = {
 
 def drawn(rows: list[dict]) -> dict:
     """Returns the figures by name, of what has been run."""
-    found = {name: dots(panels, rows) for name, panels in PANELS.items() if _known(panels, rows)}
+    found = {
+        name: dots(panels, rows, errors=name == "errors")
+        for name, panels in PANELS.items()
+        if _known(panels, rows)
+    }
     curves = {task: angles(task, rows) for task in ("mnist", "turned") if _angles(task, rows)}
     return found | {f"angles_{task}": figure for task, figure in curves.items()}
 
 
-def dots(panels: dict, rows: list[dict]):
-    """Draws a dot with its interval for each head and loss, one axes for each measure."""
+def dots(panels: dict, rows: list[dict], errors: bool = False):
+    """Draws a dot with its interval for each head and loss, one axes for each measure.
+
+    Args:
+        panels: Dictionary from the title of an axes to its task and measure.
+        rows: The lines of all runs.
+        errors: Whether to draw what is missing to one, in per cent, on a logarithmic scale.
+    """
     panels = _known(panels, rows)
     size = (2 + 2.2 * len(panels), 4)
     figure, axes = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False)
-    places = dict(zip(HEADS, np.arange(len(HEADS))[::-1], strict=True))
+    places = dict(zip(ORDER, np.arange(len(ORDER))[::-1], strict=True))
     for axis, (title, (task, measure)) in zip(axes[0], panels.items(), strict=True):
         for shift, loss in zip((0.15, -0.15), LOSSES, strict=True):
             for head, place in places.items():
                 values = list(by_seed(rows, task, head, loss, measure).values())
+                if errors:
+                    values = [100 * (1 - value) for value in values]
                 if values:
                     _dot(axis, statistics.interval(values), place + shift, COLORS[loss])
+        if errors:
+            _logarithmic(axis)
         axis.set_title(title, fontsize=9)
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=8)
@@ -58,6 +75,16 @@ def dots(panels: dict, rows: list[dict]):
     figure.tight_layout()
     plt.close(figure)
     return figure
+
+
+def _logarithmic(axis):
+    axis.set_xscale("log")
+    low, high = axis.get_xlim()
+    axis.set_xlim(max(low, 0.3), min(high, 100))
+    axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+    axis.xaxis.set_minor_locator(ticker.NullLocator())
+    axis.set_xlabel("read wrong, %", fontsize=8)
 
 
 def _dot(axis, found, place, color):

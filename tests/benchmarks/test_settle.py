@@ -41,7 +41,7 @@ def test_the_whole_pipeline(data, tmp_path, capsys):
     assert (build / "report.md").read_text() in told
     (digits,) = (line for line in rows if line["task"] == "mnist")
     assert re.search(rf"\| dynamic \| margin \| 1 \| {100 * digits['accuracy']:.2f} ", told)
-    assert {file.name for file in build.glob("*.png")} >= {"accuracy.png", "angles_mnist.png"}
+    assert {file.name for file in build.glob("*.png")} >= {"errors.png", "angles_mnist.png"}
 
     assert np.load(results / "mnist.npz")["dynamic/margin/0"].shape == (tasks.TINY, 4)
 
