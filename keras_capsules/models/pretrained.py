@@ -99,6 +99,14 @@ def restore(
     """
     description = card(model, weights)
     stem, files = f"{model}-{weights}", description["files"]
+    if arguments.get("with_decoder") and f"{stem}.decoder.npz" not in files:
+        raise ValueError(
+            f"The weights {weights!r} of {model!r} come without those of a decoder. Leave "
+            "`with_decoder` out. Or train a decoder: build the model without `weights`, and copy "
+            "them by `keras.Model(model.inputs[0], model.get_layer('scores').output)"
+            ".set_weights(trained.get_weights())`. "
+            f"Received: weights={weights!r}, with_decoder=True"
+        )
     steps = _steps(description) if include_preprocessing else None
     built = build(**description["arguments"] | arguments)
     classifier = keras.Model(main_input(built), built.get_layer("scores").output)

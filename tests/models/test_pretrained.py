@@ -81,6 +81,19 @@ def test_features_of_trained_weights():
 
 
 @once
+def test_weights_without_a_decoder_tell_how_to_train_one():
+    with pytest.raises(ValueError, match="without those of a decoder.*with_decoder=True") as error:
+        create_model("segcaps", weights="shapes", with_decoder=True)
+    trained = create_model("segcaps", weights="shapes")
+    options = card("segcaps", "shapes")["arguments"]
+    model = create_model("segcaps", with_decoder=True, **options)
+    eval(str(error.value).split("`")[5])
+    x = np.random.default_rng(0).uniform(size=(2, *trained.input_shape[1:])).astype("float32")
+    scores = model.get_layer("scores").output
+    found = keras.Model(model.inputs[0], scores).predict(x, verbose=0)
+    np.testing.assert_allclose(found, trained.predict(x, verbose=0), atol=1e-6)
+
+
 @pytest.mark.parametrize("ending", ["weights.h5", "decoder.npz", "examples.npz"])
 def test_a_damaged_file_is_refused(tmp_path, monkeypatch, ending):
     shutil.copytree(pretrained.FOLDER, tmp_path / "weights")
