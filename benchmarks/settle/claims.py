@@ -70,6 +70,35 @@ CLAIMS = {
 }
 
 
+# The smallest difference of the accuracy that matters, by task.
+MATTERS = {
+    "mnist": 0.1 * POINT,
+    "mnist_5000": 0.5 * POINT,
+    "mnist_500": POINT,
+    "turned": POINT,
+    "affnist": POINT,
+    "pairs": 0.5 * POINT,
+    "cifar10": 0.5 * POINT,
+}
+
+
+def unbeaten(task: str, loss: str, rows: list[dict]) -> list[str]:
+    """Returns the heads that no other beats by more than what matters."""
+    results = {head: by_seed(rows, task, head, loss, "accuracy") for head in HEADS}
+    results = {head: values for head, values in results.items() if values}
+    return [
+        head
+        for head, values in results.items()
+        if not any(_beats(other, values, MATTERS[task]) for other in results.values())
+    ]
+
+
+def _beats(one, other, smallest):
+    differences = [one[seed] - other[seed] for seed in one.keys() & other.keys()]
+    found = statistics.interval(differences) if differences else None
+    return found is not None and statistics.verdict(found, smallest, more=True) == "holds"
+
+
 def judged(claim: Claim, rows: list[dict]) -> dict[str, tuple[statistics.Interval, str]]:
     """Returns the difference and the verdict of each head that has results."""
     found = {}

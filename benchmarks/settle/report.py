@@ -40,7 +40,7 @@ TABLES = {
 
 def write(rows: list[dict], costs: list[dict], folder: Path) -> None:
     """Prints the tables and the verdicts, and keeps them with the figures in a folder."""
-    parts = (verdicts(rows), *tables(rows), price(costs))
+    parts = (verdicts(rows), unbeaten(rows, costs), *tables(rows), price(costs))
     lines = [line for part in parts for line in (*part, "")]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.md").write_text("\n".join(lines))
@@ -60,6 +60,20 @@ def verdicts(rows: list[dict]) -> list[str]:
             cells.append([name, head, spread, str(difference.number), verdict])
     header = ["claim", "head", "difference [95 %]", "seeds", "verdict"]
     return ["## Claims", "", *results.markdown_table(header, cells)]
+
+
+def unbeaten(rows: list[dict], costs: list[dict]) -> list[str]:
+    """Returns the table of the heads that no other beats, the fastest exported file first."""
+    times = {row["head"]: row["ms"] for row in costs if "ms" in row}
+    cells = []
+    for task, protocol in TASKS.items():
+        for loss in protocol.losses:
+            found = claims.unbeaten(task, loss, rows)
+            if found:
+                found.sort(key=lambda head: times.get(head, 0))
+                cells.append([task, loss, ", ".join(found)])
+    header = ["task", "loss", "heads"]
+    return ["## Heads that no other beats", "", *results.markdown_table(header, cells)]
 
 
 def tables(rows: list[dict]):

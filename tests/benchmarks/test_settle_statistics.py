@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import once
 
-from benchmarks.settle import statistics
+from benchmarks.settle import claims, statistics
 
 pytestmark = once
 
@@ -105,3 +105,21 @@ def test_auroc_counts_pairs(generator):
     pairs = [(a > b) + 0.5 * (a == b) for a in positive for b in negative]
     assert statistics.auroc(positive, negative) == pytest.approx(np.mean(pairs))
     assert statistics.auroc(np.array([2, 3]), np.array([0, 1])) == 1
+
+
+def test_heads_that_no_other_beats():
+    """`uniform` is 0.05 points behind `dense`, which does not matter, and `em` always a point."""
+
+    def rows(head, accuracies):
+        run = {"task": "mnist", "head": head, "loss": "margin"}
+        return [run | {"seed": seed, "accuracy": a} for seed, a in enumerate(accuracies)]
+
+    best = [0.991, 0.992, 0.990, 0.993, 0.991]
+    found = rows("dense", best)
+    found += rows("uniform", [value - 0.0005 for value in best])
+    found += rows("em", [value - 0.01 for value in best])
+    found += rows("kmeans", [0.992, 0.9, 0.991, 0.992, 0.9])  # Nothing can be told.
+    found += rows("heinsen", [0.9])  # One seed is too few.
+    expected = {"dense", "uniform", "kmeans", "heinsen"}
+    assert set(claims.unbeaten("mnist", "margin", found)) == expected
+    assert claims.unbeaten("mnist", "cross_entropy", found) == []
