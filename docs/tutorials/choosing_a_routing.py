@@ -107,5 +107,5 @@ plt.show()
 # and the coupling of `dynamic` is nearly even: on digits as easy as these, routing decides little.
 # Then choose by cost, and by what you want to know. Take `dynamic` until you have compared on your
 # task, with five seeds rather than two, and keep `uniform` in the table: it shows what routing is
-# worth. [A rule that was written before the runs](../which-one-rule.md) compares all ten on harder
-# tasks.
+# worth. [Which head?](../which-one.md) compares all ten with heads without routing, by a rule that
+# was written before the runs.
