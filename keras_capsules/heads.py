@@ -62,7 +62,10 @@ def add_head(
             may be open with a routing that has no weights for each child, such as `"dynamic"`.
         num_classes: Integer, 2 or more.
         head: `"capsules"`, `"squeeze_excitation"` or `"pooling"`. Defaults to `"capsules"`.
-        routing: As in `CapsuleLayer`, for capsules. Defaults to `"self_attention"`.
+        routing: As in `CapsuleLayer`, for capsules. Defaults to `"self_attention"`. Of MNIST's
+            digits, `"squeeze_excitation"` and `"variational_bayes"` read more with `MarginLoss`,
+            above all after few images: 94.6 and 96.6 % after 500, 87.1 % by the default
+            (docs/which-one.md).
         primary_capsules: Integer. Types of primary capsules at each position. Like the next two,
             it also sets the size of the other heads. Defaults to `16`.
         primary_dim: Integer. Size of their poses. Defaults to `8`.
