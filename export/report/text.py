@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from export.c.program import CProgram
     from export.report.export_report import ExportReport
 
+SHOWN_LAYERS = 8
+
 
 def to_text(report: "ExportReport") -> str:
     """Returns the report as lines of text."""
@@ -87,12 +89,18 @@ def parts_in_words(parts: list[Part]) -> str:
     text = f"{len(compared)} of {len(parts)} layers were compared on their own inputs"
     merged = [part.layer for part in parts if part.error is None]
     if merged:
-        text += f"; merged with others, or not to be run alone: {', '.join(merged)}"
+        text += f"; merged with others, or not to be run alone: {_some(merged)}"
     unmoved = [f"{part.unmoved} in {part.layer}" for part in compared if part.unmoved]
     if unmoved:
-        text += f"; units that no input moves: {', '.join(unmoved)}"
+        text += f"; units that no input moves: {_some(unmoved)}"
     failed = [part.layer for part in compared if not part.passed]
     return text + (f"; DIFFERENT: {', '.join(failed)}" if failed else "")
+
+
+def _some(names: list[str]) -> str:
+    """Returns the first names in words, and how many there are beside them; JSON has them all."""
+    more = len(names) - SHOWN_LAYERS
+    return ", ".join(names[:SHOWN_LAYERS]) + (f" and {more} more" if more > 0 else "")
 
 
 def _edge(checks: list[Check]) -> Iterator[str]:

@@ -21,6 +21,12 @@ def fast(name):
     return build(name)
 
 
-@model([name for name in NAMES if name not in FAST], floats=(0, 1), slow=True)
+@model(
+    [name for name in NAMES if name not in FAST],
+    floats=(0, 1),
+    slow=True,
+    # For new weights in a hundred blocks an export measures roundings of 1.3e-4.
+    tolerance=1e-4,
+)
 def slow(name):
     return build(name)

@@ -6,9 +6,12 @@ import json
 import platform
 
 import pytest
+from conftest import once
 
 from export import ParityError, UsageError, to_onnx
 from export.report.html import to_html
+from export.report.text import parts_in_words
+from export.results import Part
 
 
 @pytest.fixture
@@ -81,3 +84,11 @@ def test_a_seal_that_does_not_hold_is_a_failure(report):
     assert json.loads(failed.to_json()) | {"verdict": "passed", "seal_holds": True} == json.loads(
         report.to_json()
     )
+
+
+@once
+def test_of_many_layers_the_first_are_named():
+    parts = [Part(f"block_{number}") for number in range(100)] + [Part("head", 0.1)]
+    told = parts_in_words(parts)
+    assert told.startswith("1 of 101 layers") and told.endswith("block_6, block_7 and 92 more")
+    assert parts_in_words(parts[-3:]).endswith("block_98, block_99")
