@@ -30,7 +30,7 @@ PACKAGES = {
     "tf2onnx": ">=1.17",
     "onnx": ">=1.21",
     "onnxruntime": ">=1.20.1",
-    "onnxslim": ">=0.1.90",
+    "onnxslim": ">=0.1.98",
     "torch": ">=2.6",
     "jax": ">=0.5",
     "jax2onnx": "",

@@ -244,7 +244,6 @@ def last_bits_changed(suite: Suite, seed: int) -> Suite:
         if not np.issubdtype(array.dtype, np.floating):
             return array
         upwards = generator.integers(0, 2, array.shape, dtype="bool")
-        one = array.dtype.type(1)
-        return np.nextafter(array, (upwards - one / 2) * (one * np.inf))
+        return np.nextafter(array, np.where(upwards, np.inf, -np.inf).astype(array.dtype))
 
     return replace(suite, inputs=[neighbours(array) for array in suite.inputs])

@@ -67,12 +67,10 @@ def call_layer(
         output = tf.transpose(steps, [1, 0, 2])
         output = output if moves is None else moves.back(output, layer.zero_output_for_mask)
     else:
-        output = states[0]
-        if moves is not None and layer.zero_output_for_mask:
-            output = moves.last_or_zeros(output)
+        output = states[0] if moves is None else moves.last(states[0], layer.zero_output_for_mask)
     if not layer.return_state:
         return output
-    return (output, *(moves.states(initial, states) if moves and initial else states))
+    return (output, *(states if moves is None else moves.states(initial, states)))
 
 
 def call_both(
@@ -89,15 +87,17 @@ def call_both(
     outputs, states = _run(cells, steps, [tf.stack(pair) for pair in pairs], moves)
     if layer.return_sequences:
         output = tf.transpose(outputs, [2, 0, 1, 3])
-        # In such a layer, Keras gives absent steps zeros.
-        output = output if moves is None else moves.back(output, zeros=True)
     else:
         output = tf.transpose(states[0], [1, 0, 2])
     merged = _merge(layer.merge_mode, output)
+    if moves is not None:
+        placed = moves.back if layer.return_sequences else moves.last
+        # Only where such a layer returns sequences, Keras gives absent steps zeros.
+        merged = tf.nest.map_structure(lambda one: placed(one, layer.return_sequences), merged)
     if not layer.return_state:
         return merged
     last = [state[direction] for direction in (0, 1) for state in states]
-    last = moves.states(initial, last) if moves and initial else last
+    last = last if moves is None else moves.states(initial, last)
     return (*(merged if layer.merge_mode is None else [merged]), *last)
 
 

@@ -6,10 +6,11 @@ present steps are therefore moved to the front, in their order, and the outputs 
     step           0  1  2  3  4
     present        -  x  -  x  x
     moved to          0     1  2
-    output        -1  0  0  1  2    the place to read it from: the last present step until now
-    with zeros    -1  0 -1  1  2    if `zero_output_for_mask`
+    output         -  0  0  1  2    the place to read it from: the last present step until now
+    with zeros     -  0  -  1  2    if `zero_output_for_mask`
 
-The place -1 is the last one. If it is read, a step is absent, and onnxruntime writes zeros there.
+The others get zeros. ONNX leaves open what an operation writes beyond the end of a sequence, and
+versions of onnxruntime differ.
 """
 
 from typing import Any
@@ -47,23 +48,37 @@ class Moves:
         return _gather(sequences, places)
 
     def back(self, outputs: Any, zeros: bool) -> Any:
-        """Gives each step its output, and each absent one zeros or the output before it."""
+        """Gives each step its output, and each absent one zeros or the output before it.
+
+        Args:
+            outputs: Tensor `(batch, steps, units)`, of which the present steps come first.
+            zeros: Whether all absent steps get zeros, and not only those before the first one.
+        """
         import tensorflow as tf
 
         ranks = tf.cumsum(self.present, axis=1)
-        places = ranks * self.present - 1 if zeros else ranks - 1
-        return _gather(outputs, tf.cast(places, tf.int64))
+        read = _gather(outputs, tf.cast(ranks - 1, tf.int64))
+        return _where(self.present == 1 if zeros else ranks > 0, read, tf.constant(0.0))
 
-    def last_or_zeros(self, outputs: Any) -> Any:
-        """Replaces the output of a sequence by zeros if its last step is absent."""
+    def last(self, output: Any, zeros: bool) -> Any:
+        """Replaces the last output of a sequence by zeros if it has no present step.
+
+        Args:
+            output: Tensor `(batch, units)`.
+            zeros: Whether to replace it also if the last step is absent.
+        """
         import tensorflow as tf
 
-        return _where(self.present[:, -1] == 1, outputs, tf.constant(0.0))
+        known = self.present[:, -1] == 1 if zeros else self.lengths[:, None] > 0
+        return _where(known, output, tf.constant(0.0))
 
     def states(self, initial: list, last: list) -> list:
         """Returns the last states. A sequence without steps keeps the initial ones."""
-        empty = self.lengths[:, None] == 0
-        return [_where(empty, *pair) for pair in zip(initial, last, strict=True)]
+        import tensorflow as tf
+
+        known = self.lengths[:, None] > 0
+        initial = initial or [tf.constant(0.0)] * len(last)
+        return [_where(known, *pair) for pair in zip(last, initial, strict=True)]
 
 
 def _where(condition, value, other):

@@ -490,6 +490,8 @@ def test_help_describes_every_argument(layer_class):
 @pytest.mark.slow
 @once
 def test_docstrings_may_be_removed():
+    if run_python("-OO", "-c", "import tensorflow", check=False).returncode:
+        pytest.skip("this TensorFlow reads docstrings as it starts, as 2.19 does")
     code = "import keras_capsules as k; print(k.SqueezeExcitation.__doc__)"
     assert run_python("-OO", "-c", code).stdout.strip() == "None"
 
