@@ -58,7 +58,7 @@ def compare_file(
         comparisons=candidate.comparisons,
         input_range=prepared.input_range,
         mixed=mixed_precision(prepared, inputs.suites.probe),
-        warnings=inputs.warnings,
+        warnings=[*inputs.warnings, *candidate.warnings],
         task=task_of(prepared.model, options).kind,
         file=metadata.facts(candidate.file, path.read_bytes()),
         versions=environment.export_versions() | environment.versions(("onnxruntime", backend)),

@@ -264,7 +264,7 @@ def report_of(
         backend=backend,
         tolerance=tolerance_in_words(conversion.references),
         comparisons=float32.candidate.comparisons,
-        warnings=inputs.warnings,
+        warnings=[*inputs.warnings, *float32.candidate.warnings],
         task=task_of(prepared.model, options).kind,
         input_range=prepared.input_range,
         mixed=mixed_precision(prepared, inputs.suites.probe),

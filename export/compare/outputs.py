@@ -27,6 +27,8 @@ SESSIONS = tuple(itertools.product((False, True), (1, 0)))
 """Pairs: whether the session optimizes, and its number of threads, where 0 means all cores."""
 SESSIONS_OF_LARGE = (SESSIONS[0], SESSIONS[-1])
 """Pairs for a model that `suites.is_large`. Both properties change at once."""
+BLUNT = 0.1
+"""Tolerance, times the scale of an output, from which a comparison says little."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,24 @@ class Candidate:
     def worst(self) -> Comparison:
         """The comparison with the worst result."""
         return max(self.comparisons, key=lambda entry: (not entry.passed, entry.relative))
+
+    @property
+    def warnings(self) -> list[str]:
+        """A warning for each output whose comparison says little on all ordinary inputs."""
+        ordinary: dict[str, list[Comparison]] = {}
+        for entry in self.comparisons:
+            if entry.suite.kind in (Kind.RANDOM, Kind.REAL):
+                ordinary.setdefault(entry.output, []).append(entry)
+        found = []
+        for name, entries in ordinary.items():
+            if all(entry.allowed >= BLUNT * entry.scale for entry in entries):
+                share = 100 * min(entry.rounding / entry.scale for entry in entries)
+                found.append(
+                    f"The comparison says little about the output {name!r}: rounding alone changes "
+                    f"it by {share:.0f} % of its largest value. If a softmax or sigmoid ends the "
+                    "model, export it without."
+                )
+        return found
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class ExportReport:
         backend: Backend of the model in the comparison.
         tolerance: The tolerance and its origin, in words.
         comparisons: A `Comparison` for each output and suite.
-        warnings: What is suspicious about the model's outputs, in sentences.
+        warnings: What is suspicious about the model's outputs, or not shown, in sentences.
         task: What the scores mean, one of `export.options.TASKS`.
         input_range: Inputs for a black and a white pixel, before the preprocessing in the file.
         mixed: Distance of a model in another precision from float32, or `None`.

@@ -1,4 +1,4 @@
-"""Outputs that are no numbers, and outputs that do not depend on the inputs."""
+"""Outputs that are not numbers, do not depend on the inputs, or depend on rounding."""
 
 import keras
 import numpy as np
@@ -47,3 +47,17 @@ def test_a_model_that_does_not_depend_on_its_input_is_a_warning(tmp_path):
     assert "From the layer" in (tmp_path / "report.html").read_text()
     healthy = export.export_onnx(network(), tmp_path / "model.onnx", force=True)
     assert healthy.warnings == [] and "WARNING" not in healthy.to_text()
+
+
+def test_an_output_that_is_all_rounding_is_a_warning(tmp_path):
+    x = keras.Input((4,), name="x")
+    # The same sum in two orders, so that only rounding decides between the two.
+    sums = 1e8 * keras.ops.sum(x, axis=-1), keras.ops.sum(1e8 * x, axis=-1)
+    logits = keras.ops.stack(sums, axis=-1)
+    model = keras.Model(x, layers.Softmax(name="scores")(logits))
+    report = export.export_onnx(model, tmp_path / "model.onnx")
+    assert report.passed
+    assert "says little about the output 'scores'" in report.to_text()
+    remedy = export.export_onnx(keras.Model(x, logits), tmp_path / "logits.onnx")
+    assert remedy.passed and not remedy.warnings
+    assert export.compare(model, tmp_path / "model.onnx").warnings == report.warnings
