@@ -73,9 +73,10 @@ docs: .venv/installed-dev
 tutorials: .venv/installed-dev
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -q -m tutorials --durations=0 tests/test_tutorials.py
 
-# Two at a time, the longest first: each keeps about one core busy.
+# Two at a time, the longest first: each keeps about one core busy. Threads of OpenMP, which PyTorch
+# starts, wait for each other, and take several times as long.
 test: .venv/installed-dev
-	$(MAKE) --jobs=2 --output-sync=target test-export $(BACKENDS:%=test-%)
+	OMP_NUM_THREADS=1 $(MAKE) --jobs=2 --output-sync=target test-export $(BACKENDS:%=test-%)
 
 # Under TensorFlow the tests of the export take as long as all others.
 test-export: .venv/installed-dev
