@@ -40,6 +40,24 @@ def _log1p(graph, node, *_):
     replace(graph, node, "Where", [near, exact, log])
 
 
+def _large(graph, node):
+    """Returns the inputs of a node as integers of a size that each onnxruntime computes."""
+    return [cast(graph, name, computable(graph, name)) for name in node.input]
+
+
+def _arithmetic(operation):
+    def convert(graph, node, *_):
+        large = list(node.input)
+        if not is_float(graph, node.input[0]):
+            large = _large(graph, node)
+        if large == list(node.input):
+            by_tf2onnx(graph, node)
+        else:
+            replace_by_cast(graph, node, add(graph, operation, large))
+
+    return convert
+
+
 def _floor_mod(graph, node, *_):
     """tf2onnx rounds the quotient of integers towards zero."""
     if is_float(graph, node.input[0]):
@@ -53,9 +71,9 @@ def _floor_div(graph, node, *_):
     if is_float(graph, node.input[0]):
         by_tf2onnx(graph, node)
     else:
-        x, y = node.input
+        x, y = _large(graph, node)
         multiple = add(graph, "Sub", [x, add(graph, "Mod", [x, y])])
-        replace(graph, node, "Div", [multiple, y])
+        replace_by_cast(graph, node, add(graph, "Div", [multiple, y]))
 
 
 def _bitwise(operation):
@@ -92,6 +110,7 @@ def _cast(graph, node, *_):
 
 
 HANDLERS = {
+    "AddV2": (_arithmetic("Add"), []),
     "BitwiseAnd": (_bitwise("BitwiseAnd"), []),
     "BitwiseOr": (_bitwise("BitwiseOr"), []),
     "BitwiseXor": (_bitwise("BitwiseXor"), []),
@@ -102,6 +121,8 @@ HANDLERS = {
     "FloorMod": (_floor_mod, []),
     "Invert": (_bitwise("BitwiseNot"), []),
     "Log1p": (_log1p, []),
+    "Mul": (_arithmetic("Mul"), []),
     "Select": (_select, []),
     "SelectV2": (_select, []),
+    "Sub": (_arithmetic("Sub"), []),
 }
