@@ -58,7 +58,7 @@ class Moves:
 
         ranks = tf.cumsum(self.present, axis=1)
         read = _gather(outputs, tf.cast(ranks - 1, tf.int64))
-        return _where(self.present == 1 if zeros else ranks > 0, read, tf.constant(0.0))
+        return _where((self.present if zeros else ranks) == 0, tf.constant(0.0), read)
 
     def last(self, output: Any, zeros: bool) -> Any:
         """Replaces the last output of a sequence by zeros if it has no present step.
@@ -69,21 +69,21 @@ class Moves:
         """
         import tensorflow as tf
 
-        known = self.present[:, -1] == 1 if zeros else self.lengths[:, None] > 0
-        return _where(known, output, tf.constant(0.0))
+        present = self.present[:, -1] if zeros else tf.expand_dims(self.lengths, 1)
+        return _where(present == 0, tf.constant(0.0), output)
 
     def states(self, initial: list, last: list) -> list:
         """Returns the last states. A sequence without steps keeps the initial ones."""
         import tensorflow as tf
 
-        known = self.lengths[:, None] > 0
+        empty = tf.expand_dims(self.lengths, 1) == 0
         initial = initial or [tf.constant(0.0)] * len(last)
-        return [_where(known, *pair) for pair in zip(last, initial, strict=True)]
+        return [_where(empty, *pair) for pair in zip(initial, last, strict=True)]
 
 
 def _where(condition, value, other):
     """Chooses without arithmetic, unlike what tf2onnx makes of `tf.where`."""
-    return onnx_node("Where", [condition, value, other], [(value.shape, value.dtype)])[0]
+    return onnx_node("Where", [condition, value, other], [(other.shape, other.dtype)])[0]
 
 
 def _gather(values, places):
