@@ -138,6 +138,30 @@ def _dilated(kernel, rates):
 
 
 @contextlib.contextmanager
+def sums_of_other_backends() -> Iterator[None]:
+    """Adds biases to channels that come first, even if there are as many columns as channels.
+
+    Keras on TensorFlow then adds a bias `(1, 8, 1, 1)` to the columns of `(batch, 8, height, 8)`. A
+    model on TensorFlow computes that, and so does its file.
+
+    Version: Keras 3.15.1.
+    Test: `tests/export/convert/test_patches.py`, which fails when the patch is not needed.
+    """
+    from keras.src.backend.tensorflow import numpy
+
+    add = numpy.add
+
+    def add_along_axes(x1, x2):
+        inputs, bias = (tuple(getattr(x, "shape", ())) for x in (x1, x2))
+        first = len(inputs) > 1 and len(bias) > 1 and bias[-1] == 1 != inputs[-1]
+        # Keras never takes the first term for a bias.
+        return add(x2, x1) if first and inputs[-1] in bias else add(x1, x2)
+
+    with mock.patch.object(numpy, "add", add_along_axes):
+        yield
+
+
+@contextlib.contextmanager
 def readable_functions() -> Iterator[None]:
     """Makes Keras trace what tf2onnx can read.
 

@@ -18,6 +18,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
 
+import keras
 import numpy as np
 import onnx
 
@@ -134,7 +135,8 @@ def run_worker(backend: str, prepared: Prepared, *arguments: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         failure = Path(folder) / "error.json"
         environment = _WORKER_ENVIRONMENT | {"KERAS_BACKEND": backend}
-        worker = start_worker([str(prepared.folder), f"--error={failure}", *arguments], environment)
+        known = [f"--error={failure}", f"--model-backend={keras.backend.backend()}"]
+        worker = start_worker([str(prepared.folder), *known, *arguments], environment)
         if worker.returncode != 0:
             raise _error_of(worker, failure)
 

@@ -26,9 +26,12 @@ def main() -> int:
     """Runs the command of the arguments, and stores the error if there is one."""
     arguments = _parser().parse_args()
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    on_tensorflow = keras.backend.backend() == "tensorflow"
     try:
-        with patches.convolutions_on_cpus() if on_tensorflow else contextlib.nullcontext():
+        with contextlib.ExitStack() as stack:
+            if keras.backend.backend() == "tensorflow":
+                stack.enter_context(patches.convolutions_on_cpus())
+                if arguments.model_backend != "tensorflow":
+                    stack.enter_context(patches.sums_of_other_backends())
             _work(arguments)
     except Exception as error:  # A layer of the model may raise any class.
         known = isinstance(error, ExportError)
@@ -45,6 +48,7 @@ def _parser():
     add = parser.add_argument
     add("model", type=Path)
     add("--error", type=Path, required=True)
+    add("--model-backend", required=True)
     add("--via")
     add("--opset", type=int)
     add("--batch", type=int)

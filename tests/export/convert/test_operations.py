@@ -448,7 +448,8 @@ import export
 keras.utils.set_random_seed(0)
 first = {"data_format": "channels_first"}
 inputs = keras.Input((4, 8, 8))
-y = layers.Conv2D(8, 3, groups=2, padding="same", activation="gelu", **first)(inputs)
+biased = {"bias_initializer": "normal", **first}  # As many channels as columns.
+y = layers.Conv2D(8, 3, groups=2, padding="same", activation="gelu", **biased)(inputs)
 y = layers.MaxPooling2D(2, **first)(layers.BatchNormalization(axis=1)(y))
 y = layers.Conv2DTranspose(4, 3, strides=2, padding="same", **first)(y)
 y = layers.GlobalAveragePooling2D(**first)(y)
