@@ -102,8 +102,9 @@ test-package: .venv/installed-dev
 
 test-oldest: $(BACKENDS:%=test-oldest-%)
 
+# JAX 0.5 crashes on some of the programs that it has stored.
 $(BACKENDS:%=test-oldest-%): test-oldest-%: .venv-oldest/installed
-	KERAS_BACKEND=$* .venv-oldest/bin/python -m pytest -q
+	KERAS_BACKEND=$* JAX_ENABLE_COMPILATION_CACHE=false .venv-oldest/bin/python -m pytest -q
 
 fuzz: .venv/installed-dev
 	KERAS_BACKEND=tensorflow $(BIN)/python -m benchmarks.fuzz --minutes 1
