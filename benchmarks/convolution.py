@@ -21,6 +21,7 @@ import numpy as np
 from benchmarks import results
 
 MODELS = ("matrix_capsnet", "variational_capsnet", "inverted_capsnet", "deepcaps")
+SEGMENTATION = ("segcaps", "unet", "se_unet")
 HERE = Path(__file__).parents[1]
 
 
@@ -63,9 +64,9 @@ def row(source, backend, model, size, options) -> dict:
 def measured(name: str, size: int, options) -> dict:
     import keras
 
-    from keras_capsules import create_model, list_models
+    from keras_capsules import create_model
 
-    classes = {} if name in list_models(task="segmentation") else {"num_classes": 10}
+    classes = {} if name in SEGMENTATION else {"num_classes": 10}
     model = create_model(name, input_shape=(size, size, 1), **classes)
     model.compile(keras.optimizers.SGD(1e-4), "mse", jit_compile=options.jit or "auto")
     x = np.random.default_rng(0).uniform(size=(options.batch, size, size, 1)).astype("float32")
