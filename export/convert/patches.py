@@ -152,7 +152,7 @@ def sums_of_other_backends() -> Iterator[None]:
     add = numpy.add
 
     def add_along_axes(x1, x2):
-        inputs, bias = (tuple(getattr(x, "shape", ())) for x in (x1, x2))
+        inputs, bias = (list(getattr(x, "shape", [])) for x in (x1, x2))
         first = len(inputs) > 1 and len(bias) > 1 and bias[-1] == 1 != inputs[-1]
         # Keras never takes the first term for a bias.
         return add(x2, x1) if first and inputs[-1] in bias else add(x1, x2)
