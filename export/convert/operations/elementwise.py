@@ -47,13 +47,11 @@ def _large(graph, node):
 
 def _arithmetic(operation):
     def convert(graph, node, *_):
-        large = list(node.input)
-        if not is_float(graph, node.input[0]):
-            large = _large(graph, node)
-        if large == list(node.input):
+        x = node.input[0]
+        if is_float(graph, x) or graph.get_dtype(x) == computable(graph, x):
             by_tf2onnx(graph, node)
         else:
-            replace_by_cast(graph, node, add(graph, operation, large))
+            replace_by_cast(graph, node, add(graph, operation, _large(graph, node)))
 
     return convert
 
