@@ -7,6 +7,8 @@ length of the training. After each epoch the weights and the optimizer are store
 folder, with a log of each epoch as CSV. A run that continues ends with the same weights as an
 uninterrupted run. It runs on any backend: `KERAS_BACKEND=torch`. With `--data-parallel`, JAX
 divides each batch among all its devices. A run may continue with another number of devices.
+With `--average 0.999`, the moving average of the weights with this momentum is stored too, as
+`average.weights.h5`. The training itself is the same.
 """
 
 import argparse
@@ -78,8 +80,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--data-parallel", action="store_true", help="divide batches among the devices of JAX"
     )
+    parser.add_argument("--average", type=float, metavar="MOMENTUM", help="average weights too")
     parser.add_argument("--tensorboard", action="store_true", help="log for TensorBoard as well")
     options = parser.parse_args(arguments)
+    if options.average is not None and not 0 <= options.average < 1:
+        parser.error(f"--average {options.average} is not a momentum, which is from 0 to below 1")
     name = f"{options.model}_{options.dataset}"
     if name not in names:
         parser.error(f"there is no recipe {name}; there are {', '.join(names)}")
@@ -109,18 +114,29 @@ def main(arguments: list[str] | None = None) -> int:
         recipe.LEARNING_RATE, len(batches), tuple(len(batches) * end for end in ends)
     )
     recipe.compile(model, schedule)
+    last = folder / "model.weights.h5"
     callbacks = [
         batches.callback,
         keras.callbacks.BackupAndRestore(folder / "backup", delete_checkpoint=False),
         keras.callbacks.CSVLogger(folder / "log.csv", append=True),
     ]
+    if options.average is not None:
+        model.optimizer.use_ema, model.optimizer.ema_momentum = True, options.average
+        # At its end, `fit` gives the model the averages.
+        callbacks.append(keras.callbacks.ModelCheckpoint(last, save_weights_only=True))
     if options.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard"))
     # `batches` have an order, which a run that continues takes up again.
     model.fit(batches, epochs=epochs, shuffle=False, verbose=2, callbacks=callbacks)
-    model.save_weights(folder / "model.weights.h5")
     samples = getattr(recipe, "SAMPLES", "images")
     metric = getattr(recipe, "METRIC", "accuracy")
+    if options.average is None:
+        model.save_weights(last)
+    else:
+        model.save_weights(folder / "average.weights.h5")
+        averaged = recipe.accuracy(model, *test)
+        print(f"{metric} on the test {samples} with averaged weights: {averaged:.2%}")
+        model.load_weights(last)
     print(f"{metric} on the test {samples}: {recipe.accuracy(model, *test):.2%}")
     return 0
 

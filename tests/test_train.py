@@ -105,6 +105,41 @@ def test_a_killed_run_ends_where_an_unbroken_one_does(backend, tmp_path):
     assert epochs == ["epoch", "0", "1", "2"]
 
 
+def test_averaged_weights_are_stored_beside_the_last_ones(monkeypatch, tmp_path, generator):
+    from examples.recipes import cnn_baseline_micro_mnist as recipe
+
+    steps = []
+
+    class Recorder(keras.callbacks.CSVLogger):
+        def on_epoch_end(self, epoch, logs=None):
+            steps.append([np.array(weight) for weight in self.model.trainable_weights])
+
+    images = generator.integers(256, size=(8, 28, 28, 1)).astype("uint8")
+    labels = generator.integers(10, size=8)
+    monkeypatch.setattr(recipe, "data", lambda: ((images, labels), (images, labels)))
+    monkeypatch.setattr(recipe, "BATCH_SIZE", 8)
+    monkeypatch.setattr(keras.callbacks, "CSVLogger", Recorder)
+    arguments = ["--model", "cnn_baseline", "--dataset", "micro_mnist", "--epochs", "3"]
+    assert train.main([*arguments, "--output", str(tmp_path), "--average", "0.9"]) == 0
+    model = train.build("cnn_baseline", recipe)
+    model.load_weights(tmp_path / "model.weights.h5")
+    for weight, last in zip(model.trainable_weights, steps[-1], strict=True):
+        np.testing.assert_array_equal(weight, last)
+    model.load_weights(tmp_path / "average.weights.h5")
+    each = zip(model.trainable_weights, zip(*steps, strict=True), strict=True)
+    for weight, (first, second, third) in each:
+        expected = 0.9 * (0.9 * first + 0.1 * second) + 0.1 * third
+        np.testing.assert_allclose(weight, expected, rtol=1e-5, atol=1e-7)
+
+
+@once
+def test_a_momentum_out_of_range_is_refused(capsys):
+    arguments = ["--model", "cnn_baseline", "--dataset", "mnist", "--average", "1"]
+    with pytest.raises(SystemExit):
+        train.main(arguments)
+    assert "--average 1.0 is not a momentum" in capsys.readouterr().err
+
+
 def on_devices(number, when, folder):
     """Runs under JAX on so many simulated devices."""
     flags = f"--xla_force_host_platform_device_count={number}"
