@@ -201,7 +201,7 @@ def gradient(function, x):
     if backend == "jax":
         import jax
 
-        return np.asarray(jax.grad(lambda value: keras.ops.sum(function(value)))(x))
+        return np.asarray(jax.jit(jax.grad(lambda value: keras.ops.sum(function(value))))(x))
     import torch
 
     variable = torch.tensor(x, requires_grad=True)
@@ -233,7 +233,7 @@ def second_gradient(function, arrays, along):
         def slope(*tensors):
             return keras.ops.sum(jax.grad(function)(*tensors) * along)
 
-        return to_numpy(jax.grad(slope, argnums=tuple(range(len(arrays))))(*arrays))
+        return to_numpy(jax.jit(jax.grad(slope, argnums=tuple(range(len(arrays)))))(*arrays))
     import torch
 
     tensors = [torch.tensor(array, requires_grad=True) for array in arrays]

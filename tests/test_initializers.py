@@ -5,12 +5,13 @@ import math
 import keras
 import numpy as np
 import pytest
-from conftest import to_numpy
+from conftest import once_under_torch, to_numpy
 
 from benchmarks.initializers import stack
 from keras_capsules import CapsuleLayer, VoteScaling, routing
 
 
+@once_under_torch
 @pytest.mark.parametrize("name", sorted(routing.ROUTINGS))
 @pytest.mark.parametrize(
     ("kind", "children", "parents"),

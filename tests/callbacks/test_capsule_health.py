@@ -5,6 +5,7 @@ import csv
 import keras
 import numpy as np
 import pytest
+from conftest import once_under_torch
 
 from keras_capsules import (
     CapsuleHealth,
@@ -120,6 +121,7 @@ def test_watching_changes_nothing(x):
         np.testing.assert_array_equal(plain, watched)
 
 
+@once_under_torch
 def test_a_healthy_training_prints_nothing(capsys):
     pytest.importorskip("sklearn")
     (images, labels), _ = digits()
@@ -159,6 +161,7 @@ def test_saturated_capsules_are_told(x, capsys):
     assert found["class_capsules/saturated"] >= 0.5 and found["class_capsules/dead"] == 0
 
 
+@once_under_torch
 def test_long_poses_that_are_not_squashed_are_not_saturated(x, capsys):
     model = network(loss="categorical_crossentropy", routing="inverted_dot_product")
     found = watch(model, x)
@@ -177,6 +180,7 @@ def test_nan_is_told_of_the_lowest_layer(x, capsys):
     assert np.isnan(found["class_capsules/dead"])
 
 
+@once_under_torch
 @pytest.mark.parametrize("build", [network, matrix_network])
 def test_a_constant_answer_is_told(build, noise, capsys):
     watch(build(still()), noise, epochs=1)
@@ -191,6 +195,7 @@ def test_labels_that_do_not_belong_to_their_samples_are_told(noise, capsys):
     assert [line for line in lines(capsys) if "labels belong to their samples" in line]
 
 
+@once_under_torch
 def test_right_scores_that_are_too_sure_are_no_constant_answer(x, capsys):
     """Their cross-entropy is above that of a constant answer."""
     image = keras.Input((8, 8, 1))

@@ -6,7 +6,7 @@ import shutil
 import keras
 import numpy as np
 import pytest
-from conftest import ROOT, once
+from conftest import ROOT, once, once_under_torch
 
 from keras_capsules import create_model, datasets, list_models
 from keras_capsules.models import card, examples, pretrained
@@ -140,6 +140,7 @@ def test_signals_have_no_preprocessing():
             create_model(name, weights, include_preprocessing=True)
 
 
+@once_under_torch
 @pytest.mark.parametrize("name, weights", PIXELS)
 def test_preprocessing_inside_gives_the_same_scores_of_pixels(tmp_path, name, weights):
     vectors = examples(name, weights, include_preprocessing=True)
@@ -171,6 +172,7 @@ def test_preprocessing_inside_with_a_decoder_and_without_the_top():
     )
 
 
+@once_under_torch
 @pytest.mark.slow
 def test_trained_photographs_are_taken_as_they_are_loaded(data):
     """The card's accuracy is of 10,000; `python -m benchmarks.cards` measures on all of them."""

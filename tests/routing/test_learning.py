@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from conftest import once_under_torch
 
 from keras_capsules import (
     CapsuleLayer,
@@ -36,6 +37,7 @@ def network(name):
     return keras.Model(image, CapsuleLength()(x)), MarginLoss()
 
 
+@once_under_torch
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(routing.ROUTINGS))
 def test_digits_are_learned(name):
