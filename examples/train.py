@@ -8,7 +8,8 @@ folder, with a log of each epoch as CSV. A run that continues ends with the same
 uninterrupted run. It runs on any backend: `KERAS_BACKEND=torch`. With `--data-parallel`, JAX
 divides each batch among all its devices. A run may continue with another number of devices.
 With `--average 0.999`, the moving average of the weights with this momentum is stored too, as
-`average.weights.h5`. The training itself is the same.
+`average.weights.h5`. The training itself is the same. A run that continues needs the same
+`--average`.
 """
 
 import argparse
