@@ -8,13 +8,14 @@ folder, with a log of each epoch as CSV. A run that continues ends with the same
 uninterrupted run. It runs on any backend: `KERAS_BACKEND=torch`. With `--data-parallel`, JAX
 divides each batch among all its devices. A run may continue with another number of devices.
 With `--average 0.999`, the moving average of the weights with this momentum is stored too, as
-`average.weights.h5`. The training itself is the same. A run that continues needs the same
-`--average`.
+`average.weights.h5`. The training itself is the same. Another seed, number of epochs, precision or
+average does not continue a run, and needs another output folder.
 """
 
 import argparse
 import importlib
 import itertools
+import json
 import sys
 from pathlib import Path
 
@@ -68,6 +69,16 @@ def divide(batch_size: int, parser: argparse.ArgumentParser) -> None:
     keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices))
 
 
+def keep(settings: dict, folder: Path, parser: argparse.ArgumentParser) -> None:
+    """Writes down with what a run begins, or ends with an error if it began with something else."""
+    path = folder / "settings.json"
+    begun = json.loads(path.read_text()) if path.is_file() else settings
+    if begun != settings:
+        asked = f"not {settings}; give another --output"
+        parser.error(f"the run in {folder} began with {begun}, {asked}")
+    path.write_text(json.dumps(settings))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Trains, and returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m examples.train", description=__doc__)
@@ -98,6 +109,9 @@ def main(arguments: list[str] | None = None) -> int:
         divide(recipe.BATCH_SIZE, parser)
     folder = options.output or Path("build/train") / name
     folder.mkdir(parents=True, exist_ok=True)
+    epochs = options.epochs or recipe.EPOCHS
+    settings = {name: getattr(options, name) for name in ("seed", "mixed_precision", "average")}
+    keep({"epochs": epochs} | settings, folder, parser)
 
     keras.utils.set_random_seed(options.seed)
     if options.mixed_precision:
@@ -108,7 +122,6 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"train: {error}", file=sys.stderr)
         return 4
     batches = ImageBatches(images, labels, recipe.transform, recipe.BATCH_SIZE, options.seed)
-    epochs = options.epochs or recipe.EPOCHS
     model = build(options.model, recipe)
     ends = [*(epoch for epoch in getattr(recipe, "RESTARTS", ()) if epoch < epochs), epochs]
     schedule = CosineWithRestarts(

@@ -1,6 +1,7 @@
 """Training by recipe: what a kill interrupts goes on to the very end it would have had."""
 
 import importlib
+import json
 import os
 import signal
 import subprocess
@@ -138,6 +139,17 @@ def test_a_momentum_out_of_range_is_refused(capsys):
     with pytest.raises(SystemExit):
         train.main(arguments)
     assert "--average 1.0 is not a momentum" in capsys.readouterr().err
+
+
+@once
+@pytest.mark.parametrize("option", ["--seed=6", "--epochs=4", "--average=0.9", "--mixed-precision"])
+def test_a_run_does_not_go_on_with_other_settings(option, tmp_path, capsys):
+    arguments = ["--model", "cnn_baseline", "--dataset", "mnist", "--output", str(tmp_path)]
+    settings = {"epochs": 3, "seed": 5, "mixed_precision": False, "average": None}
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    with pytest.raises(SystemExit):
+        train.main([*arguments, "--seed=5", "--epochs=3", option])
+    assert f"the run in {tmp_path} began with {settings}" in capsys.readouterr().err
 
 
 def on_devices(number, when, folder):
