@@ -52,10 +52,9 @@ def dots(panels: dict, rows: list[dict], errors: bool = False):
         errors: Whether to draw what is missing to one, in per cent, on a logarithmic scale.
     """
     panels = _known(panels, rows)
-    size = (2 + 2.2 * len(panels), 4)
-    figure, axes = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False)
+    figure, axes = _axes(len(panels), 4, (2.6, 4), sharey=True)
     places = dict(zip(ORDER, np.arange(len(ORDER))[::-1], strict=True))
-    for axis, (title, (task, measure)) in zip(axes[0], panels.items(), strict=True):
+    for axis, (title, (task, measure)) in zip(axes.flat, panels.items(), strict=False):
         for shift, loss in zip((0.15, -0.15), LOSSES, strict=True):
             for head, place in places.items():
                 values = list(by_seed(rows, task, head, loss, measure).values())
@@ -71,10 +70,24 @@ def dots(panels: dict, rows: list[dict], errors: bool = False):
         axis.grid(axis="y", color="#eeeeee")
     axes[0, 0].set_yticks(list(places.values()), [head.replace("_", " ") for head in places])
     for number, (loss, color) in enumerate(COLORS.items()):
-        figure.text(0.01, 0.01 + 0.04 * number, loss.replace("_", "-"), color=color, fontsize=8)
+        height = 0.01 + 0.04 * number / len(axes)
+        figure.text(0.01, height, loss.replace("_", "-"), color=color, fontsize=8)
     figure.tight_layout()
     plt.close(figure)
     return figure
+
+
+def _axes(number: int, columns: int, size: tuple[float, float], **shared):
+    """Returns a figure with so many axes, each of this width and height in inches."""
+    columns = min(columns, number)
+    lines = -(-number // columns)
+    width, height = size
+    figure, axes = plt.subplots(
+        lines, columns, figsize=(columns * width, lines * height), squeeze=False, **shared
+    )
+    for axis in axes.flat[number:]:
+        axis.set_visible(False)
+    return figure, axes
 
 
 def _logarithmic(axis):
@@ -96,13 +109,7 @@ def _dot(axis, found, place, color):
 def angles(task: str, rows: list[dict]):
     """Draws the accuracy by angle, one axes for each head, the others in gray behind it."""
     curves = _angles(task, rows)
-    columns = min(5, len(curves))
-    lines = -(-len(curves) // columns)
-    figure, axes = plt.subplots(
-        lines, columns, figsize=(2.2 * columns, 2 * lines), sharex=True, sharey=True, squeeze=False
-    )
-    for axis in axes.flat[len(curves) :]:
-        axis.set_visible(False)
+    figure, axes = _axes(len(curves), 5, (2.2, 2), sharex=True, sharey=True)
     for axis, (head, intervals) in zip(axes.flat, curves.items(), strict=False):
         for other in curves.values():
             axis.plot(ANGLES, [found.mean for found in other], color=QUIET, linewidth=0.6)

@@ -6,7 +6,8 @@ The 60,000 training digits are turned, scaled, sheared and shifted a little and 
 the authors. Batches have 64 digits, and a cosine schedule runs over 30 epochs. The authors use
 batches of 16 and 150 epochs of slow decay. The weights after the last epoch are the result, without
 a selection. On two CPU cores under TensorFlow, shared with other work, an epoch took 135 to 337 s.
-With seed 0 the result is 99.69 % of the 10,000 test digits, and 99.63 % with seed 1.
+With seed 0 the result is 99.69 % of the 10,000 test digits, and 99.63 % with seed 1. Under JAX
+on an NVIDIA H200 seeds 0 to 4 give 99.64 ± 0.07 %, and so do averaged weights (`--average 0.999`).
 """
 
 from examples.recipes._digits import (
