@@ -165,7 +165,7 @@ def _gates(
     with_gates: keras.Model, dataset: Any, batch_size: int
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Computes the gates `(inputs, channels)` by the layer's name, and the labels."""
-    if isinstance(dataset, (tuple, list)) and len(dataset) == 2:
+    if _is_pair(dataset):
         x, y = dataset
         gates, y = with_gates.predict(x, batch_size=batch_size, verbose=0), _labels(y)
     else:
@@ -181,6 +181,12 @@ def _gates(
             f"Received: labels of shape {y.shape}"
         )
     return {name: array.astype("float64") for name, array in gates.items()}, y
+
+
+def _is_pair(dataset: Any) -> bool:
+    """Whether these are inputs and labels, and not a list of two batches."""
+    two = isinstance(dataset, (tuple, list)) and len(dataset) == 2
+    return two and not isinstance(dataset[0], tuple)
 
 
 def _labels(y: Any) -> np.ndarray:

@@ -88,7 +88,8 @@ def test_datasets_of_batches_and_chosen_classes(case):
     model, x, y = case
     whole = excitation_profile(model, (x, y))
     batches = InBatches(x, y)
-    for dataset in (batches, [batches[0], batches[1], batches[2]], (x, batches.y)):
+    two = [(x[:6], batches.y[:6]), (x[6:], batches.y[6:])]
+    for dataset in (batches, [batches[0], batches[1], batches[2]], two, (x, batches.y)):
         profile = excitation_profile(model, dataset, classes=[5, 0])
         assert profile.classes.tolist() == [5, 0]
         for name, means in profile.mean.items():
