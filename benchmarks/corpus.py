@@ -18,9 +18,9 @@ from tests.export.corpus.registry import GROUPS, Entry, entries
 
 INTRODUCTION = """# Does the export take my model?
 
-Each row is a small model, defined by a few lines of Keras in `tests/export/corpus/`. `exported`: the
-file computes the same as the model. `refused`: ONNX has no such operation, or not every device runs
-it; the reasons and the remedies follow the tables. `make test-corpus` checks all rows;
+Each row is a small model, defined by a few lines of Keras in `tests/export/corpus/`. `exported`:
+the file computes the same as the model. `refused`: ONNX has no such operation, or not every device
+runs it; the reasons and the remedies follow the tables. `make test-corpus` checks all rows;
 `python -m benchmarks.corpus` makes this page.
 """
 

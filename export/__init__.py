@@ -4,7 +4,7 @@ The folders are the steps. `admit` reads a model and refuses unsafe ones, `conve
 converter in another process, `graph` makes the canonical file, `compare` decides whether the file
 computes the same as the model, `reduce` makes float16 and int8 files, `targets` checks the needs of
 devices, and `report` shows the results. `pipeline` calls these steps in this order. `any_file`
-compares files of other exporters, as `export.compare` does. `export.verify` checks the seal that
+compares files from other exporters, as `export.compare` does. `export.verify` checks the seal that
 `compare.seal` makes. `device` and `verify` are single files, which can be copied to devices.
 Importing this package loads neither Keras nor a backend nor onnx.
 """
@@ -53,7 +53,7 @@ def export_onnx(
         An `ExportReport`.
 
     Raises:
-        ParityError: If the file computes something else than the model, or loses more accuracy than
+        ParityError: If the file does not compute the same as the model, or loses more accuracy than
             `max_drop`. The error has the `report`.
         ConversionError: If the model cannot be converted.
         UnsupportedOperationError: If the model needs an operation that the file may not hold.
@@ -93,7 +93,7 @@ class _Compare(types.ModuleType):
 
         The verification is that of an export: batches of several sizes, ordinary and extreme
         inputs, onnxruntime's optimizations on and off, and a tolerance from the model's rounding.
-        Inputs and outputs belong together by their names, or else by their order.
+        Inputs and outputs are matched by their names, or else by their order.
 
         Args:
             model: `keras.Model` or the path of a `.keras` file, as in `export.export_onnx`.
@@ -102,7 +102,7 @@ class _Compare(types.ModuleType):
             input_range: Inputs for a black and a white pixel. The default is as in an export.
 
         Returns:
-            An `ExportReport`. Its `passed` says whether the file computes what the model does; a
+            An `ExportReport`. Its `passed` says whether the file computes the same as the model; a
             difference raises no error.
 
         Raises:
@@ -123,7 +123,7 @@ class _Compare(types.ModuleType):
         return compare_file(model, path, data, input_range)
 
 
-# `export.compare` is a package, and the function of its purpose.
+# `export.compare` is both a package and a function.
 setattr(compare, "__class__", _Compare)  # noqa: B010
 
 __all__ = [

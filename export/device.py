@@ -2,8 +2,8 @@
 
 `python -m export.device model.onnx photo.png`
 
-Copied to a device, `python device.py model.onnx photo.png` runs it there, without the project. Only
-for signals and masks, `device_files.py` must lie beside it.
+Copied to a device, `python device.py model.onnx photo.png` runs it there, without the project. For
+signals and masks, `device_files.py` must lie beside it.
 """
 
 import argparse
@@ -36,8 +36,8 @@ class Prediction(NamedTuple):
     """Answer of the model for one image.
 
     Attributes:
-        label: Name of the class with the largest score, or its number. Of several labels at once,
-            those that reach the threshold. Of one score, the second class if it does, or the first.
+        label: Name of the class with the largest score, or its number. For several labels at once,
+            those that reach the threshold. For one score, the second class if so, else the first.
         score, scores: The largest score, and all as an array `(num_classes,)`.
     """
 
@@ -154,7 +154,7 @@ class Predictor:
         return dict(zip(("p50", "p99"), found, strict=True))
 
     def read_image(self, path) -> np.ndarray:
-        """Reads `.npy` unchanged, `.csv` and `.wav` as signals, images as pixels of its size."""
+        """Reads `.npy` unchanged, `.csv` and `.wav` as signals, and images as resized pixels."""
         shape = self._only_input()[1]
         sizes = shape[1:] + shape[:1] if self.layout == "channels_first" else shape
         if not os.path.isfile(path):  # Another kind of file may have no end.
@@ -175,7 +175,7 @@ class Predictor:
             raise DamagedFileError(f"{path} cannot be read: {error}") from error
 
     def _read_facts(self):
-        """Reads what the file says of itself, which may be of any kind."""
+        """Reads what the file says about itself, which may be anything."""
         stored = self.session.get_modelmeta().custom_metadata_map
         found = (json.loads(stored.get(key) or default) for key, default in _METADATA.items())
         self.labels, (low, high), preprocessing, task = found
@@ -285,7 +285,7 @@ def main(arguments: list[str] | None = None) -> int:
         found = {"predictions": rows, "latency_ms": latency}
         print(json.dumps(found) if options.json else "\n".join(lines))
         return 0
-    except Exception as error:  # Of any class: a user can do nothing with a stack.
+    except Exception as error:  # Of any class: a traceback does not help a user.
         known = isinstance(error, (ValueError, OSError))
         print(f"device: {_line(error if known else repr(error))}", file=sys.stderr)
         return 5 if known and not isinstance(error, DamagedFileError) else 4

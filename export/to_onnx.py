@@ -99,7 +99,7 @@ def _model_and_options(given: argparse.Namespace) -> tuple[Any, ExportOptions]:
 
 
 def _check_arguments(given: argparse.Namespace) -> None:
-    """Refuses what cannot be read or written, or would be both, before Keras is imported."""
+    """Refuses, before Keras is imported, paths that cannot be read or written or would be both."""
     if (given.model is None) == (given.name is None):
         raise UsageError("Pass either the file MODEL or --model NAME, one of the zoo.")
     if given.model is not None and given.weights is not None:
@@ -121,7 +121,7 @@ def _check_arguments(given: argparse.Namespace) -> None:
         ExportReport.check_path(Path(given.report), force="force" in given)
     check_target(Path(given.output), force="force" in given)
     if given.model is not None:
-        from export.admit.archive import check_model  # It imports numpy, which --help need not.
+        from export.admit.archive import check_model  # It needs numpy, and --help does not.
 
         check_model(Path(given.model))
 

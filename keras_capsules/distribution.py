@@ -21,10 +21,10 @@ def layout_map(
     A kernel `(num_in, num_out, in_dim, out_dim)` of a capsule layer is divided along `num_out`, or
     along `num_in`. A `Dense` kernel is divided along its outputs, if the mesh divides them. All
     other weights are copied to each device. A layout belongs to the path of a weight: under the
-    distribution, build the same model once more, with the same names of layers.
+    distribution, build the same model again, with the same layer names.
 
     Args:
-        model: Built model. It only tells paths and shapes.
+        model: Built model. Only its paths and shapes are used.
         mesh: `keras.distribution.DeviceMesh`.
         axis: String. Axis of the mesh along which weights are divided. Defaults to `"model"`.
         shard: `"parents"` or `"children"`. Axis of the kernels of capsule layers. Children of a

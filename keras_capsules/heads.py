@@ -36,24 +36,25 @@ def add_head(
 
     * `"capsules"`: primary capsules at each position, which share their weights, and class
       capsules, whose lengths are the scores. Maps larger than 8 x 8 are pooled first. Train it with
-      `MarginLoss`. A routing with explicit activations has these as scores. The capsules of
-      `"inverted_dot_product"` all have the same length, so a dense layer and softmax follow them.
+      `MarginLoss`. With a routing that has explicit activations, these are the scores. The capsules
+      of `"inverted_dot_product"` all have the same length, so a dense layer and softmax follow
+      them.
     * `"squeeze_excitation"`: a gate for each channel, the mean over the positions, a dense layer
       and softmax. Train it with `SparseCategoricalCrossentropy`, or `CategoricalCrossentropy` for
-      one-hot labels, as the next.
+      one-hot labels, and the next head too.
     * `"pooling"`: the same without gates.
 
-    The last two get as many units as give them the parameters of the first, within 1 %
-    where the backbone has 64 channels or more. For 10 classes on maps of 7 x 7 the head has 25,888
-    parameters at 128 channels, 175,648 at 1,280 and 275,488 at 2,048: `2 * channels` of the
-    normalization, `128 * (channels + 1)` of the primary capsules, `8 * 16` for each class, and
-    what the routing has, here one for each child and class.
+    The last two get enough units to have as many parameters as the first, within 1 % if the
+    backbone has 64 channels or more. For 10 classes on maps of 7 x 7 the head has 25,888 parameters
+    at 128 channels, 175,648 at 1,280 and 275,488 at 2,048: `2 * channels` of the normalization,
+    `128 * (channels + 1)` of the primary capsules, `8 * 16` for each class, and what the routing
+    has, here one for each child and class.
 
     The model shares its layers with the backbone. `backbone.trainable = False` freezes these layers
-    in both, before or after. A deep backbone with new weights gives nearly the same features for
-    every picture, of which no head learns: load weights, or let it train. Batch normalization that
-    trains needs some hundred steps before validation follows the training, with Keras' momentum of
-    0.99.
+    in both, whether it is set before or after. A deep backbone with new weights gives nearly the
+    same features for every picture, so no head can learn from them: load weights, or let it train.
+    Batch normalization that trains needs some hundred steps before validation follows the training,
+    because of Keras' momentum of 0.99.
 
     Args:
         backbone: Functional or sequential `keras.Model`, such as those of `keras.applications` with
@@ -62,10 +63,10 @@ def add_head(
             may be open with a routing that has no weights for each child, such as `"dynamic"`.
         num_classes: Integer, 2 or more.
         head: `"capsules"`, `"squeeze_excitation"` or `"pooling"`. Defaults to `"capsules"`.
-        routing: As in `CapsuleLayer`, for capsules. Defaults to `"self_attention"`. Of MNIST's
-            digits, `"squeeze_excitation"` and `"variational_bayes"` read more with `MarginLoss`,
-            above all after few images: 94.6 and 96.6 % after 500, 87.1 % by the default
-            (docs/which-one.md).
+        routing: As in `CapsuleLayer`, for capsules. Defaults to `"self_attention"`.
+            `"squeeze_excitation"` and `"variational_bayes"` read more of MNIST's digits with
+            `MarginLoss`, above all after few images: 94.6 and 96.6 % after 500, against 87.1 % with
+            the default (docs/which-one.md).
         primary_capsules: Integer. Types of primary capsules at each position. Like the next two,
             it also sets the size of the other heads. Defaults to `16`.
         primary_dim: Integer. Size of their poses. Defaults to `8`.

@@ -25,22 +25,22 @@ class VoteScaling(keras.initializers.Initializer):
     A layer with the initializer `"vote_scaling"` uses the `vote_scaling` of its routing:
 
     * `uniform`, `dynamic`, `kmeans`: sums of length 2. Squash turns a sum of length n into
-      `n**2 / (1 + n**2)`. If each layer first multiplies lengths by g, a length x keeps itself
-      where `x - x**2 = 1 / g**2`, which needs `g >= 2`. With less, capsules die layer by layer.
-      With many parents of few children the votes are long, and agreement lets each child choose a
-      single parent. `longest` limits that: 16 in `dynamic`, 6 in `kmeans`.
+      `n**2 / (1 + n**2)`. If each layer first multiplies lengths by g, a length x is kept where
+      `x - x**2 = 1 / g**2`, which needs `g >= 2`. With less, capsules die layer by layer. With many
+      parents of few children the votes are long, and agreement lets each child choose a single
+      parent. `longest` limits that: 16 in `dynamic`, 6 in `kmeans`.
     * `squeeze_excitation`: sums of length 4, because its gates start at one half.
     * `self_attention`: sums of length 1.5, `longest=5`. Its squash, `1 - exp(-n)`, keeps lengths if
       g is more than 1, and its logits grow with the square of the votes.
     * `inverted_dot_product`: `"vote"`, length 1. Parents are normalized, so the sum may have any
       length, but the logits `votes . p / sqrt(D)` have the size of the votes.
     * `self_routing`: `"mean"`, length 1. Poses keep their length, layer by layer.
-    * `em`, `heinsen`: `"vote"`, length 1. Their fit has no unit but `epsilon`, and in `em` the
-      logarithm of the deviation times the number of children. Votes of length one are far from
-      both. Votes that would keep the length of the means make `em` learn more slowly.
+    * `em`, `heinsen`: `"vote"`, length 1. Only two things give their fit a unit: `epsilon` and, in
+      `em`, the logarithm of the deviation times the number of children. Votes of length one are far
+      from both. Votes that would keep the length of the means make `em` learn more slowly.
     * `variational_bayes`: sums of length 0.1. The votes for a parent then have a scatter of about
-      `length**2 * J / D`, less than the one of the prior for up to 100 parents. Parents are
-      normalized over the batch.
+      `length**2 * J / D`, less than that of the prior for up to 100 parents. Parents are normalized
+      over the batch.
 
     Args:
         seed: Integer or `None`. Makes the draw repeatable. Defaults to `None`.

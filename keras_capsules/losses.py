@@ -36,16 +36,16 @@ class MarginLoss(CapsuleLoss):
 
     `loss = sum_k T_k * relu(0.9 - score_k)**2 + 0.5 * (1 - T_k) * relu(score_k - 0.1)**2`
 
-    The loss is summed over the classes and averaged over the batch, and over the pixels where each
-    has scores, as in `keras_capsules.models.segcaps`. Several classes may be present at once.
+    The loss is summed over the classes and averaged over the batch, and over the pixels if each
+    pixel has scores, as in `keras_capsules.models.segcaps`. Several classes may be present at once.
 
-    A label that is not the number of a class, such as -1, is an error where the loss sees values.
-    In a compiled step the loss of its batch is NaN, and the sample has no gradient.
+    A label that is not a class number, such as -1, is an error where the loss sees values. In a
+    compiled step the loss of its batch is NaN, and the sample has no gradient.
 
     Logits do not fit, nor does a softmax over more than ten classes, whose gradient is small. The
     loss warns of them at the first batch whose values it sees: always under PyTorch, and elsewhere
     with `run_eagerly=True`, since a compiled step has no values. `keras_capsules.CapsuleHealth`
-    tells on every backend.
+    warns on every backend.
 
     Args:
         positive_margin: Float in [0, 1]. Length that a present class should reach. Defaults to
@@ -56,7 +56,7 @@ class MarginLoss(CapsuleLoss):
             classes from shrinking all capsules early in training. Defaults to `0.5`.
 
     Call arguments:
-        y_true: Numbers of classes, `(batch,)` or `(batch, 1)`, or one-hot or multi-hot
+        y_true: Class numbers, `(batch,)` or `(batch, 1)`, or one-hot or multi-hot
             `(batch, num_classes)`, of any dtype. With a single column of scores `(batch, 1)`, they
             say whether the class is present. For scores of pixels, maps of numbers
             `(batch, height, width)`, or one-hot `(batch, height, width, num_classes)`.
@@ -117,18 +117,18 @@ class SpreadLoss(CapsuleLoss):
     start leaves capsules dead. `keras_capsules.SpreadMarginSchedule` therefore widens the margin
     from 0.2 to 0.9 during `model.fit`.
 
-    A label that is not the number of a class is treated as by `MarginLoss`.
+    A label that is not a class number is treated as by `MarginLoss`.
 
     Logits do not fit, nor does a softmax over more than ten classes, whose gradient is small. The
     loss warns of them at the first batch whose values it sees: always under PyTorch, and elsewhere
     with `run_eagerly=True`, since a compiled step has no values. `keras_capsules.CapsuleHealth`
-    tells on every backend, as `SpreadMarginSchedule` does of a last layer without activation.
+    warns on every backend, and so does `SpreadMarginSchedule` if the last layer has no activation.
 
     Args:
         margin: Float in (0, 1]. Lead that the right class should have. Defaults to `0.2`.
 
     Call arguments:
-        y_true: Numbers of classes, `(batch,)` or `(batch, 1)`, or one-hot `(batch, num_classes)`:
+        y_true: Class numbers, `(batch,)` or `(batch, 1)`, or one-hot `(batch, num_classes)`:
             exactly one class is right.
         y_pred: Tensor `(batch, num_classes)` in [0, 1]. Activations of the class capsules.
 

@@ -78,7 +78,8 @@ def squash(x, axis: int = -1, epsilon: float = 1e-12):
     square = ops.sum(scaled * scaled, axis=axis, keepdims=True) + epsilon * _SCALE**2
     norm = ops.sqrt(square)
     # JAX divides by the third power of a divisor, in second derivatives, so `norm` is scaled back
-    # for it. The others need not, and their files have one node less. The values are the same.
+    # for it. The others do not need this, and their files have one node fewer. The values are the
+    # same.
     jax = keras.config.backend() == "jax"
     inverse = _SCALE / (norm * (1 / _SCALE)) if jax else _SCALE**2 / norm
     return ops.cast(scaled / (norm + inverse), x.dtype)

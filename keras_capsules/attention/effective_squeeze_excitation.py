@@ -16,7 +16,7 @@ class EffectiveSqueezeExcitation(AttentionLayer):
     `gates = hard_sigmoid(W @ mean(x, positions) + b)`, `y = x * gates`, where
     `hard_sigmoid(z) = clip(z / 6 + 1 / 2, 0, 1)`
 
-    It has `channels * (channels + 1)` parameters, which is much where channels are many.
+    It has `channels * (channels + 1)` parameters, which are many if there are many channels.
 
     Settings that others use: the defaults are those of the authors' released code and of timm.
 

@@ -25,9 +25,10 @@ class GatherExcite(ReducingAttention):
 
     `"theta_minus"` gathers by the mean and has no weights. `"theta"` gathers by weights, channel by
     channel: by a kernel of the map's size where the extent is global, else by log2(extent)
-    convolutions of size 3 and stride 2; batch normalization follows each, with epsilon 1e-5 and
-    momentum 0.9 (0.1 in PyTorch's terms), and relu all but the last. `"theta_plus"` excites what
-    `"theta"` gathered by `W2 @ relu(W1 @ relu(z) + b1) + b2`. The nearest gathered value is spread.
+    convolutions of size 3 and stride 2. Batch normalization follows each, with epsilon 1e-5 and
+    momentum 0.9 (0.1 in PyTorch's terms), and relu follows all but the last. `"theta_plus"` excites
+    what `"theta"` gathered by `W2 @ relu(W1 @ relu(z) + b1) + b2`. The nearest gathered value is
+    spread.
 
     Settings that others use: with the global extent the three variants are those of the authors'
     released networks; timm's `extra_params=False, use_mlp=False` is `"theta_minus"`,

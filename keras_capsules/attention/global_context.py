@@ -1,4 +1,4 @@
-"""Implements global context: an average in which positions count by how much they matter."""
+"""Implements global context: an average in which each position counts by how much it matters."""
 
 from typing import Any
 
@@ -22,8 +22,8 @@ class GlobalContext(ReducingAttention):
     `y = x + t` (`"add"`), `y = x * sigmoid(t)` (`"multiply"`), or `y = x * sigmoid(t) + t'`
     (`"both"`, where t' has separate weights)
 
-    The normalization is over the hidden channels, with epsilon 1e-5. What is added has W2 and b2 of
-    zero at first, so a new layer with `"add"` gives its input.
+    The normalization is over the hidden channels, with epsilon 1e-5. W2 and b2 of what is added are
+    zero at first, so a new layer with `"add"` returns its input.
 
     Settings that others use: the defaults are those of the authors' released code, which trained
     with `reduction_ratio` 16 and 4. timm's are `fusion="multiply", reduction_ratio=8`.

@@ -22,7 +22,7 @@ class SelectiveKernel(ReducingAttention):
     No layer has a bias. Batch normalization has epsilon 1e-5 and momentum 0.9 (0.1 in PyTorch's
     terms).
 
-    Settings that others use: `groups=32` are the paper's and the authors' released ones (SK-Net's
+    Settings that others use: the paper and the authors' released code have `groups=32` (SK-Net's
     convolutions); the other defaults are theirs. timm splits the input channels over the branches
     by default, which this layer does not do.
 

@@ -1,4 +1,4 @@
-"""Says in a line what is off with a layer of capsules, and what to try."""
+"""Says in one line what is wrong with a layer of capsules, and what to try."""
 
 import math
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ def shares(seen: Seen) -> dict[str, float]:
 def complaints(
     layers: dict[str, Any], seen: dict[str, Seen], gradients: dict[str, float], loss: float | None
 ) -> Iterator[tuple[str, str]]:
-    """Yields what is off, with the cause before what follows from it, as pairs of key and line.
+    """Yields what is wrong, causes before their consequences, as pairs of key and line.
 
     Args:
         layers: The layers of capsules by their names, lowest first.

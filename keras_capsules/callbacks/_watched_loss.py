@@ -12,7 +12,7 @@ from keras_capsules._graph import layers_within
 
 # A loss this close to a constant answer's is no lower.
 NO_BETTER = 0.99
-# Of 64 samples with random labels of ten classes, 0.1 +- 0.04 are named.
+# Of 64 samples with random labels of ten classes, 0.1 +- 0.04 are named right.
 CLEARLY = 0.1
 
 
@@ -49,13 +49,13 @@ class WatchedLoss:
     def is_constant_answer(self, losses: dict[str, float], scores: Any) -> bool:
         """Returns whether the scores say no more than one answer for all samples.
 
-        Their loss is not lower, nor do they name the label of clearly more samples. The second
-        spares scores that are right but too sure, whose cross-entropy is high.
+        Their loss is not lower, and they do not name the label of clearly more samples. The second
+        condition spares scores that are right but too sure, whose cross-entropy is high.
         """
         if not losses or not losses["loss"] >= NO_BETTER * losses["constant_loss"]:
             return False
         labels = np.asarray(self._labels)
-        if labels.shape != scores.shape and labels.size == len(scores):  # Numbers of classes.
+        if labels.shape != scores.shape and labels.size == len(scores):  # Class numbers.
             labels = np.eye(scores.shape[-1])[labels.reshape(-1).astype("int64")]
         if labels.shape != scores.shape or labels.ndim != 2:
             return True

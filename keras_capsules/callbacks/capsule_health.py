@@ -16,7 +16,7 @@ PATIENCE = 2  # Epochs.
 
 
 class CapsuleHealth(keras.callbacks.Callback):
-    """Watches a few samples, and says at the end of an epoch what is off and what to try.
+    """Watches a few samples, and says at the end of an epoch what is wrong and what to try.
 
     `dead = mean_j(max_x(a_j(x)) <= 0.01)`, `saturated = mean_j(min_x(a_j(x)) > 0.99)`,
     for the activations a of capsules j, with `a_j = length(v_j)` where they are not explicit
@@ -28,25 +28,25 @@ class CapsuleHealth(keras.callbacks.Callback):
     * `<layer>/coupling_entropy` of each routing, as `CouplingEntropy` measures it.
     * `<layer>/gradient`, with `y`: the size of the loss's gradient by all weights of a layer.
     * `scores/loss` and `scores/constant_loss`, with `y`: the loss of the scores, and of their mean
-      over the samples as the answer for each of them. They are of the output `scores`, or of the
-      only one.
+      over the samples as the answer for each of them. The scores are the output `scores`, or the
+      only output.
 
     A line is printed, once in a `fit`, if half of the last layer's capsules or nearly all of
     another layer's are dead or saturated; if something is not finite; if no gradient reaches a
-    layer; or if for two epochs the scores are no better than their mean. Of several only the first
-    is told, since the others often follow from it. Before the first epoch a warning tells of a
-    `MarginLoss` or `SpreadLoss` whose scores are logits or a softmax of many classes.
+    layer; or if for two epochs the scores are no better than their mean. Only the first of several
+    lines is printed, since the others often follow from it. Before the first epoch a warning is
+    given if the scores of a `MarginLoss` or `SpreadLoss` are logits or a softmax over many classes.
 
     Everything is computed as in inference, so dropout is off and batch normalization uses its
-    moving statistics. An epoch costs one prediction and one gradient of at most 64 samples more. A
-    copy of the model is made, and compiled once in a `fit`.
+    moving statistics. Each epoch costs one more prediction and one more gradient, of at most 64
+    samples. A copy of the model is made, and compiled once in a `fit`.
 
     Keras shows the figures only to the callbacks that come later: put this one first, before
     `CSVLogger`, `TensorBoard` or `EarlyStopping`. The history always has them.
 
     Args:
-        x: Array, or list or dictionary of arrays: samples as `model.fit` takes them. Of more than
-            64 samples 64 are taken, evenly spaced.
+        x: Array, or list or dictionary of arrays: samples as `model.fit` takes them. If there are
+            more than 64, 64 of them are taken, evenly spaced.
         y: Labels of all these samples, as `model.fit` takes them, or `None`, the default, to leave
             gradients and the loss out.
 

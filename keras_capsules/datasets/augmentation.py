@@ -95,7 +95,7 @@ def random_erasing(
 class ImageBatches(keras.utils.PyDataset):
     """Batches of images for `model.fit`, in a new order and with new transformations each epoch.
 
-    The content of an epoch depends only on the seed and on the epoch's number. A training that
+    The content of an epoch depends only on the seed and on the epoch's number. A training run that
     stopped and continues with `initial_epoch` therefore sees the same batches as an uninterrupted
     one. For this, pass `dataset.callback` to `fit`, which announces each epoch to the dataset, and
     `shuffle=False`: Keras would draw another order of the batches from its own random state.

@@ -24,14 +24,14 @@ def shapes(
         size: Integer. Height and width of the pictures. Defaults to `64`.
         train: Integer. Number of training pictures. Defaults to `2000`.
         test: Integer. Number of test pictures. Defaults to `500`.
-        rotation: Float. Each object of the test pictures is turned by up to so many degrees, to
+        rotation: Float. Each object of the test pictures is turned by up to this many degrees, to
             either side. The pictures are the same otherwise. Defaults to `0.0`.
         seed: Integer. Defaults to `0`.
 
     Returns:
         `(train_images, train_masks), (test_images, test_masks)`: uint8 arrays
-        `(samples, size, size, 1)` from 0 to 255, and uint8 numbers of classes
-        `(samples, size, size)`: background, ellipse, rectangle, triangle, digit.
+        `(samples, size, size, 1)` from 0 to 255, and uint8 class numbers `(samples, size, size)`:
+        background, ellipse, rectangle, triangle, digit.
 
     Raises:
         ValueError: If `size` is less than 16, or there is no MNIST.

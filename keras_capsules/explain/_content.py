@@ -22,8 +22,8 @@ def content_of(feature_map: keras.KerasTensor, grid: int) -> Any:
 
     `w_p = exp(12 plain**2 (d_p / d - 1))`, `plain = mean_p(exp(-16 d_p**2 / s))`.
 
-    So the weights differ by far on a plain background, where `plain` is near one, and are about
-    the same in a photograph, whose pixels all hold something.
+    So the weights differ widely on a plain background, where `plain` is near one, and are about the
+    same in a photograph, whose pixels all hold something.
 
     Args:
         feature_map: Tensor `(batch, height, width, ...)` or `(batch, length, ...)` of a model.

@@ -37,7 +37,7 @@ def grid_of_axes(rows: int, columns: int, size: float = 1.2) -> tuple["Figure", 
 def show(axes: Any, image: Any) -> None:
     """Draws an image `(height, width, channels)`, in grey if it does not have three channels.
 
-    Values outside [0, 1] are brought there, from the least to the largest one.
+    If values are outside [0, 1], all are scaled to it, from the smallest to the largest.
     """
     image = np.asarray(image, dtype="float32")
     if image.min() < 0 or image.max() > 1:

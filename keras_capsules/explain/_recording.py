@@ -55,7 +55,7 @@ class Recording:
         return self.capsules.get(layer or next(reversed(self.capsules), ""))
 
     def call(self, layer: Any, *args: Any, **kwargs: Any) -> Any:
-        """Calls a layer as its model does, but a `CapsuleMask` without labels."""
+        """Calls a layer as its model does, except that a `CapsuleMask` gets no labels."""
         if isinstance(layer, CapsuleMask):
             self.has_decoder = True
             return layer(args[0])  # Labels are unknown when a model explains what it sees.

@@ -48,21 +48,22 @@ def coupling_map(
     with the distance `d_q` of a pixel from the background, which is the commonest value of the
     picture. The sum stays. On plain paper the ink of a stroke gets nearly all of what its cells
     say, and a map is as fine as the picture. In a photograph, whose pixels have little in common,
-    `plain` is small and the shares are about even. They are even for tokens, and for a model of
-    several pictures.
+    `plain` is small and the shares are about even. They are even for tokens, and for a model that
+    takes several pictures.
 
-    Capsule layers in between and gates of capsules are followed in the same way, their coupling,
-    gates and shortenings held. In two cases the map is coarser or less exact:
+    Capsule layers in between and gates of capsules are followed in the same way, with their
+    coupling, gates and shortenings held fixed. In two cases the map is coarser or less exact:
 
     * the children do not come from a `PrimaryCapsule` but from a `ConvCapsule2D` or another
       grid: their cells, not those below them, are divided among what they see;
     * the explained layer has explicit activations or is a `ConvCapsule2D`: its poses are not a sum
-      whose length is a score. Then child i counts `coupling_ij * activation_i`, or times its
-      length, divided among the cells below a primary capsule by how far they agree with its pose.
+      whose length is a score. Then child i counts as `coupling_ij * activation_i`, or as
+      `coupling_ij` times its length. This is divided among the cells below a primary capsule by how
+      far they agree with its pose.
 
     For `inverted_dot_product`, whose parents are normalized and not shortened, the sum is not the
     length. The map decomposes one forward pass. What would happen without a part, where the routing
-    would divide the votes differently, is another question, which `deletion_insertion` asks.
+    would divide the votes differently, is another question. `deletion_insertion` answers it.
 
     `trace_back` follows the capsules to a feature map; register other types of layers there.
 
@@ -95,8 +96,8 @@ def coupling_map(
 
     References:
         This library; after Ali et al., 2022, "XAI for Transformers: Better Explanations through
-        Conservative Propagation", arXiv 2202.07304 (shares held, as there those of attention), and
-        Lapuschkin et al., 2017, arXiv 1708.07689 (even division below).
+        Conservative Propagation", arXiv 2202.07304 (shares held fixed, as those of attention
+        there), and Lapuschkin et al., 2017, arXiv 1708.07689 (even division below).
     """
     if division not in ("content", "even"):
         raise ValueError(f"`division` must be 'content' or 'even'. Received: division={division!r}")

@@ -56,8 +56,8 @@ def follow(poses: Any, directions: Any, capsules: dict[str, Capsules]) -> Iterat
 def trace_back(layer: Any, step: Step) -> Iterator[tuple[Any, Any]]:
     """Divides the evidence in the capsules that a layer made among what the layer was called on.
 
-    A layer of another type is followed once a function is registered for the type. Layers of other
-    types end the way back where they make a grid of capsules, which is a feature map itself.
+    A layer of another type is followed once a function is registered for the type. At a layer of
+    another type the way back ends, if it makes a grid of capsules, which is a feature map itself.
 
     Args:
         layer: The layer. Its type decides which function is called.

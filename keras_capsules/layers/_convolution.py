@@ -215,7 +215,7 @@ class ConvCapsule(VotingLayer):
         """Returns the votes of the children `(batch * num_cells, window_size * num_in, in_dim)`."""
         routing, cells, children = self.routing, fields.num_cells, poses.shape[1]
         size = self.num_capsules * children * self.capsule_dim
-        # Of an unknown number of cells no number is known that divides it.
+        # If the number of cells is unknown, no divisor of it is known.
         many = isinstance(cells, int) and cells * size > _most_stored(routing)
         if not (many and training and routing.shares_gradient):
             return routing.stored(self._stored_votes(poses, fields), training, competition)

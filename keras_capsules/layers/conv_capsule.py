@@ -25,9 +25,9 @@ class ConvCapsule2D(ConvCapsule):
         routing, use_bias, kernel_initializer, kernel_regularizer, kernel_constraint,
             bias_initializer: As in `keras_capsules.CapsuleLayer`.
         transform: `"dense"` or `"matrix"`, as in `CapsuleLayer`, or `"convolution"`: all children
-            of a type in a window cast one vote, the sum of theirs, and all types share the kernel,
-            as in SegCaps. The children of a cell are then the types. For routings without explicit
-            activations. Defaults to `"dense"`.
+            of a type in a window cast one vote, the sum of their votes, and all types share the
+            kernel, as in SegCaps. The children of a cell are then the types. For routings without
+            explicit activations. Defaults to `"dense"`.
         coordinate_addition: Boolean. Whether to add the child's position in its window, from 0 to
             1, to each vote. Row and column are added to the first two elements of the right column
             of a matrix, or to the first two components of a vector. Defaults to `False`.
@@ -95,8 +95,8 @@ class ConvCapsule1D(ConvCapsule):
     Call arguments:
         inputs: Poses `(batch, length, num_in, in_dim)`. A routing with explicit activations needs
             the pair of poses and activations `(batch, length, num_in)`. The length may be open.
-        mask: Boolean tensor `(batch, length)`, as in `ConvCapsule2D`. Without children a cell has
-            poses that mean nothing, and the mask of the output, `(batch, new_length)`, keeps them
+        mask: Boolean tensor `(batch, length)`, as in `ConvCapsule2D`. A cell without children has
+            poses that mean nothing, and the mask of the output, `(batch, new_length)`, hides them
             from the next layer.
         return_coupling: Boolean. Whether to return the coupling as well. Defaults to `False`.
 

@@ -1,4 +1,4 @@
-"""Implements transposed convolutional capsules, which make a larger grid of a smaller one."""
+"""Implements transposed convolutional capsules, which make a larger grid from a smaller one."""
 
 from typing import Any
 
@@ -65,17 +65,17 @@ class ConvCapsule2DTranspose(ConvCapsuleTranspose):
         num_capsules, capsule_dim, kernel_size, strides, routing, transform, coordinate_addition,
             share_weights, use_bias, kernel_initializer, kernel_regularizer, kernel_constraint,
             bias_initializer: As in `ConvCapsule2D`. A coordinate is the position of the tap.
-        padding: `"same"` makes `strides` cells of each position, `"valid"` adds
+        padding: `"same"` makes `strides` cells from each position, `"valid"` adds
             `max(kernel_size - strides, 0)`. Defaults to `"valid"`.
 
     Call arguments:
         inputs, mask, return_coupling: As in `ConvCapsule2D`.
 
     Output shape:
-        As of `ConvCapsule2D`, with the sizes of `keras.layers.Conv2DTranspose`.
+        As in `ConvCapsule2D`, with the sizes of `keras.layers.Conv2DTranspose`.
 
     Weights:
-        `kernel`, `bias`: As of `ConvCapsule2D`.
+        `kernel`, `bias`: As in `ConvCapsule2D`.
 
     Raises:
         ValueError: If an argument is out of range, or an input has a rank that does not fit, or an

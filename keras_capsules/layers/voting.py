@@ -89,8 +89,8 @@ class VotingLayer(keras.layers.Layer):
         Args:
             positions: Tuple of integers. Axes of the children's positions. With `share_weights` all
                 positions share one kernel, and each of these axes is 1.
-            types: Tuple of integers. Axes of the types of children. Each type has its kernel, but
-                for `transform="convolution"`, where each of these axes is 1.
+            types: Tuple of integers. Axes of the types of children. Each type has a separate
+                kernel, except with `transform="convolution"`, where each of these axes is 1.
             in_dim: Integer. Size of a child's pose.
             num_children: Integer. Number of children that vote for a parent.
         """

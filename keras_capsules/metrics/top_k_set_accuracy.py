@@ -21,9 +21,9 @@ class TopKSetAccuracy(keras.metrics.Mean):
         dtype: Data type of the result. Defaults to `None`, Keras' default float.
 
     Call arguments:
-        y_true: Tensor `(batch, num_classes)`, one-hot or multi-hot, or numbers of classes,
-            `(batch,)` or `(batch, 1)`, where one class is present. A label that is not the number
-            of a class is treated as by `MarginLoss`.
+        y_true: Tensor `(batch, num_classes)`, one-hot or multi-hot, or class numbers, `(batch,)` or
+            `(batch, 1)`, where one class is present. A label that is not a class number is treated
+            as by `MarginLoss`.
         y_pred: Tensor `(batch, num_classes)`. Scores.
         sample_weight: Tensor `(batch,)` or `None`.
 

@@ -54,15 +54,14 @@ def matrix_capsnet(
     310K. The paper's small network, with 68K according to the paper, is
     `filters=64, primary_capsules=8, conv_capsules=(16, 16)`, with 67,114.
 
-    With the usual `epsilon=1e-4`, the parents of a new network take few children each.
-    Small changes of the kernels make them take others, so that gradients of two batches have
-    nothing in common. The default routing therefore has a floor of the variance above the scatter
-    of the first votes, and a `final_lambda` that makes activations of the small differences that
-    remain. Train the network with `CategoricalCrossentropy`, its
-    `keras_capsules.models.default_loss`, on one-hot labels. Keras then divides the activations by
-    their sum. The paper has `SpreadLoss`. `docs/benchmarks.md` has the accuracy with Adam at a
-    learning rate of 3e-3 that decays to zero, and batches of 32, as `python -m benchmarks.learns`
-    has it.
+    With the usual `epsilon=1e-4`, the parents of a new network take few children each. After small
+    changes of the kernels they take other children, so that gradients of two batches have nothing
+    in common. The default routing therefore has a floor of the variance above the scatter of the
+    first votes, and a `final_lambda` that makes activations from the small differences that remain.
+    Train the network with `CategoricalCrossentropy`, its `keras_capsules.models.default_loss`, on
+    one-hot labels. Keras then divides the activations by their sum. The paper has `SpreadLoss`.
+    `docs/benchmarks.md` has the accuracy with Adam at a learning rate of 3e-3 that decays to zero,
+    and batches of 32, as in `python -m benchmarks.learns`.
 
     Args:
         input_shape: Tuple `(height, width, channels)`. The paper crops 32 x 32 of small NORB.

@@ -13,7 +13,7 @@ from keras_capsules._lookup import check_name
 from keras_capsules.models import pretrained
 from keras_capsules.models._shared.main_input import main_input
 
-# With so many parameters a model says what it costs.
+# With this many parameters a model warns of what it costs.
 _COSTLY = 10**8
 
 
@@ -62,7 +62,7 @@ def register_model(
 
 
 def _explaining_sizes(function, multiple):
-    """Lets a function name an `input_shape` that does not fit, and warn of large models."""
+    """Makes a function name an `input_shape` that does not fit, and warn of large models."""
     parameter = inspect.signature(function).parameters.get("input_shape")
     if parameter is None:  # It takes the arguments of a larger one, which does the same.
         return function
@@ -167,10 +167,9 @@ def create_model(
             convolution. Defaults to `True`.
         size: `"tiny"` for a model small enough for tests, or `None`, the default, for the paper's
             sizes.
-        include_preprocessing: Boolean. Whether the model does inside what the card of its weights
-            says of the preparation of images. It then takes pixels from 0 to 255, as uint8 or
-            float. A decoder still draws in [0, 1]. Only for weights that come with the library.
-            Defaults to `False`.
+        include_preprocessing: Boolean. Whether the model itself prepares images, as the card of its
+            weights says. It then takes pixels from 0 to 255, as uint8 or float. A decoder still
+            draws in [0, 1]. Only for weights that come with the library. Defaults to `False`.
         **kwargs: Sizes of the model, such as `input_shape` and `num_classes`. The function
             `keras_capsules.models.<name>` documents them.
 
@@ -219,7 +218,7 @@ def create_model(
 
 
 def default_loss(name: str) -> keras.losses.Loss:
-    """Returns the loss that a model of the zoo is documented and measured with.
+    """Returns the loss with which a model of the zoo is documented and measured.
 
     It compares the output `scores` with one-hot labels. `python -m benchmarks.learns` trains each
     model with it.

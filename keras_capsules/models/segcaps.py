@@ -20,7 +20,7 @@ from keras_capsules.models.registry import register_model
 from keras_capsules.routing import DynamicRouting
 
 # Longer sums start saturated, and several classes are not learned. Shorter ones would die layer by
-# layer without the bias of the authors, here in each component of the first sum of votes.
+# layer without the authors' bias, here in each component of the first sum of votes.
 _LENGTH = 1.5
 _BIAS = 0.1
 
@@ -45,8 +45,8 @@ def segcaps(
 
     Capsules go down to an eighth of the size and up again, as in a U-Net, with links between. All
     children of a type in a window cast one vote, and the types share a kernel, as in the authors'
-    code. There a bias is added to each sum of votes, here to each vote. It starts so that the first
-    sum has the authors' 0.1 in each component.
+    code. There a bias is added to each sum of votes; here it is added to each vote. It starts so
+    that the first sum has the authors' 0.1 in each component.
 
     | capsules | kernel | strides | types x size | routing iterations |
     | --- | --- | --- | --- | --- |

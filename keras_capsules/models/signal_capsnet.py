@@ -40,7 +40,7 @@ def signal_capsnet(
     other, and the lengths of the last are the scores. All but the last pad the series, so a series
     of one step or more has scores. The class capsules share their kernel among all children, so the
     parameters do not depend on the length. Train it with `MarginLoss`, its
-    `keras_capsules.models.default_loss`, on one-hot labels or numbers of classes.
+    `keras_capsules.models.default_loss`, on one-hot labels or class numbers.
 
     Args:
         input_shape: Tuple `(length, channels)`. The length may be `None`. A batch normalization
@@ -56,7 +56,7 @@ def signal_capsnet(
         capsule_dim: Integer. Size of the class capsules' poses.
         routing: As in `CapsuleLayer`, without explicit activations and, for an open length,
             without weights for each child.
-        mask_value: Float or `None`. Steps all channels of which have this value are absent, such as
+        mask_value: Float or `None`. Steps where all channels have this value are absent, such as
             those after the end of a shorter series. `None`, the default, masks nothing.
         name: String. Name of the model.
 

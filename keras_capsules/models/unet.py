@@ -28,11 +28,10 @@ def unet(
 ) -> keras.Model:
     """Builds a U-Net that is as large as SegCaps. The defaults have 1,418,390 parameters.
 
-    Each level has two 3 x 3 convolutions with batch normalization and relu, as later U-Nets have
-    it, and pads the image. Max pooling goes down, and transposed convolutions go up. The paper's
-    U-Net has 5 levels, of 64 to 1,024 channels. Train it on one-hot maps, with
-    `CategoricalCrossentropy`, its `keras_capsules.models.default_loss`, or, with one class, with
-    `BinaryCrossentropy`.
+    Each level has two 3 x 3 convolutions with batch normalization and relu, as in later U-Nets, and
+    pads the image. Max pooling goes down, and transposed convolutions go up. The paper's U-Net has
+    5 levels, of 64 to 1,024 channels. Train it on one-hot maps, with `CategoricalCrossentropy`, its
+    `keras_capsules.models.default_loss`, or, with one class, with `BinaryCrossentropy`.
 
     Args:
         input_shape: Tuple `(height, width, channels)`. Height and width are multiples of 8, or

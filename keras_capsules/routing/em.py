@@ -27,8 +27,8 @@ class EMRouting(Routing):
     Args:
         iterations: Integer, 1 or more. Defaults to `3`.
         final_lambda: Float. Limit of the inverse temperature. Defaults to `0.01`, which fits costs
-            that sum over thousands of votes. Of a few dozen children it leaves all activations
-            near 0.4, which suits `SpreadLoss` but no fixed margin: take 1 there, as
+            that sum over thousands of votes. With a few dozen children it leaves all activations
+            near 0.4, which suits `SpreadLoss` but no fixed margin. Take 1 there, as
             `benchmarks.settle` does for 36 children.
         epsilon: Float. Floor of the variance. Defaults to `1e-4`.
 

@@ -130,8 +130,8 @@ class VariationalBayesRouting(Routing):
             poses = self.pose_normalization(poses)
             logits = self.activation_normalization(logits)
         poses = ops.reshape(poses, (-1, parents, dim))
-        # This sigmoid is also exact near 0. The one of onnxruntime is cut off at -18, which shows
-        # for long votes of children that are almost absent.
+        # This sigmoid is also exact near 0. The sigmoid of onnxruntime is cut off at -18, which
+        # matters for long votes of children that are almost absent.
         activations = ops.exp(ops.log_sigmoid(logits))
         return RoutingResult(poses, activations, coupling)
 

@@ -1,4 +1,4 @@
-"""Loads weights that other codes trained."""
+"""Loads weights that other code trained."""
 
 from collections.abc import Mapping
 from os import PathLike
@@ -28,10 +28,10 @@ SOURCES = {
 def load_foreign(
     source: str, weights: Mapping[str, Any] | str | PathLike, **arguments: Any
 ) -> keras.Model:
-    """Loads weights of another code into a model of this library.
+    """Loads weights from other code into a model of this library.
 
     Neither that code nor PyTorch is needed: weights are arrays by name. Outputs are the same to
-    1e-5, but for what is named here as not carried over. docs/migration.md has the names.
+    1e-5, except for what is named here as not carried over. docs/migration.md has the names.
 
     Args:
         source: String. The code that the weights come from.
@@ -46,9 +46,9 @@ def load_foreign(
             squash is not carried over, a difference of at most 1e-7.
 
             `"gram_ai"`: gram-ai/capsule-networks, as `capsnet`. Its softmax runs over the children
-            and not over the parents, which is not carried over: scores differ, unless
-            `routing=` is a routing that does so, as in docs/migration.md. Its squash is NaN at
-            zero, and ours is not. Its second softmax, over the lengths, is left out.
+            and not over the parents. This is not carried over: scores differ, unless `routing=` is
+            a routing that does the same, as in docs/migration.md. Its squash is NaN at zero, and
+            ours is not. Its second softmax, over the lengths, is left out.
 
             `"timm"`: `seresnet18`, 34, 50, 101 and 152 of timm, with sizes from the weights. The
             scores are probabilities, the softmax of timm's outputs. Variants with another stem,
@@ -64,7 +64,7 @@ def load_foreign(
         describes.
 
     Raises:
-        ValueError: If there is no such source, or a weight lacks, is too much or has another
+        ValueError: If there is no such source, or if a weight is missing, left over or of another
             shape. The message names what was expected.
 
     Example:
