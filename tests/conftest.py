@@ -23,6 +23,9 @@ from warm_start import WarmProcess
 
 import keras_capsules
 
+# These assert for several files of tests; pytest then shows the values, as it does of a test.
+pytest.register_assert_rewrite("tests.attention.cases")
+
 BACKENDS = [
     backend for backend in ("tensorflow", "jax", "torch") if importlib.util.find_spec(backend)
 ]
