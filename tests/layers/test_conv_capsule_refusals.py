@@ -1,0 +1,45 @@
+"""Inputs and arguments that convolutional capsules refuse."""
+
+import pytest
+
+from keras_capsules import ConvCapsule2D
+
+
+@pytest.mark.parametrize(
+    ("options", "shape", "message"),
+    [
+        ({"kernel_size": 5}, (4, 6, 2, 4), r"kernel_size=\(5, 5\), grid=\(4, 6\)"),
+        ({}, (4, 2, 4), r"PrimaryCapsule2D.*shape=\(None, 4, 2, 4\)"),
+        ({"kernel_size": 5}, (None, 4, 2, 4), r"grid=\(None, 4\)"),
+        ({"transform": "matrix"}, (4, 4, 2, 5), "matrix of the size"),
+    ],
+)
+def test_inputs_that_do_not_fit(options, shape, message):
+    with pytest.raises(ValueError, match=message):
+        ConvCapsule2D(3, 4, **{"kernel_size": 3, **options}).build((None, *shape))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kernel_size": 0}, "kernel_size=0"),
+        ({"kernel_size": (3, 3, 3)}, r"kernel_size=\(3, 3, 3\)"),
+        ({"strides": (1, -1)}, "strides=-1"),
+        ({"padding": "causal"}, "padding='causal'"),
+        ({"coordinate_addition": True, "capsule_dim": 1}, "capsule_dim=1"),
+        ({"transform": "convolve"}, '"dense", "matrix" or "convolution".*convolve'),
+        ({"transform": "convolution", "routing": "em"}, "explicit activations.*em_routing"),
+        ({"transform": "convolution", "share_weights": True}, "share_weights=True"),
+    ],
+)
+def test_arguments_out_of_range(options, message):
+    with pytest.raises(ValueError, match=message):
+        ConvCapsule2D(**{"num_capsules": 3, "capsule_dim": 4, "kernel_size": 3, **options})
+
+
+def test_activations_missing_or_not_wanted(generator):
+    poses = generator.normal(size=(2, 4, 4, 2, 4)).astype("float32")
+    with pytest.raises(ValueError, match="activations=None"):
+        ConvCapsule2D(3, 4, 3, routing="em")(poses)
+    with pytest.raises(ValueError, match="does not use"):
+        ConvCapsule2D(3, 4, 3)((poses, poses[..., 0]))
