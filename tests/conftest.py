@@ -26,6 +26,7 @@ import keras_capsules
 # These assert for several files of tests; pytest then shows the values, as it does of a test.
 pytest.register_assert_rewrite("tests.attention.cases")
 pytest.register_assert_rewrite("tests.export.convert.comparison")
+pytest.register_assert_rewrite("tests.surgery.residual")
 
 BACKENDS = [
     backend for backend in ("tensorflow", "jax", "torch") if importlib.util.find_spec(backend)
