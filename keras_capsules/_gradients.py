@@ -48,6 +48,8 @@ def gradient_norms(
         does not depend on has a gradient of zero.
     """
     backend = keras.backend.backend()
+    if not weights:
+        return lambda: np.zeros(0, "float32")
     if backend == "tensorflow":
         return _with_tensorflow(function, weights)
     if backend == "jax":

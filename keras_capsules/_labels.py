@@ -44,6 +44,9 @@ def labels_and_scores(name: str, y_true: Any, y_pred: Any) -> Compared:
     y_true = ops.convert_to_tensor(y_true)
     classes, positions = tuple(y_pred.shape[1:]), tuple(y_pred.shape[1:-1])
     shape = tuple(y_true.shape[1:])
+    if len(y_true.shape) > 0 and _is_open(shape, classes):
+        # The width of the labels is known at run time only: it must be that of the scores.
+        y_true, shape = ops.reshape(y_true, ops.shape(y_pred)), classes
     if not classes or len(y_true.shape) == 0 or shape not in (classes, positions, (*positions, 1)):
         raise ValueError(
             f"{name} compares labels with the scores of classes, (batch, num_classes). Labels are "
@@ -53,7 +56,9 @@ def labels_and_scores(name: str, y_true: Any, y_pred: Any) -> Compared:
         )
     if shape == positions:
         y_true = ops.expand_dims(y_true, -1)
-    if shape == classes or classes[-1] == 1:
+    if classes[-1] == 1:
+        return _presence(name, y_true, y_pred)
+    if shape == classes:
         return Compared(ops.cast(y_true, y_pred.dtype), y_pred, 0.0)
     return _one_hot(name, y_true, y_pred)
 
@@ -64,6 +69,26 @@ def values_of(tensor: Any) -> np.ndarray | None:
         return ops.convert_to_numpy(tensor)
     except (AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError):
         return None
+
+
+def _is_open(shape, classes):
+    """Whether labels have the rank of the scores, and a number of classes that is not known."""
+    return len(shape) == len(classes) > 0 and shape[-1] is None and classes[-1] is not None
+
+
+def _presence(name, labels, scores):
+    """Compares the presence `(..., 1)` of a single class, from 0 to 1."""
+    values = values_of(labels)
+    if values is not None and not ((values >= 0) & (values <= 1)).all():
+        wrong = values[~((values >= 0) & (values <= 1))]
+        raise ValueError(
+            f"{name} compares a single column of scores with the presence of its class, from 0 to "
+            f"1. Give the model a column for each class. Received: the label {wrong[0]:g}"
+        )
+    labels = ops.cast(labels, scores.dtype)
+    inside = ops.logical_and(labels >= 0, labels <= 1)
+    fault = ops.where(ops.all(inside, axis=-1), 0.0, float("nan"))
+    return Compared(labels, scores, ops.cast(fault, scores.dtype))
 
 
 def _one_hot(name, numbers, scores):

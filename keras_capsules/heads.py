@@ -141,7 +141,12 @@ def _capsule_scores(x, capsules):
     sizes = [size or 1 for size in x.shape[1:-1]]
     pool = tuple(math.ceil(size / limit) for size in sizes)
     if max(pool) > 1:
-        x = pooling(pool if maps else pool[0], padding="same", name="head_pool")(x)
+        x = pooling(
+            pool if maps else pool[0],
+            padding="same",
+            data_format="channels_last",
+            name="head_pool",
+        )(x)
     explicit = capsules.routing.explicit_activations
     poses = primary(
         capsules.types,
@@ -182,9 +187,9 @@ def _scores_of(parents, capsules):
 def _pooled_scores(x, num_classes, units, gate):
     """Adds a dense layer and softmax after the mean over the positions, with gates if given."""
     if gate:
-        x = SqueezeExcitation(reduced_channels=gate, name="head_se")(x)
+        x = SqueezeExcitation(reduced_channels=gate, data_format="channels_last", name="head_se")(x)
     pool = layers.GlobalAveragePooling2D if len(x.shape) == 4 else layers.GlobalAveragePooling1D
-    x = pool(name="head_pool")(x)
+    x = pool(data_format="channels_last", name="head_pool")(x)
     x = layers.Dense(units, activation="relu", name="head_dense")(x)
     return layers.Dense(num_classes, activation="softmax", name="scores")(x)
 
@@ -255,8 +260,7 @@ def _check_end(features, name):
             "`include_top=False`, or cut it, keras.Model(backbone.inputs, backbone.layers[-2]."
             f"output). Received: {name}, whose last layer is {last.name!r}"
         )
-    for tensor in upstream([features]):
-        layer = producer(tensor).operation
+    for layer in _layers_above(features):
         if isinstance(layer, layers.Permute):
             return
         if getattr(layer, "data_format", None) == "channels_first":
@@ -264,3 +268,14 @@ def _check_end(features, name):
                 "A head expects channels last. Add keras.layers.Permute((2, 3, 1)) to the "
                 f"backbone. Received: {name}, whose layer {layer.name!r} has channels first"
             )
+
+
+def _layers_above(features):
+    """Yields the layers that features come from, the last first, also those of nested models."""
+    for tensor in upstream([features]):
+        layer = producer(tensor).operation
+        if is_graph(layer):
+            for output in keras.tree.flatten(ends(layer)[1]):
+                yield from _layers_above(output)
+        else:
+            yield layer

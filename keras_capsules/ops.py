@@ -21,6 +21,13 @@ def at_least_float32(x):
     return ops.cast(x, "float32") if half else x
 
 
+def _floating(x):
+    """Casts whole numbers to Keras' float type and leaves other tensors as they are."""
+    x = ops.convert_to_tensor(x)
+    known = "float" in keras.backend.standardize_dtype(x.dtype)
+    return x if known else ops.cast(x, keras.config.floatx())
+
+
 @keras.saving.register_keras_serializable(package="keras_capsules")
 def safe_norm(x, axis: int = -1, keepdims: bool = False, epsilon: float = 1e-12):
     """Computes the Euclidean norm, with a gradient that is finite everywhere, even at zero.
@@ -43,7 +50,7 @@ def safe_norm(x, axis: int = -1, keepdims: bool = False, epsilon: float = 1e-12)
     >>> keras_capsules.ops.safe_norm(keras.ops.array([[3.0, 4.0]]))
     [5.0]
     """
-    x = at_least_float32(x)
+    x = at_least_float32(_floating(x))
     # Not square(x * _SCALE): an exporter would merge the factor into the product that x comes from,
     # and the file would no longer contain x.
     square = ops.sum(x * (x * _SCALE**2), axis=axis, keepdims=keepdims) + epsilon * _SCALE**2
@@ -74,6 +81,7 @@ def squash(x, axis: int = -1, epsilon: float = 1e-12):
     Reference:
         Sabour, Frosst, Hinton, 2017, arXiv 1710.09829, equation 1.
     """
+    x = _floating(x)
     scaled = at_least_float32(x) * _SCALE
     square = ops.sum(scaled * scaled, axis=axis, keepdims=True) + epsilon * _SCALE**2
     norm = ops.sqrt(square)
@@ -107,6 +115,7 @@ def exponential_squash(x, axis: int = -1, epsilon: float = 1e-12):
     Reference:
         Mazzia, Salvetti, Chiaberge, 2021, arXiv 2101.12491, equation 6.
     """
+    x = _floating(x)
     norm = safe_norm(x, axis=axis, keepdims=True, epsilon=epsilon)
     factor = (1.0 - ops.exp(-norm)) / norm
     return ops.cast(at_least_float32(x) * factor, x.dtype)
@@ -133,4 +142,5 @@ def capsule_length(poses, axis: int = -1, epsilon: float = 1e-12):
     >>> keras_capsules.capsule_length(keras.ops.array([[0.6, 0.8]]))
     [1.0]
     """
+    poses = _floating(poses)
     return ops.cast(safe_norm(poses, axis=axis, epsilon=epsilon), poses.dtype)

@@ -271,7 +271,24 @@ def test_channels_first_is_refused_unless_permuted():
     x = layers.MaxPooling2D(data_format="channels_first")(image)
     with pytest.raises(ValueError, match=r"Permute\(\(2, 3, 1\)\).*max_pooling2d"):
         add_head(keras.Model(image, x), CLASSES)
+    with pytest.raises(ValueError, match="max_pooling2d"):
+        add_head(keras.Model(image, keras.Model(image, x)(image)), CLASSES)
     add_head(keras.Model(image, layers.Permute((2, 3, 1))(x)), CLASSES)
+
+
+@once
+@pytest.mark.parametrize("head", ["capsules", "squeeze_excitation", "pooling"])
+def test_heads_are_the_same_where_keras_puts_channels_first(head):
+    features = keras.Input((20, 20, 5))
+    expected = add_head(keras.Model(features, layers.ReLU()(features)), CLASSES, head=head)
+    keras.config.set_image_data_format("channels_first")
+    try:
+        model = add_head(keras.Model(features, layers.ReLU()(features)), CLASSES, head=head)
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    assert [layer.output.shape for layer in model.layers] == [
+        layer.output.shape for layer in expected.layers
+    ]
 
 
 @once

@@ -130,6 +130,39 @@ def test_labels_of_a_single_column_are_presence(labels):
     np.testing.assert_allclose(to_numpy(MarginLoss()(labels, scores)), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("wrong", [-1, 2, np.nan])
+def test_a_single_column_has_no_other_labels(wrong):
+    with pytest.raises(ValueError, match=f"a single column.*the label {wrong}"):
+        MarginLoss()(np.array([1, wrong, 0]), np.full((3, 1), 0.5))
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, activation="sigmoid")])
+    model.compile("sgd", MarginLoss())
+    if keras.backend.backend() == "torch":
+        with pytest.raises(ValueError, match="a single column"):
+            model.fit(IMAGES[:2], np.array([1.0, wrong]), verbose=0)
+    else:
+        assert np.isnan(model.fit(IMAGES[:2], np.array([1.0, wrong]), verbose=0).history["loss"][0])
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="only there are shapes open")
+def test_one_hot_labels_whose_width_is_open(loss):
+    import tensorflow as tf
+
+    signature = (tf.TensorSpec((None, 3)), tf.TensorSpec((None, None)))
+
+    def batches(width):
+        labels = np.eye(CLASSES, dtype="float32")[NUMBERS][:, :width]
+        yield from ((IMAGES[start : start + 8], labels[start : start + 8]) for start in (0, 8, 16))
+
+    model, scores = model_for(loss())
+    data = tf.data.Dataset.from_generator(lambda: batches(CLASSES), output_signature=signature)
+    expected = in_numpy(LOSSES[loss], np.eye(CLASSES)[NUMBERS], scores).mean()
+    np.testing.assert_allclose(model.evaluate(data, verbose=0)[0], expected, rtol=1e-5)
+    data = tf.data.Dataset.from_generator(lambda: batches(1), output_signature=signature)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="reshape"):
+        model.evaluate(data, verbose=0)
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("wrong", [-1, CLASSES, 255, 1.5, np.nan])
 @pytest.mark.parametrize("column", [False, True])

@@ -4,7 +4,7 @@ import pytest
 from conftest import gradient, to_numpy
 from reference.routing import squash as reference_squash
 
-from keras_capsules import capsule_length, squash
+from keras_capsules import capsule_length, exponential_squash, squash
 from keras_capsules.ops import safe_norm
 
 SCALES = [1e-3, 1e-2, 1.0, 30.0, 1e6, 1e15, 1e20, 1e27]
@@ -74,3 +74,10 @@ def test_nan_stays_in_its_vector():
     x = np.ones((3, 4), "float32")
     x[1, 2] = np.nan
     assert np.isnan(to_numpy(squash(x))).any(axis=1).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("function", [squash, exponential_squash, capsule_length])
+def test_whole_numbers_and_lists_are_floats(function):
+    expected = to_numpy(function(np.array([[3.0, 4.0]], "float32")))
+    for whole in ([[3, 4]], np.array([[3, 4]], "int32")):
+        np.testing.assert_array_equal(to_numpy(function(whole)), expected)

@@ -73,6 +73,8 @@ def image_folder(folder, image_size: tuple[int, int] = (64, 64), channels: int =
     folder = Path(folder)
     if channels not in (1, 3):
         raise ValueError(f"Pass channels=3 for colours, or 1 for grey. Received: {channels}")
+    if not isinstance(image_size, (tuple, list)) or len(image_size) != 2:
+        raise ValueError(f"`image_size` is (height, width). Received: image_size={image_size}")
     if not folder.is_dir():
         raise ValueError(
             f"There is no folder {folder}. Pass a folder with a folder for each class."

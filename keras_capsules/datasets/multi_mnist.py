@@ -52,9 +52,17 @@ def overlap(
         Tuple of uint8 arrays `(samples, 36, 36, 1)` with both digits, the two digits alone
         `(samples, 2, 36, 36, 1)`, and the integer labels `(samples, 2)`.
 
+    Raises:
+        ValueError: If the images are not uint8, or all labels are the same.
+
     Reference:
         Sabour, Frosst, Hinton, 2017, arXiv 1710.09829, section 6.
     """
+    if images.dtype != np.uint8 or len(np.unique(labels)) < 2:
+        raise ValueError(
+            "Pass uint8 images from 0 to 255, with at least two classes. Received: images in "
+            f"{images.dtype} of the classes {np.unique(labels).tolist()}"
+        )
     partner = generator.integers(len(images), size=len(images))
     while (same := labels[partner] == labels).any():
         partner[same] = generator.integers(len(images), size=same.sum())

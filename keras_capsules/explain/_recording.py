@@ -156,6 +156,17 @@ def submodel(copy: keras.Model, outputs: Any, more_inputs: Iterable = ()) -> ker
     return keras.Model(inputs[0] if len(inputs) == 1 else by_name, outputs, name=copy.name)
 
 
+def check_one_input(model: keras.Model, outputs: Any) -> None:
+    """Raises if these outputs of a copied model do not depend on exactly one of its inputs."""
+    names = [name_of(tensor) for tensor in submodel(model, outputs).inputs]
+    if len(names) != 1:
+        raise ValueError(
+            "This explains a model of one input. For several, build the map into the model, "
+            "keras_capsules.explain.explained_model(model, ['map']), and call that. "
+            f"Received: {model.name!r} with the inputs {names}"
+        )
+
+
 def class_indices(class_index: Any, scores: np.ndarray) -> np.ndarray:
     """Returns an index for each row of scores: the one given, or that of the highest score.
 

@@ -8,7 +8,12 @@ import numpy as np
 
 from keras_capsules.explain._evidence import evidence_map
 from keras_capsules.explain._figures import plot_maps
-from keras_capsules.explain._recording import class_indices, recorded_copy, submodel
+from keras_capsules.explain._recording import (
+    check_one_input,
+    class_indices,
+    recorded_copy,
+    submodel,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -109,6 +114,7 @@ def coupling_map(
             f"`layer` must be one of {list(recording.capsules)}, the capsule layers of "
             f"{model.name!r}. Received: layer={layer!r}"
         )
+    check_one_input(copy, capsules.poses)
     count = capsules.activations.shape[1]
     label = keras.Input((count,), name="chosen_class") if class_index is not None else None
     evidence = evidence_map(capsules, recording.capsules, label, even=division == "even")

@@ -11,7 +11,12 @@ from keras_capsules._gradients import gradient
 from keras_capsules._graph import calls
 from keras_capsules.explain._figures import plot_maps
 from keras_capsules.explain._pixel_shares import is_located, spread
-from keras_capsules.explain._recording import class_indices, recorded_copy, submodel
+from keras_capsules.explain._recording import (
+    check_one_input,
+    class_indices,
+    recorded_copy,
+    submodel,
+)
 from keras_capsules.explain.explained_model import available
 
 if TYPE_CHECKING:
@@ -78,6 +83,7 @@ def grad_cam(
             f"{model.name!r} has {list(maps)}. "
             f"Received: layer={layer!r}"
         )
+    check_one_input(copy, scores)
     below = submodel(copy, maps[name])
     above = keras.Model(maps[name], scores)
     features = below.predict(images, batch_size=batch_size, verbose=0)

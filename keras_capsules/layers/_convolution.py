@@ -189,6 +189,8 @@ class ConvCapsule(VotingLayer):
                 "with a known number of types and size of poses, which fix its kernel. Put a "
                 f"PrimaryCapsule{self.rank}D before it. Received: shape={shape}"
             )
+        types = None if self.transform == "convolution" else shape[-2]
+        self._check_fit(shape, types, "types of children")
         return shape
 
     def _num_children(self, num_in):

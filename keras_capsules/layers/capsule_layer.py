@@ -27,7 +27,8 @@ class CapsuleLayer(StoredMaps, VotingLayer):
         num_capsules: Integer. Number of parents.
         capsule_dim: Integer. Size of a parent's pose.
         routing: String, config or `keras_capsules.Routing`. Defaults to `"dynamic"`; the names
-            are in `keras_capsules.routing.ROUTINGS`.
+            are in `keras_capsules.routing.ROUTINGS`. Several layers that are given one `Routing`
+            have separate ones with its options.
         transform: `"dense"` multiplies the child's pose, a vector, by a matrix. `"matrix"` reads
             poses as p x p matrices with `capsule_dim = p**2`, and the vote is `pose @ kernel`.
             Defaults to `"dense"`.
@@ -201,6 +202,7 @@ class CapsuleLayer(StoredMaps, VotingLayer):
                 f"{self.name} needs at least one child capsule. The grid before it is empty: use "
                 f"a larger image, or smaller kernels and strides. Received: shape={shape}"
             )
+        self._check_fit(shape, None if self.share_weights else num_in, "children")
         return batch, num_in, in_dim
 
     def _flat(self, poses):

@@ -38,6 +38,8 @@ class PrimaryCapsule(StoredMaps, layers.Layer):
         self.capsule_dim = positive_integer("capsule_dim", capsule_dim)
         self.kernel_size = grid_argument("kernel_size", kernel_size, self.rank)
         self.strides = grid_argument("strides", strides, self.rank)
+        if padding not in ("valid", "same"):
+            raise ValueError(f'`padding` must be "valid" or "same". Received: padding={padding!r}')
         self.padding = padding
         self.depthwise = depthwise
         if isinstance(activation, str):

@@ -1,6 +1,7 @@
 """Provides the kernel, bias and routing that all voting layers share."""
 
 import math
+import weakref
 from typing import Any
 
 import keras
@@ -8,7 +9,11 @@ from keras import ops
 
 from keras_capsules._arguments import positive_integer
 from keras_capsules.initializers import VoteScaling
+from keras_capsules.routing import Routing
 from keras_capsules.routing import get as get_routing
+
+# Routings that a layer has. Another layer takes a copy: with shared weights a model does not load.
+_OWNED: weakref.WeakSet[Routing] = weakref.WeakSet()
 
 
 class VotingLayer(keras.layers.Layer):
@@ -44,7 +49,10 @@ class VotingLayer(keras.layers.Layer):
         self.num_capsules = num_capsules
         self.capsule_dim = capsule_dim
         options = {"dtype": self.dtype_policy} if isinstance(routing, str) else {}
+        if isinstance(routing, Routing) and routing in _OWNED:
+            routing = type(routing).from_config(routing.get_config())
         self.routing = get_routing(routing, **options)
+        _OWNED.add(self.routing)
         self.transform = transform
         self.share_weights = share_weights
         self.use_bias = use_bias
@@ -60,6 +68,7 @@ class VotingLayer(keras.layers.Layer):
     def compute_output_spec(
         self, inputs: Any, mask: Any = None, return_coupling: bool = False, training: Any = False
     ) -> Any:
+        self.routing.check_activations(split_pair(inputs)[1])
         input_shape = keras.tree.map_structure(lambda tensor: tensor.shape, inputs)
         shape = self.compute_output_shape(input_shape)
         if return_coupling:
@@ -120,6 +129,19 @@ class VotingLayer(keras.layers.Layer):
                 name="bias",
                 shape=(self.num_capsules, self.capsule_dim),
                 initializer=self.bias_initializer,
+            )
+
+    def _check_fit(self, shape, number, children):
+        """Raises if the kernel is for children of another number or size."""
+        if not self.built:
+            return
+        *_, known, _, size, _ = self.kernel.shape
+        in_dim = size * self.rows
+        if shape[-1] != in_dim or number not in (None, known):
+            raise ValueError(
+                f"The kernel of {self.name} is for {number and known or 'any'} {children} with "
+                f"poses of {in_dim} components. Other children need another layer. "
+                f"Received: shape={shape}"
             )
 
     def _shared_initializer(self, types, num_children):

@@ -10,7 +10,8 @@ def sample_weights(sample_weight, values):
     """Returns one weight for each sample, of the shape and dtype of `values`."""
     if sample_weight is None:
         return ops.ones_like(values)
-    return ops.reshape(ops.cast(ops.convert_to_tensor(sample_weight), values.dtype), (-1,))
+    weights = ops.reshape(ops.cast(ops.convert_to_tensor(sample_weight), values.dtype), (-1,))
+    return ops.broadcast_to(weights, ops.shape(values))  # One weight may be for all samples.
 
 
 def fixed_shape(metric, shape):

@@ -151,7 +151,10 @@ def load_file(model: keras.Model, name: str, path: str):
             f"{name!r}: {', '.join(names(name)) or 'none'}), or the path of a .weights.h5 file. "
             f"Received: weights={str(path)!r}"
         )
-    model.load_weights(path)
+    try:
+        model.load_weights(path)
+    except OSError as error:  # h5py says so of a file that is damaged.
+        raise ValueError(f"{path} cannot be read: {error}. Save the weights again.") from error
 
 
 def _checked(name, digests):

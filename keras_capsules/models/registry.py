@@ -70,7 +70,7 @@ def _explaining_sizes(function, multiple):
 
     @functools.wraps(function)
     def build(input_shape=default, *args, **kwargs):
-        if len(input_shape) != len(default):
+        if not isinstance(input_shape, (tuple, list)) or len(input_shape) != len(default):
             raise ValueError(
                 f"`input_shape` is {_AXES[len(default)]}. Received: input_shape={input_shape}"
             )
@@ -81,6 +81,7 @@ def _explaining_sizes(function, multiple):
                 f"be multiples of {multiple}. Pad or crop the images. "
                 f"Received: input_shape={input_shape}"
             )
+        inspect.signature(function).bind(input_shape, *args, **kwargs)
         try:
             model = function(input_shape, *args, **kwargs)
         except (TypeError, ValueError) as error:

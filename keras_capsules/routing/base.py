@@ -190,7 +190,8 @@ class Routing(keras.layers.Layer):
             )
         return votes_shape[1]
 
-    def _check_children(self, num_in, activations, poses, mask):
+    def check_activations(self, activations: Any) -> None:
+        """Raises if activations are missing, or given without need."""
         name = type(self).__name__
         if self.explicit_activations and activations is None:
             raise ValueError(
@@ -205,6 +206,10 @@ class Routing(keras.layers.Layer):
                 f"`explicit_activations=True`. Received: activations.shape="
                 f"{tuple(activations.shape)}"
             )
+
+    def _check_children(self, num_in, activations, poses, mask):
+        self.check_activations(activations)
+        name = type(self).__name__
         if self.needs_poses and poses is None:
             raise ValueError(
                 f"{name} uses the children's poses. Pass `poses` of shape (batch, num_in, "

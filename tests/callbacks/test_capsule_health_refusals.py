@@ -39,3 +39,11 @@ def test_models_that_cannot_be_watched_are_refused(x):
     model.compile("adam", MarginLoss())
     with pytest.raises(ValueError, match="functional or sequential"):
         watch(model, x)
+
+
+def test_a_frozen_model_has_no_gradients(x):
+    model = network()
+    model.trainable = False
+    model.compile("adam", MarginLoss())
+    history = watch(model, x)
+    assert history and not any("gradient" in name for name in history)

@@ -189,3 +189,11 @@ def test_shapes(data):
     assert images[masks > 0].mean() > images[masks == 0].mean() + 50
     with pytest.raises(ValueError, match="size=8"):
         datasets.shapes(size=8)
+
+
+def test_digits_that_cannot_overlap_are_refused(generator):
+    digits = np.zeros((3, 28, 28, 1), "uint8")
+    with pytest.raises(ValueError, match=r"two classes.*\[4\]"):
+        datasets.overlap(digits, np.array([4, 4, 4]), generator)
+    with pytest.raises(ValueError, match="uint8.*float64"):
+        datasets.overlap(digits / 255, np.array([4, 4, 7]), generator)

@@ -66,6 +66,8 @@ def test_folders_that_are_wrong(folder, tmp_path_factory):
         image_folder(folder / "nowhere")
     with pytest.raises(ValueError, match="at least two classes. Found: none"):
         image_folder(folder / "cat")
+    with pytest.raises(ValueError, match="image_size=8"):
+        image_folder(folder, 8)
     one = tmp_path_factory.mktemp("one")
     (one / "cat").mkdir()
     with pytest.raises(ValueError, match="at least two classes. Found: cat"):

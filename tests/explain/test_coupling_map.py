@@ -9,7 +9,7 @@ from reference import convolution, routing
 
 import keras_capsules
 from keras_capsules import CapsuleLayer, CapsuleLength, ConvCapsule2D, PrimaryCapsule2D
-from keras_capsules.explain import coupling_map, explained_model
+from keras_capsules.explain import coupling_map, explained_model, grad_cam
 from keras_capsules.explain._pixel_shares import pixel_shares
 
 
@@ -256,3 +256,17 @@ def test_errors():
     x = layers.Reshape((2, 2, 3, 4))(layers.Dense(48)(layers.Flatten()(signal)))
     with pytest.raises(ValueError, match="does not come from a feature map"):
         coupling_map(keras.Model(signal, CapsuleLayer(3, 4)(x)), np.zeros((1, 9, 2)))
+
+
+def test_two_pictures_are_for_a_model_with_the_map_inside(generator):
+    shape = (12, 12, 1)
+    pictures = [keras.Input(shape, name=name) for name in ("left", "right")]
+    x = PrimaryCapsule2D(2, 4, 3)(layers.Concatenate()(pictures))
+    model = keras.Model(pictures, CapsuleLength(name="scores")(CapsuleLayer(3, 4)(x)))
+    images = generator.random((2, *shape))
+    for explain in (coupling_map, grad_cam):
+        for class_index in (None, 1):
+            with pytest.raises(ValueError, match=r"explained_model.*\['left', 'right'\]"):
+                explain(model, images, class_index=class_index)
+    inside = explained_model(model, ["map"])
+    assert inside.predict({"left": images, "right": images}, verbose=0)["map"].shape == (2, 12, 12)

@@ -7,6 +7,7 @@ from conftest import to_numpy
 from reference import routing as reference
 
 from keras_capsules import CapsuleLayer, CapsuleLength, ConvCapsule2D
+from keras_capsules.routing import InvertedDotProductRouting
 
 
 def votes_one_by_one(layer, poses):
@@ -147,3 +148,33 @@ def test_weights_for_each_child_need_their_number(generator):
 def test_sizes_may_be_numpy_integers():
     layer = CapsuleLayer(np.int64(3), np.int32(4))
     assert type(layer.get_config()["num_capsules"]) is int
+
+
+@pytest.mark.parametrize("share_weights", [False, True])
+def test_a_built_layer_refuses_other_children(generator, share_weights):
+    """Kernel and poses would broadcast: one child would count as many samples."""
+    layer = CapsuleLayer(3, 4, share_weights=share_weights)
+    layer(generator.normal(size=(2, 6, 8)).astype("float32"))
+    assert layer(generator.normal(size=(1, 3, 2, 8)).astype("float32")).shape == (1, 3, 4)
+    with pytest.raises(ValueError, match="poses of 8 components.*another layer"):
+        layer(generator.normal(size=(2, 6, 1)).astype("float32"))
+    for children in (1, 7):
+        if share_weights:
+            assert layer(np.zeros((2, children, 8), "float32")).shape == (2, 3, 4)
+            continue
+        with pytest.raises(ValueError, match="for 6 children"):
+            layer(np.zeros((2, children, 8), "float32"))
+        with pytest.raises(ValueError, match="for 6 children"):
+            layer(keras.Input((children, 8)))
+
+
+def test_layers_that_are_given_one_routing_have_separate_weights(generator, tmp_path):
+    routing = InvertedDotProductRouting()
+    layers = [CapsuleLayer(number, 4, routing=routing) for number in (3, 5)]
+    model = keras.Sequential([keras.Input((6, 4)), *layers, CapsuleLength()])
+    assert layers[0].routing is routing
+    assert len({id(weight) for weight in model.weights}) == len(model.weights) == 6
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    poses = generator.normal(size=(2, 6, 4)).astype("float32")
+    np.testing.assert_allclose(to_numpy(loaded(poses)), to_numpy(model(poses)), rtol=1e-6)

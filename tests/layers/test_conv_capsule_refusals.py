@@ -1,5 +1,6 @@
 """Inputs and arguments that convolutional capsules refuse."""
 
+import keras
 import pytest
 
 from keras_capsules import ConvCapsule2D
@@ -43,3 +44,26 @@ def test_activations_missing_or_not_wanted(generator):
         ConvCapsule2D(3, 4, 3, routing="em")(poses)
     with pytest.raises(ValueError, match="does not use"):
         ConvCapsule2D(3, 4, 3)((poses, poses[..., 0]))
+
+
+@pytest.mark.parametrize("transform", ["dense", "convolution"])
+def test_a_built_layer_refuses_other_children(generator, transform):
+    layer = ConvCapsule2D(3, 4, 3, transform=transform)
+    layer(generator.normal(size=(2, 4, 4, 2, 4)).astype("float32"))
+    assert layer(generator.normal(size=(2, 5, 6, 2, 4)).astype("float32")).shape == (2, 3, 4, 3, 4)
+    with pytest.raises(ValueError, match="poses of 4 components.*another layer"):
+        layer(generator.normal(size=(2, 4, 4, 2, 8)).astype("float32"))
+    other_types = generator.normal(size=(2, 4, 4, 1, 4)).astype("float32")
+    if transform == "convolution":  # All types share a kernel.
+        assert layer(other_types).shape == (2, 2, 2, 3, 4)
+    else:
+        with pytest.raises(ValueError, match="for 2 types of children"):
+            layer(other_types)
+
+
+def test_symbolic_activations_missing_or_not_wanted():
+    poses, activations = keras.Input((4, 4, 2, 4)), keras.Input((4, 4, 2))
+    with pytest.raises(ValueError, match="activations=None"):
+        ConvCapsule2D(3, 4, 3, routing="em")(poses)
+    with pytest.raises(ValueError, match="does not use"):
+        ConvCapsule2D(3, 4, 3)((poses, activations))

@@ -81,6 +81,9 @@ def test_sample_weights(generator):
         metric.reset_state()
         metric.update_state(c[weights > 0])
         np.testing.assert_allclose(weighted, value(metric), rtol=1e-5)
+        metric.reset_state()
+        metric.update_state(None, c[weights > 0], sample_weight=0.5)
+        np.testing.assert_allclose(value(metric), weighted, rtol=1e-5)
 
 
 def test_dead_capsule_rate(generator):

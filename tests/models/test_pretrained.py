@@ -110,7 +110,11 @@ def test_a_damaged_file_is_refused(tmp_path, monkeypatch, ending):
 
 
 @once
-def test_weights_that_do_not_fit_are_refused():
+def test_weights_that_do_not_fit_are_refused(tmp_path):
+    damaged = tmp_path / "damaged.weights.h5"
+    damaged.write_bytes(b"no weights")
+    with pytest.raises(ValueError, match="damaged.weights.h5 cannot be read"):
+        create_model("efficient_capsnet", weights=str(damaged))
     with pytest.raises(ValueError, match="fit .*include_top=False.*'num_classes': 7"):
         create_model("efficient_capsnet", weights="mnist", num_classes=7)
     with pytest.raises(ValueError, match="capsnet': .*multi_mnist.*Received: weights='mnits'"):
