@@ -145,7 +145,7 @@ def in_c(machine, file: Path, inputs: np.ndarray) -> np.ndarray:
     arrays = arrays_of(source.read_text(), f"{file.stem}_run")
     interface = Interface(file.stem, *arrays, scored=0, facts={}, sha256="")
     compile_network(machine, file.parent, source.name)
-    prepare_runner(machine, file.parent, interface)
+    prepare_runner(machine, file.parent, interface, f"{file.stem}.h")
     return run_network(machine, file.parent, interface, [inputs])[0]
 
 

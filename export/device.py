@@ -2,8 +2,7 @@
 
 `python -m export.device model.onnx photo.png`
 
-Copied to a device, `python device.py model.onnx photo.png` runs it there, without the project. For
-signals and masks, `device_files.py` must lie beside it.
+A copy runs without the project, for signals and masks with a copy of `device_files.py` beside it.
 """
 
 import argparse
@@ -94,7 +93,7 @@ class Predictor:
     def __call__(self, inputs) -> dict[str, np.ndarray]:
         if not isinstance(inputs, dict):
             arrays = inputs if isinstance(inputs, (list, tuple)) else [inputs]
-            inputs = dict(zip(self.shapes, arrays, strict=False))
+            inputs = dict(zip([*self.shapes, None], arrays, strict=False))
         if set(inputs) != set(self.shapes):
             raise ValueError(f"Pass an array for each of the inputs {', '.join(self.shapes)}.")
         types = zip(self.shapes, self._types, strict=True)
@@ -115,6 +114,10 @@ class Predictor:
             images: Array `(batch, ...)`, or one sample. If the model takes floats, uint8 arrays are
                 pixels, which are scaled. A file with preprocessing takes only uint8.
         """
+        return [self._prediction(row) for rows in self.scores(images) for row in rows]
+
+    def scores(self, images: np.ndarray, axes: int = 2):
+        """Yields the scores of one batch of images after the other, taken as in `predict`."""
         name = self._only_input()[0]
         images, kind = self._batch_of(name, images), self._types[0]
         pixels, floats = images.dtype == np.uint8, kind.startswith("float")
@@ -124,7 +127,7 @@ class Predictor:
                 "Pass pixels from 0 to 255 as uint8, or, if the file does not scale them, numbers "
                 f"as in the training, {self.input_range}. Received: {images.dtype}"
             )
-        (low, high), predictions, size = self.input_range, [], self.batch or _CHUNK
+        (low, high), size = self.input_range, self.batch or _CHUNK
         for start in range(0, len(images), size):
             chunk = images[start : start + size]
             if not np.isfinite(chunk).all():
@@ -134,11 +137,10 @@ class Predictor:
             outputs = self.run({name: filled})
             scores = outputs.get("scores", next(iter(outputs.values()), np.empty(0)))
             shape = np.shape(scores)
-            if len(shape) != 2 or shape[0] < len(chunk) or 0 in shape:
+            if len(shape) != axes or shape[0] < len(chunk) or 0 in shape:
                 what = f"The model gives no scores, one row an image, but an output {shape}."
                 raise ValueError(f"{what} Call the predictor itself for the outputs by name.")
-            predictions.extend(self._prediction(row) for row in scores[: len(chunk)])
-        return predictions
+            yield scores[: len(chunk)]
 
     def latency(self, runs: int = 300) -> dict[str, float]:
         """Times single images, or whole batches: half take `p50` milliseconds, nearly all `p99`."""
@@ -213,8 +215,7 @@ class Predictor:
         names = self.labels or list(map(str, range(max(2, len(scores)))))
         if len(names) < len(scores):
             raise DamagedFileError(f"The file has {len(names)} names for {len(scores)} scores.")
-        best = int(np.argmax(scores))
-        label = names[best]
+        label = names[best := int(np.argmax(scores))]
         if self.task == "labels" or (self.task == "binary" and len(names) == 1):
             label = ", ".join(names[i] for i in np.flatnonzero(scores >= self.threshold)) or "none"
         elif self.task == "binary":
@@ -269,11 +270,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options = parser.parse_args(arguments)
         predictor = Predictor(options.model, options.threads, options.providers)
-        rows = []
-        for path in options.images:
-            array, maps = predictor.read_image(path), predictor.task == "segmentation"
-            rows += _beside().write_masks(predictor, path, array) if maps else []
-            predictions = [] if maps else predictor.predict(array)
+        masks = predictor.task == "segmentation"
+        rows = _beside().write_masks(predictor, options.images) if masks else []
+        for path in [] if masks else options.images:
+            predictions = predictor.predict(predictor.read_image(path))
             for number, prediction in enumerate(predictions):
                 name = path if len(predictions) == 1 else f"{path}[{number}]"
                 rows.append({"image": name, "label": prediction.label, "score": prediction.score})

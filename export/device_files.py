@@ -43,39 +43,40 @@ def read_signal(path, shape: tuple) -> np.ndarray:
     return found.astype("float32")
 
 
-def write_masks(predictor, path, images: np.ndarray) -> list[dict]:
-    """Labels each pixel, and writes a mask for each image into the working folder.
+def write_masks(predictor, paths: list[str]) -> list[dict]:
+    """Labels each pixel of images, and writes a mask for each into the working folder.
 
     A mask of `photo.png` is `photo.mask.png`, whose pixels are numbers of classes, with a color for
     each.
 
     Args:
         predictor: `export.device.Predictor` of a segmentation.
-        path: Path that the images were read from.
-        images: Array of one image or many.
+        paths: Paths of images, or of arrays of one image or many.
 
     Returns:
         For each image a dictionary: `image`, the mask's path as `label`, and as `score` the mean of
         the highest scores.
 
     Raises:
-        ValueError: If an image has other numbers than finite ones.
+        ValueError: If an image does not fit the model, or two paths have one name.
     """
-    name, rows = os.path.splitext(os.path.basename(path))[0], []
-    (low, high), many = predictor.input_range, images.ndim == 4
-    for number, image in enumerate(images if many else images[None]):
-        if image.dtype == np.uint8:
-            image = low + image * ((high - low) / 255)
-        if not np.isfinite(image).all():
-            raise ValueError(f"{path} has numbers that are NaN or infinite. Fill gaps")
-        scores = next(iter(predictor(image).values()))[0]
-        if predictor.layout == "channels_first":
-            scores = np.moveaxis(scores, 0, -1)
-        label = f"{name}.{number}.mask.png" if many else f"{name}.mask.png"
-        with open(label, "wb") as file:
-            file.write(png_of(class_map(scores, predictor.threshold)))
-        found = f"{path}[{number}]" if many else path
-        rows.append({"image": found, "label": label, "score": float(scores.max(axis=-1).mean())})
+    stems, rows = [os.path.splitext(os.path.basename(path))[0] for path in paths], []
+    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
+    if twice:
+        raise ValueError(f"Several images would have the mask {twice[0]}.mask.png. Rename them.")
+    for path, stem in zip(paths, stems, strict=True):
+        images = predictor.read_image(path)
+        many = images.ndim == 4
+        batches = predictor.scores(images, axes=4)
+        for number, scores in enumerate(each for batch in batches for each in batch):
+            if predictor.layout == "channels_first":
+                scores = np.moveaxis(scores, 0, -1)
+            label = f"{stem}.{number}.mask.png" if many else f"{stem}.mask.png"
+            with open(label, "wb") as file:
+                file.write(png_of(class_map(scores, predictor.threshold)))
+            found = f"{path}[{number}]" if many else path
+            score = float(scores.max(axis=-1).mean())
+            rows.append({"image": found, "label": label, "score": score})
     return rows
 
 

@@ -1,5 +1,6 @@
 """Knows what the scores of a model mean: how they are read, and when they are right."""
 
+import math
 from dataclasses import dataclass
 
 import keras
@@ -116,6 +117,8 @@ def task_of(model: keras.Model, options: ExportOptions) -> Task:
     several columns it is for several labels at once. One column without an activation is a
     regression. Outputs of more axes than three are a segmentation, and all others are classes.
     """
+    if not math.isfinite(options.threshold):
+        raise UsageError(f"The threshold must be finite. Received: {options.threshold}")
     scores = model.outputs[keras_model.scored_output(model)]
     return Task(options.task or _recognised(scores), options.threshold)
 

@@ -1,6 +1,6 @@
 """Checks the labels and the data that the user passes for a model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -29,6 +29,11 @@ def checked_data(model: keras.Model, data: dict[str, Any] | None) -> dict[str, n
     Raises:
         UsageError: If the data do not fit the inputs of the model.
     """
+    if data is not None and not isinstance(data, Mapping):
+        raise UsageError(
+            "The data are a dictionary, {input name: array, 'labels': array}. "
+            f"Received: {type(data).__name__}"
+        )
     if not data:
         return None
     arrays = {name: np.asarray(array) for name, array in data.items()}

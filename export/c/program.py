@@ -146,9 +146,9 @@ def to_program(
             remark = "no chip was emulated: the program needs more memory than it has"
         else:
             few = [_first(case, interface) for case in cases]
-            runs.append(_run(chip, folder, paths[2].name, interface, few))
+            runs.append(_run(chip, folder, paths, interface, few))
         build.compile_network(build.here(), folder, paths[0].name)
-        runs.insert(0, _run(build.here(), folder, paths[2].name, interface, cases))
+        runs.insert(0, _run(build.here(), folder, paths, interface, cases))
     return dict(zip(paths, (text.encode() for text in texts), strict=True)), CProgram(
         files=[path.name for path in paths],
         generator=generator_version(),
@@ -187,7 +187,7 @@ def _texts(paths, graph, candidate, sealed, scored):
     )
     begin = f'{C_BEGINNING}the network of {paths[1].name} */\n#include "{paths[1].name}"\n\n'
     source = f"{begin}{generated}{definitions(interface)}"
-    return interface, (source, header(interface), selftest(interface, seal, arrays))
+    return interface, (source, header(interface), selftest(interface, paths[1].name, seal, arrays))
 
 
 def _check_ram(need, ram):
@@ -199,9 +199,10 @@ def _check_ram(need, ram):
         )
 
 
-def _run(machine, folder, test, interface, cases):
+def _run(machine, folder, paths, interface, cases):
     """Runs suites and the self-test on a machine."""
-    prepare_runner(machine, folder, interface)
+    _, header, test = (path.name for path in paths)
+    prepare_runner(machine, folder, interface, header)
     build.link(machine, folder, test, "selftest")
     names = [output.name for output in interface.outputs]
 

@@ -12,9 +12,9 @@ from export.c.selftest import runner
 _TYPES = {"float": "float32", "double": "float64", "bool": "bool"}
 
 
-def prepare_runner(machine: build.Machine, folder: Path, interface: Interface) -> None:
+def prepare_runner(machine: build.Machine, folder: Path, interface: Interface, header: str) -> None:
     """Links the network in a folder with a program that runs it on a file of inputs."""
-    (folder / "runner.c").write_text(runner(interface))
+    (folder / "runner.c").write_text(runner(interface, header))
     build.link(machine, folder, "runner.c", "runner")
 
 

@@ -10,7 +10,7 @@ _SELFTEST = """{beginning}replays inputs with known outputs, those of
 #include <math.h>
 #include <stdio.h>
 
-#include "{name}.h"
+#include "{header}"
 
 {arrays}
 static int failed = 0;
@@ -44,7 +44,7 @@ int main(void) {{
 
 _RUNNER = """#include <stdio.h>
 
-#include "{name}.h"
+#include "{header}"
 
 {arrays}
 int main(void) {{
@@ -63,18 +63,19 @@ int main(void) {{
 """
 
 
-def selftest(interface: Interface, seal: dict, arrays: dict[str, np.ndarray]) -> str:
+def selftest(interface: Interface, header: str, seal: dict, arrays: dict[str, np.ndarray]) -> str:
     """Returns the program that replays a seal.
 
     Args:
         interface: What the network takes and gives.
+        header: Name of its header file.
         seal: What `export.verify.read_seal` returns, with its arrays.
         arrays: The sealed arrays.
     """
     suites = range(len(seal["suites"]))
     return _SELFTEST.format(
         beginning=C_BEGINNING,
-        name=interface.name,
+        header=header,
         reference=seal["reference"],
         arrays=_buffers(interface),
         suites="\n".join(_suite(interface, seal, i, arrays) for i in suites),
@@ -82,11 +83,11 @@ def selftest(interface: Interface, seal: dict, arrays: dict[str, np.ndarray]) ->
     )
 
 
-def runner(interface: Interface) -> str:
+def runner(interface: Interface, header: str) -> str:
     """Returns a program that runs the network on the file `inputs`, and writes `outputs`."""
     inputs, outputs = interface.buffers
     return _RUNNER.format(
-        name=interface.name,
+        header=header,
         arrays=_buffers(interface),
         read=" && ".join(f"fread({x.name}, sizeof {x.name}, 1, in) == 1" for x in inputs),
         call=interface.call,

@@ -5,7 +5,7 @@ import numpy as np
 
 from export import keras_model
 from export.compare.run import run_keras
-from export.compare.suites import SuiteSet
+from export.compare.suites import Suite, SuiteSet
 from export.errors import ConversionError
 from export.results import Kind
 from keras_capsules import _graph
@@ -25,10 +25,11 @@ def warnings(model: keras.Model, suites: SuiteSet, expected: list[list[np.ndarra
         ConversionError: If an output has no finite number on any ordinary input.
     """
     pairs = zip(suites.compared, expected, strict=True)
-    ordinary = [outputs for suite, outputs in pairs if suite.kind in _ORDINARY]
+    ordinary = [(suite, outputs) for suite, outputs in pairs if suite.kind in _ORDINARY]
+    most = max((suite for suite, _ in ordinary), key=lambda suite: suite.samples)
     found = []
     for index, name in enumerate(keras_model.output_names(model)):
-        arrays = [outputs[index] for outputs in ordinary]
+        arrays = [outputs[index] for _, outputs in ordinary]
         finite = [np.isfinite(array) for array in arrays]
         if not any(map(np.any, finite)) and any(array.size for array in arrays):
             raise ConversionError(
@@ -40,8 +41,8 @@ def warnings(model: keras.Model, suites: SuiteSet, expected: list[list[np.ndarra
         several = [array for array in arrays if array.ndim and len(array) > 1]
         if several and all(map(_same_for_all, several)):
             found.append(
-                f"The output {name!r} is the same for all inputs that were tried. From the layer "
-                f"{_first_unmoved(model, suites.probe)!r} on, nothing depends on them."
+                f"The output {name!r} is the same for all random and real inputs. From the layer "
+                f"{_first_unmoved(model, most)!r} on, nothing depends on them."
             )
     return found
 
@@ -60,7 +61,7 @@ def _cause(model):
     return "Pass real inputs with --data (in Python: data=...), or another --input-range."
 
 
-def _first_unmoved(model, suite):
+def _first_unmoved(model: keras.Model, suite: Suite) -> str:
     """Returns the first layer on the way to the outputs that is the same for all samples."""
     calls = _graph.calls_in_order(model.inputs, model.outputs)
     tensors = [tensor for call in calls for tensor in call.outputs]

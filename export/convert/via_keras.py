@@ -7,7 +7,7 @@ import keras
 import onnx
 
 from export import keras_model
-from export.errors import ConversionError
+from export.errors import ConversionError, in_words
 
 
 def via_keras(model: keras.Model, opset: int) -> onnx.ModelProto:
@@ -19,6 +19,9 @@ def via_keras(model: keras.Model, opset: int) -> onnx.ModelProto:
         )
     one = [keras.ops.zeros((1, *tensor.shape[1:]), tensor.dtype) for tensor in model.inputs]
     keras_model.call(model, one)  # Keras cannot export a model that was never called.
+    if keras.backend.backend() == "torch":  # A file's constants have no gradient.
+        for variable in model.variables:
+            variable.value.requires_grad_(False)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         try:
@@ -27,8 +30,7 @@ def via_keras(model: keras.Model, opset: int) -> onnx.ModelProto:
             raise
         except Exception as error:  # The exporters may raise any class.
             raise ConversionError(
-                f"The export of Keras on {keras.backend.backend()} failed: "
-                f"{type(error).__name__}: {error}"
+                f"The export of Keras on {keras.backend.backend()} failed: {in_words(error)}"
             ) from error
         proto = onnx.load(path)  # With the weights, which jax2onnx stores in another file.
     _rename(proto.graph, proto.graph.input, keras_model.input_names(model))

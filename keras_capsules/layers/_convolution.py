@@ -81,10 +81,7 @@ class ConvCapsule(VotingLayer):
         if None not in grid and self.transform != "convolution":
             # Made here, because torch.compile cannot trace how they are made.
             self.fields = fields = self._fields(grid)
-            self.competitions = (
-                self._competition(fields, training=False),
-                self._competition(fields, training=True),
-            )
+            self.competitions = tuple(self._competition(fields, each) for each in (False, True))
         children = self._num_children(num_in)
         self._add_weights(self.kernel_size, (num_in,), in_dim, children)
         self._build_routing(batch, children, in_dim)

@@ -130,6 +130,8 @@ def test_what_it_cannot_use(exported_capsnet, tmp_path, capsys, predictor):
         assert error.startswith("device: ") and words in error
     with pytest.raises(ValueError, match="Received: \\(3, 3\\)"):
         predictor.predict(np.zeros((3, 3)))
+    with pytest.raises(ValueError, match="an array for each of the inputs image"):
+        predictor([np.zeros((12, 12, 1))] * 2)
 
 
 def test_images_that_are_not_plain(predictor, tmp_path):

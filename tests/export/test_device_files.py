@@ -3,6 +3,7 @@
 import json
 import wave
 
+import keras
 import numpy as np
 import onnx
 import pytest
@@ -10,6 +11,7 @@ from conftest import ROOT, once, run_python
 from onnx import TensorProto, helper
 from PIL import Image
 
+import export
 from export.device import main
 from export.device_files import class_map, png_of, read_signal
 
@@ -115,6 +117,28 @@ def test_masks_are_written(tmp_path, monkeypatch, capsys, generator):
             assert mask.mode == "P"
             np.testing.assert_array_equal(np.asarray(mask), image.argmax(axis=-1))
             assert mask.convert("RGB").getcolors(35) is not None
+
+
+def test_masks_are_of_the_scores_in_batches_of_the_file(tmp_path, monkeypatch, capsys, generator):
+    pixels = keras.Input((4, 5, 3), name="pixels")
+    scores = keras.layers.Conv2D(3, 1, activation="softmax", name="scores")(pixels)
+    model = keras.Model(pixels, {"features": keras.layers.Conv2D(9, 1)(pixels), "scores": scores})
+    export.export_onnx(model, tmp_path / "model.onnx", batch=4, task="segmentation")
+    monkeypatch.chdir(tmp_path)
+    images = generator.integers(256, size=(6, 4, 5, 3)).astype("uint8")
+    np.save("many.npy", images)
+    assert main(["model.onnx", "many.npy"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 6
+    expected = model.predict(images / 255, verbose=0)["scores"].argmax(axis=-1)
+    for number, classes in enumerate(expected):
+        with Image.open(f"many.{number}.mask.png") as mask:
+            np.testing.assert_array_equal(np.asarray(mask), classes)
+    np.save("many.npy", images.astype("int64"))
+    assert main(["model.onnx", "many.npy"]) == 5
+    assert "as uint8" in capsys.readouterr().err
+    (tmp_path / "other").mkdir()
+    assert main(["model.onnx", "many.npy", "other/many.npy"]) == 5
+    assert "Rename them" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -123,3 +123,9 @@ def test_reduced_precision_is_judged_by_the_task(tmp_path, build):
         )
         assert report.passed and report.precision.model > 95
         assert Task(report.task).counted in report.precision.criterion
+
+
+def test_a_threshold_that_is_no_number_is_refused(tmp_path):
+    for threshold in (np.nan, np.inf):
+        with pytest.raises(export.UsageError, match=f"must be finite. Received: {threshold}"):
+            export.export_onnx(mask(), tmp_path / "model.onnx", threshold=threshold)

@@ -203,3 +203,11 @@ def test_the_header_is_also_one_of_cpp(capsnet, tmp_path):
     (target / "main.cpp").write_text('#include "digits.h"\nint main() { return 0; }\n')
     command = ["g++", "-Wall", "-Werror", "-pedantic", "-c", "main.cpp"]
     subprocess.run(command, cwd=target, check=True)
+
+
+@pytest.mark.parametrize("stem", ["my-net", "3 classes"])
+def test_files_whose_names_are_not_words_of_c(tmp_path, run_program, stem):
+    x = keras.Input((4,), name="x")
+    model = keras.Model(x, keras.layers.Dense(3, name="scores")(x))
+    report = export.export_onnx(model, tmp_path / f"{stem}.onnx", c=True)
+    assert report.passed and run_program(tmp_path).returncode == 0

@@ -42,7 +42,7 @@ def test_a_model_that_does_not_depend_on_its_input_is_a_warning(tmp_path):
     model.get_layer("hidden").bias.assign(np.full(5, -100.0))
     report = export.export_onnx(model, tmp_path / "model.onnx")
     assert report.passed
-    assert "the same for all inputs that were tried. From the layer 'hidden'" in report.to_text()
+    assert "the same for all random and real inputs. From the layer 'hidden'" in report.to_text()
     report.save(tmp_path / "report.html")
     assert "From the layer" in (tmp_path / "report.html").read_text()
     healthy = export.export_onnx(network(), tmp_path / "model.onnx", force=True)
@@ -61,3 +61,11 @@ def test_an_output_that_is_all_rounding_is_a_warning(tmp_path):
     remedy = export.export_onnx(keras.Model(x, logits), tmp_path / "logits.onnx")
     assert remedy.passed and not remedy.warnings
     assert export.compare(model, tmp_path / "model.onnx").warnings == report.warnings
+
+
+def test_the_first_layer_that_nothing_moves_in_single_samples(tmp_path):
+    x = keras.Input((4,), name="x")
+    y = keras.layers.Dense(3, kernel_initializer="ones", name="first")(x)
+    model = keras.Model(x, keras.layers.ReLU(name="last")(-y - 1))
+    report = export.export_onnx(model, tmp_path / "model.onnx", batch=1)
+    assert "From the layer 'last'" in report.to_text()

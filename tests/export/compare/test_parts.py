@@ -106,6 +106,23 @@ def test_the_file_counts_in_other_integers():
     assert all(part.error is not None and part.passed for part in parts.values())
 
 
+@keras.saving.register_keras_serializable("tests")
+class Similarity(keras.layers.Layer):
+    """Compares each sample with each other one, as contrastive losses do."""
+
+    def call(self, x):
+        x = x - keras.ops.mean(x, axis=0, keepdims=True)
+        return keras.ops.matmul(x, keras.ops.transpose(x))
+
+
+def test_layers_along_the_batch_are_compared_in_the_whole(tmp_path):
+    """Values without a batch axis are those of one batch each, and are not put into a part."""
+    x = keras.Input((8,), name="x")
+    model = keras.Model(x, Similarity(name="scores")(layers.Dense(5)(x)))
+    report = export.export_onnx(model, tmp_path / "model.onnx")
+    assert report.passed and len(report.comparisons) > 3
+
+
 def test_sums_that_differ_by_little_are_not_taken_for_one_another():
     """Their numbers differ from those in the file's names, if sums were made before."""
     keras.utils.set_random_seed(0)

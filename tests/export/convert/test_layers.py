@@ -7,6 +7,8 @@ from conftest import BACKENDS, once, run_python
 from converted import converted
 from keras import layers
 
+import export
+from export.device import Predictor
 from tests.export.convert.comparison import check, inputs_of, run
 
 pytestmark = once
@@ -164,3 +166,14 @@ assert report.passed
 @pytest.mark.parametrize("backend", [backend for backend in BACKENDS if backend != "tensorflow"])
 def test_channels_first_and_groups_are_exported_from_other_backends(backend, tmp_path):
     run_python("-c", EXPORT, tmp_path / "model.onnx", backend=backend)
+
+
+def test_the_export_of_keras_on_pytorch(tmp_path, generator):
+    """Weights are constants of such a file, which have no gradient."""
+    model = keras.Sequential([keras.Input((6, 6, 3)), layers.Conv2D(4, 3), layers.Flatten()])
+    model.add(layers.Dense(2, name="scores"))
+    path = tmp_path / "model.onnx"
+    assert export.export_onnx(model, path, via="torch").passed
+    images = generator.normal(size=(3, 6, 6, 3)).astype("float32")
+    found = Predictor(path)(images)["scores"]
+    np.testing.assert_allclose(found, model.predict(images, verbose=0), atol=1e-5)
