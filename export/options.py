@@ -18,11 +18,8 @@ TASKS = ("classes", "labels", "binary", "regression", "segmentation")
 ROUTES = {"tf2onnx": "tensorflow", "torch": "torch", "jax": "jax"}
 """The converters, each with the backend that it runs on."""
 
-CONTROL_FLOW = ("If", "Loop", "Scan")
-"""Operations of control flow, which a file holds only if they are allowed."""
-
-PRECISIONS = ("float32", "float16", "int8", "auto")
-"""Precisions of the file. The model computes in float32."""
+CONTROL_FLOW = ("If", "Loop", "Scan")  # A file holds them only if they are allowed.
+PRECISIONS = ("float32", "float16", "int8", "auto")  # Of the file. The model has float32.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,10 +121,13 @@ class ExportOptions:
         _check_choice("tasks", "task", self.task, (None, *TASKS))
         for operation in self.allow:
             _check_choice("operations that can be allowed", "allow", operation, CONTROL_FLOW)
-        self._check_precision()
-        self._check_c()
-        self._check_batch()
-        self._check_preprocessing()
+        try:
+            self._check_precision()
+            self._check_c()
+            self._check_batch()
+            self._check_preprocessing()
+        except TypeError as error:  # Such as a number in place of a pair.
+            raise UsageError(f"An option has another type than documented: {error}") from error
 
     @property
     def target_opset(self) -> int:
@@ -155,7 +155,7 @@ class ExportOptions:
         }
 
     def _check_precision(self):
-        if self.precision == "int8" and self.data is None:
+        if self.precision == "int8" and (self.data is None or len(self.data) == 0):
             raise UsageError(
                 "int8 is calibrated on real inputs. Pass some, with their right labels if you have "
                 "them: --data FILE, in Python data={input name: array, 'labels': array}."
@@ -195,10 +195,10 @@ class ExportOptions:
             )
 
     def _check_preprocessing(self):
-        low, high = self.limits
-        if not -math.inf < low < high < math.inf:
+        limits = tuple(self.limits)
+        if len(limits) != 2 or not -math.inf < limits[0] < limits[1] < math.inf:
             raise UsageError(
-                f"The input range must rise and be finite. Received: input_range={(low, high)}"
+                f"The input range is a pair. It must rise and be finite. Received: {limits}"
             )
         given = [name for name in ("mean", "std", "layout") if getattr(self, name) is not None]
         if given and not self.preprocess:

@@ -160,6 +160,13 @@ def test_keywords_change_the_options_that_are_given(monkeypatch):
         ({"allow": ["Einsum"]}, "can be allowed are If, Loop, Scan.*'Einsum'"),
         ({"allow": ["Loop"], "precision": "float16"}, "control flow stays in float32"),
         ({"profile": "phone"}, "profiles are cpu, web, mobile.*'phone'"),
+        ({"input_range": (0, 1, 2)}, r"a pair.*\(0, 1, 2\)"),
+        ({"input_range": (1, 0)}, "must rise and be finite"),
+        ({"input_range": 1.0}, "another type than documented.*float"),
+        ({"preprocess": True, "mean": 0.5}, "another type than documented.*float"),
+        ({"batch": "dynamic"}, "another type than documented.*'str'"),
+        ({"precision": "int8", "data": {}}, "int8 is calibrated on real inputs"),
+        ({"data": np.zeros((2, 12, 12, 1))}, "data are a dictionary.*Received: ndarray"),
     ],
 )
 def test_what_cannot_be_had(saved_capsnet, tmp_path, options, words):
