@@ -66,8 +66,11 @@ def _work(arguments):
     try:
         model = load_model(arguments.model, "The model")
     except RefusedInputError as error:  # The process that asks has loaded it.
-        backend = keras.backend.backend()
-        raise ConversionError(f"The model does not load under {backend}: {error}") from error
+        backend, own = keras.backend.backend(), arguments.model_backend
+        raise ConversionError(
+            f"The model does not load under {backend}, where it is converted. Layers must compute "
+            f"with keras.ops, and not with {own} itself. ({in_words(error.__cause__ or error)})"
+        ) from error
     suites = exchange.load_suites(arguments.suites) if arguments.suites else []
     if arguments.references:
         references_of = begin_float64(model, suites)  # They are computed beside the conversion.

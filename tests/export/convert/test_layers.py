@@ -177,3 +177,25 @@ def test_the_export_of_keras_on_pytorch(tmp_path, generator):
     images = generator.normal(size=(3, 6, 6, 3)).astype("float32")
     found = Predictor(path)(images)["scores"]
     np.testing.assert_allclose(found, model.predict(images, verbose=0), atol=1e-5)
+
+
+OWN = """
+import keras, torch
+import export
+
+class Own(keras.layers.Layer):
+    def call(self, x):
+        return torch.tanh(x)
+
+inputs = keras.Input((4,))
+try:
+    export.export_onnx(keras.Model(inputs, Own()(inputs)), "model.onnx")
+except export.ConversionError as error:
+    print(error)
+"""
+
+
+def test_layers_of_functions_of_pytorch_are_refused_with_the_reason():
+    message = run_python("-c", OWN, backend="torch").stdout
+    assert "with keras.ops, and not with torch itself. (" in message
+    assert "damaged" not in message and "tanh" in message
