@@ -15,7 +15,7 @@ from keras_capsules._receptive_fields import (
 from keras_capsules._shapes import sizes_of
 from keras_capsules.layers._coordinates import coordinate_components, coordinates_of
 from keras_capsules.layers._votes_of_types import check_convolution, votes_of_types
-from keras_capsules.layers.voting import VotingLayer, first_mask, poses_shape, split_pair
+from keras_capsules.layers.voting import VotingLayer, first_mask, pair_and_mask, poses_shape
 from keras_capsules.ops import at_least_float32
 from keras_capsules.routing._competition import (
     WITHIN_THE_CELL,
@@ -90,9 +90,8 @@ class ConvCapsule(VotingLayer):
     def call(
         self, inputs: Any, mask: Any = None, return_coupling: bool = False, training: Any = False
     ) -> Any:
-        poses, activations = split_pair(inputs)
+        poses, activations, mask = pair_and_mask(inputs, mask)
         *_, num_in, in_dim = self._check_shape(poses.shape)
-        mask = first_mask(mask)
         if self.transform == "convolution":
             return self._call_on_types(poses, activations, mask, return_coupling, training)
         if self.fields is not None and self.fields.grid == tuple(poses.shape[1:-2]):

@@ -8,7 +8,13 @@ from keras import ops
 
 from keras_capsules._shapes import mask_of_children, sizes_of
 from keras_capsules.layers._stored_maps import StoredMaps
-from keras_capsules.layers.voting import VotingLayer, first_mask, poses_shape, split_pair
+from keras_capsules.layers.voting import (
+    VotingLayer,
+    check_axes,
+    first_mask,
+    poses_shape,
+    split_pair,
+)
 from keras_capsules.ops import at_least_float32
 from keras_capsules.routing.votes import LeanVotes, Votes
 from keras_capsules.routing.votes.transform import matrices_of, votes_of
@@ -144,6 +150,7 @@ class CapsuleLayer(StoredMaps, VotingLayer):
         if mask is not None:
             mask = mask_of_children(mask, poses)
         if activations is not None and len(activations.shape) > 2:
+            check_axes(poses, activations)
             activations = ops.reshape(activations, (-1, math.prod(sizes_of(activations))))
         poses = self._flat(poses)
         votes = self.votes_of(poses, training)

@@ -194,6 +194,29 @@ def split_pair(inputs: Any) -> tuple:
     return tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs, None)
 
 
+def check_axes(poses: Any, activations: Any = None, mask: Any = None) -> None:
+    """Raises unless there is an activation for each pose, and a mask for each place of a grid."""
+    for name, tensor, count in (("activations", activations, -1), ("mask", mask, -2)):
+        if tensor is None:
+            continue
+        shape, expected = tuple(tensor.shape), tuple(poses.shape[:count])
+        pairs = zip(shape, expected, strict=False)
+        if len(shape) != len(expected) or any(
+            None not in pair and len({*pair}) > 1 for pair in pairs
+        ):
+            raise ValueError(
+                f"Beside poses of shape {tuple(poses.shape)}, `{name}` must have the shape "
+                f"{expected}. Received: {name}.shape={shape}"
+            )
+
+
+def pair_and_mask(inputs: Any, mask: Any) -> tuple:
+    """Splits the inputs of a layer on a grid, and checks that its parts belong together."""
+    (poses, activations), mask = split_pair(inputs), first_mask(mask)
+    check_axes(poses, activations, mask)
+    return poses, activations, mask
+
+
 def first_mask(mask: Any) -> Any:
     """Returns the mask of the poses, where Keras hands over one mask for each input."""
     return mask[0] if isinstance(mask, (tuple, list)) else mask

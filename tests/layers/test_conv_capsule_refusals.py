@@ -1,9 +1,10 @@
 """Inputs and arguments that convolutional capsules refuse."""
 
 import keras
+import numpy as np
 import pytest
 
-from keras_capsules import ConvCapsule2D
+from keras_capsules import CapsuleLayer, ConvCapsule2D
 
 
 @pytest.mark.parametrize(
@@ -67,3 +68,17 @@ def test_symbolic_activations_missing_or_not_wanted():
         ConvCapsule2D(3, 4, 3, routing="em")(poses)
     with pytest.raises(ValueError, match="does not use"):
         ConvCapsule2D(3, 4, 3)((poses, activations))
+
+
+@pytest.mark.parametrize("layer", [ConvCapsule2D(3, 4, 3, routing="em"), CapsuleLayer(3, 4, "em")])
+def test_activations_with_other_axes_than_the_poses(generator, layer):
+    """As many numbers in another order."""
+    poses = generator.normal(size=(2, 4, 4, 2, 4)).astype("float32")
+    with pytest.raises(ValueError, match=r"shape \(2, 4, 4, 2\).*shape=\(2, 2, 4, 4\)"):
+        layer((poses, generator.random((2, 2, 4, 4)).astype("float32")))
+
+
+def test_a_mask_with_other_axes_than_the_grid(generator):
+    poses = generator.normal(size=(2, 4, 4, 2, 4)).astype("float32")
+    with pytest.raises(ValueError, match=r"shape \(2, 4, 4\).*mask.shape=\(2, 2, 8\)"):
+        ConvCapsule2D(3, 4, 3)(poses, mask=np.ones((2, 2, 8), "bool"))
