@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from keras_capsules._arguments import positive_integer
+
 
 def random_affine(
     images: np.ndarray,
@@ -107,14 +109,22 @@ class ImageBatches(keras.utils.PyDataset):
             into a batch for `fit`, with a `numpy.random.Generator`.
         batch_size: Integer. The last batch may be smaller.
         seed: Integer.
+
+    Raises:
+        ValueError: If there is not a label for each image, or the batch size is not positive.
     """
 
     def __init__(self, images, labels, transform, batch_size: int = 64, seed: int = 0):
         super().__init__()
+        if len(labels) != len(images):
+            raise ValueError(
+                f"There must be a label for each of {len(images)} images. "
+                f"Received: {len(labels)} labels"
+            )
         self.images = images
         self.labels = labels
         self.transform = transform
-        self.batch_size = batch_size
+        self.batch_size = positive_integer("batch_size", batch_size)
         self.seed = seed
         self.start_epoch(0)
 

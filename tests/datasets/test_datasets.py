@@ -197,3 +197,11 @@ def test_digits_that_cannot_overlap_are_refused(generator):
         datasets.overlap(digits, np.array([4, 4, 4]), generator)
     with pytest.raises(ValueError, match="uint8.*float64"):
         datasets.overlap(digits / 255, np.array([4, 4, 7]), generator)
+
+
+def test_batches_that_cannot_be_made_are_refused():
+    images = np.zeros((3, 8, 8, 1), "uint8")
+    with pytest.raises(ValueError, match="each of 3 images. Received: 4 labels"):
+        datasets.ImageBatches(images, np.zeros(4), lambda *batch: batch)
+    with pytest.raises(ValueError, match="batch_size=0"):
+        datasets.ImageBatches(images, np.zeros(3), lambda *batch: batch, batch_size=0)
