@@ -133,7 +133,7 @@ class VotingLayer(keras.layers.Layer):
 
     def _check_fit(self, shape, number, children):
         """Raises if the kernel is for children of another number or size."""
-        if not self.built:
+        if not self.built or self.kernel is None:
             return
         *_, known, _, size, _ = self.kernel.shape
         in_dim = size * self.rows

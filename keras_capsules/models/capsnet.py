@@ -5,7 +5,7 @@ from keras import layers
 
 from keras_capsules.layers import CapsuleLayer, PrimaryCapsule2D
 from keras_capsules.losses import MarginLoss
-from keras_capsules.models._shared.capsule_classifier import capsule_classifier
+from keras_capsules.models._shared.capsule_classifier import capsule_classifier, check_lengths
 from keras_capsules.models._shared.halvings import halved
 from keras_capsules.models.registry import register_model
 
@@ -71,6 +71,7 @@ def capsnet(
     Reference:
         Sabour, Frosst, Hinton, 2017, arXiv 1710.09829.
     """
+    check_lengths(routing, name)
     image = keras.Input(input_shape, name="image")
     x = layers.Conv2D(filters, kernel_size, activation="relu", name="convolution")(
         halved(image, halvings, 40)

@@ -7,7 +7,7 @@ from keras import layers
 
 from keras_capsules.layers import CapsuleLayer
 from keras_capsules.losses import MarginLoss
-from keras_capsules.models._shared.capsule_classifier import capsule_classifier
+from keras_capsules.models._shared.capsule_classifier import capsule_classifier, check_lengths
 from keras_capsules.models._shared.halvings import halved
 from keras_capsules.models._shared.normalization import normalization
 from keras_capsules.models.registry import register_model
@@ -79,6 +79,7 @@ def deepcaps(
         Rajasegaran, Jayasundara, Jayasekara, Jayasekara, Seneviratne, Rodrigo, 2019,
         arXiv 1904.09546.
     """
+    check_lengths(routing, name)
     image = keras.Input(input_shape, name="image")
     x = halved(image, halvings, 64)
     x = layers.Conv2D(filters, 3, padding="same", activation="relu", name="convolution")(x)

@@ -6,7 +6,7 @@ from keras import layers
 from keras_capsules.attention import clone
 from keras_capsules.layers import CapsuleLayer, PrimaryCapsule2D
 from keras_capsules.losses import MarginLoss
-from keras_capsules.models._shared.capsule_classifier import capsule_classifier
+from keras_capsules.models._shared.capsule_classifier import capsule_classifier, check_lengths
 from keras_capsules.models._shared.halvings import halved
 from keras_capsules.models._shared.normalization import normalization
 from keras_capsules.models.registry import register_model
@@ -68,6 +68,7 @@ def efficient_capsnet(
     Reference:
         Mazzia, Salvetti, Chiaberge, 2021, arXiv 2101.12491.
     """
+    check_lengths(routing, name)
     image = keras.Input(input_shape, name="image")
     x = convolution_blocks(halved(image, halvings, 40), filters, kernel_sizes, strides)
     x = depthwise_capsules(x, primary_capsules)

@@ -4,7 +4,7 @@ import keras
 
 from keras_capsules.attention import CapsuleSqueezeExcitation, SqueezeExcitation
 from keras_capsules.losses import MarginLoss
-from keras_capsules.models._shared.capsule_classifier import capsule_classifier
+from keras_capsules.models._shared.capsule_classifier import capsule_classifier, check_lengths
 from keras_capsules.models._shared.halvings import halved
 from keras_capsules.models.efficient_capsnet import (
     class_capsules,
@@ -75,6 +75,7 @@ def se_capsnet(
         This library; after Mazzia, Salvetti, Chiaberge, 2021, arXiv 2101.12491 (the form), and
         Hu, Shen, Albanie, Sun, Wu, 2018, arXiv 1709.01507 (the gates).
     """
+    check_lengths(routing, name)
     image = keras.Input(input_shape, name="image")
     gate = SqueezeExcitation(reduction_ratio)
     x = halved(image, halvings, 40)

@@ -3,7 +3,17 @@
 import keras
 
 from keras_capsules.layers import CapsuleLength, CapsuleMask, ReconstructionDecoder
-from keras_capsules.layers.voting import split_pair
+from keras_capsules.routing import get
+
+
+def check_lengths(routing, name: str) -> None:
+    """Raises if a routing has explicit activations, so that the lengths of poses mean nothing."""
+    if get(routing).explicit_activations:
+        raise ValueError(
+            f"{name} scores classes by the length of their poses, but its routing gives explicit "
+            "activations instead. Choose a routing without them, such as 'dynamic'. "
+            f"Received: routing={routing!r}"
+        )
 
 
 def capsule_classifier(
@@ -18,16 +28,7 @@ def capsule_classifier(
         decoder_units: Tuple of integers. Widths of the decoder's hidden layers.
         name: String. Name of the model.
         class_independent: Boolean. As in `ReconstructionDecoder`.
-
-    Raises:
-        ValueError: If the class capsules have explicit activations. The lengths of their poses
-            would then have no meaning.
     """
-    if split_pair(poses)[1] is not None:
-        raise ValueError(
-            f"{name} scores classes by the length of their poses, but its routing gives explicit "
-            "activations instead. Choose a routing without them, such as 'dynamic'."
-        )
     scores = CapsuleLength(name="scores")(poses)
     if not with_decoder:
         return keras.Model(image, scores, name=name)
