@@ -64,20 +64,23 @@ def _part(call, placed: Placed, extractor, normal):
         runner = session(extractor.extract_model(*ends), optimize=False, threads=1)
     except Exception:  # The part was merged with its neighbours. The errors share no other class.
         return Part(name)
+    if any(placed.truth[id(tensor)].ndim != len(tensor.shape) for tensor in inputs):
+        return Part(name)  # A value without a batch axis is there once for each batch.
     numbers = zip(inputs, accepted(layer), strict=True)
     arrays = [_excited(placed.truth[id(x)], entry.rows, normal) for x, entry in numbers]
     suite = Suite(Kind.PART, arrays, len(arrays[0]))
-    placed_values = (placed.values[name] for name in ends[0])
+    feeds = [
+        _in_form_of(placed.values[name], array) for name, array in zip(ends[0], arrays, strict=True)
+    ]
 
     def run(batch):
         return runner.run(ends[1], dict(zip(ends[0], batch, strict=True)))
 
+    outputs = in_batches(run, replace(suite, inputs=feeds))
     try:
-        feeds = list(map(_in_form_of, placed_values, arrays))
-        outputs = in_batches(run, replace(suite, inputs=feeds))
         expected = run_keras(layer, suite)
         error = _error(layer, suite, expected, outputs)
-    except Exception:  # A layer, or its part, may refuse such numbers with any class.
+    except Exception:  # A layer that refuses such numbers may raise any class.
         return Part(name)
     return Part(name, error, _unmoved(expected[0]))
 
